@@ -1,0 +1,59 @@
+/**
+ * Room: domain. The description: what an origin says of one version of a VM
+ * (`generateDescription()` in the 2015 report). It is signed by the origin as a whole.
+ *
+ * I1: a description names its disks by digest only; where the bytes lie is nobody else's business.
+ * I2: versions of one VM count up from 1; an older one than the one known is refused.
+ */
+
+import type { Digest } from './digest.ts';
+import type { Name } from './names.ts';
+import type { VmHardware } from './vm-specification.ts';
+
+export const DESCRIPTION_SCHEMA = 'vmdn-description/1';
+
+/** The guest's operating system, from os-release. */
+export interface OperatingSystem {
+  readonly id: string;
+  readonly versionId: string;
+  readonly prettyName: string;
+  /** The distribution's own word, such as `amd64`. */
+  readonly architecture: string;
+}
+
+/** An installed package. */
+export interface InstalledPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+}
+
+/** One disk of a description. */
+export interface DescribedDisk {
+  readonly digest: Digest;
+  readonly virtualSizeBytes: number;
+  /** Bytes of blocks that are not zero. */
+  readonly nonZeroBytes: number;
+  /** Merkle root over the pages of the key column, 64 hexadecimal digits. */
+  readonly keysRoot: Digest;
+  /** Length of the recipe file. */
+  readonly recipeBytes: number;
+}
+
+export interface Description {
+  readonly schema: typeof DESCRIPTION_SCHEMA;
+  readonly vm: Name;
+  readonly version: number;
+  /** ISO 8601, by the origin's clock; for people, never for decisions. */
+  readonly describedAt: string;
+  /** Null when no operating system was found: the disks teleport all the same. */
+  readonly os: OperatingSystem | null;
+  readonly packages: readonly InstalledPackage[];
+  readonly services: readonly string[];
+  readonly hardware: VmHardware;
+  readonly disks: readonly DescribedDisk[];
+}
+
+/** What an origin says of a version it described: off and unchanged, kept by a copy, or gone. */
+export const VERSION_STATES = ['live', 'pinned', 'withdrawn'] as const;
+export type VersionState = (typeof VERSION_STATES)[number];

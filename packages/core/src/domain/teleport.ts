@@ -1,0 +1,40 @@
+/**
+ * Room: domain. The states of a teleport and the moves between them, as one total table.
+ *
+ * I1: `running`, `failed` and `cancelled` are final: nothing leaves them.
+ * I2: a report that names the present state again changes nothing, so reports may be repeated.
+ * I3: `waiting` (a source is away) returns to `syncing` by itself; it is never an end.
+ */
+
+export const TELEPORT_STATES = [
+  'routed',
+  'syncing',
+  'waiting',
+  'verified',
+  'booting',
+  'running',
+  'failed',
+  'cancelled',
+] as const;
+export type TeleportState = (typeof TELEPORT_STATES)[number];
+
+const NEXT: Readonly<Record<TeleportState, readonly TeleportState[]>> = {
+  routed: ['syncing', 'waiting', 'failed', 'cancelled'],
+  syncing: ['waiting', 'verified', 'failed', 'cancelled'],
+  waiting: ['syncing', 'failed', 'cancelled'],
+  verified: ['booting', 'syncing', 'failed', 'cancelled'],
+  booting: ['running', 'syncing', 'failed', 'cancelled'],
+  running: [],
+  failed: [],
+  cancelled: [],
+};
+
+/** True when nothing more will happen to the teleport. */
+export function isFinal(state: TeleportState): boolean {
+  return NEXT[state].length === 0;
+}
+
+/** Whether a teleport in state `from` may report `to`. */
+export function mayMove(from: TeleportState, to: TeleportState): boolean {
+  return from === to || NEXT[from].includes(to);
+}

@@ -1,0 +1,55 @@
+/**
+ * Room: domain. What a VM is made of, apart from its bytes: hardware, ports and the check that says
+ * it is ready. A typed value that travels in the description; nothing of it is ever passed through
+ * to a hypervisor unparsed.
+ */
+
+import type { Name } from './names.ts';
+
+/** The disk formats that can be a source. Recorded once, never probed again. */
+export const DISK_FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhdx'] as const;
+export type DiskFormat = (typeof DISK_FORMATS)[number];
+
+/** One file of a disk. */
+export interface DiskLayer {
+  /** Path of the file, absolute once the specification was read. */
+  readonly file: string;
+  readonly format: DiskFormat;
+}
+
+/** A disk as an origin finds it: the top layer first, then each layer it stands on, all named. */
+export interface DiskSource {
+  readonly layers: readonly DiskLayer[];
+}
+
+/** A TCP port of the guest that the edge forwards. */
+export interface GuestPort {
+  readonly name: Name;
+  readonly guest: number;
+}
+
+/** The check that says a guest is ready. */
+export interface ReadyCheck {
+  readonly kind: 'http' | 'tcp';
+  /** Name of one of the VM's ports. */
+  readonly port: Name;
+  /** For `http`: a path that must answer 2xx. */
+  readonly path?: string | undefined;
+  readonly timeoutSeconds: number;
+}
+
+/** The hardware and services of a VM. */
+export interface VmHardware {
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly firmware: 'bios' | 'uefi';
+  readonly ports: readonly GuestPort[];
+  readonly ready: ReadyCheck | null;
+}
+
+/** A VM as an origin finds it. */
+export interface VmSpecification {
+  readonly name: Name;
+  readonly disks: readonly DiskSource[];
+  readonly hardware: VmHardware;
+}
