@@ -2,12 +2,19 @@
  * Room: domain. The identity of a disk's content, as a type that cannot be wrong.
  *
  * I1: a Digest is 64 lower-case hexadecimal digits: SHA-256 as in DESIGN's decision 2.
+ * I2: a MerkleRoot is spelt the same way and is a different type: a digest binds the disk's size too.
  */
 
 import { VmdnError } from './errors.ts';
 
 /** The digest of a disk's content; see formats/disk-digest.ts for how it is computed. */
 export type Digest = string & { readonly __brand: 'Digest' };
+
+/** The root of a Merkle tree (of a recipe's key pages); see formats/merkle.ts. */
+export type MerkleRoot = string & { readonly __brand: 'MerkleRoot' };
+
+/** Bytes of a SHA-256. */
+export const HASH_BYTES = 32;
 
 const DIGEST_PATTERN = /^[0-9a-f]{64}$/;
 
@@ -21,5 +28,18 @@ export function parseDigest(raw: unknown): Digest {
   if (isDigest(raw)) return raw;
   throw new VmdnError('invalid_input', 'A digest is 64 lower-case hexadecimal digits.', {
     data: { digest: String(raw).slice(0, 80) },
+  });
+}
+
+/** True for 64 lower-case hexadecimal digits. */
+export function isMerkleRoot(raw: unknown): raw is MerkleRoot {
+  return typeof raw === 'string' && DIGEST_PATTERN.test(raw);
+}
+
+/** Parses a Merkle root that came from outside. Throws `invalid_input`. */
+export function parseMerkleRoot(raw: unknown): MerkleRoot {
+  if (isMerkleRoot(raw)) return raw;
+  throw new VmdnError('invalid_input', 'A Merkle root is 64 lower-case hexadecimal digits.', {
+    data: { root: String(raw).slice(0, 80) },
   });
 }

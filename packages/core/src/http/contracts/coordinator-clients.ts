@@ -1,0 +1,413 @@
+/**
+ * Room: http, contracts. What users ask of the coordinator: teleports, plans, seeds, imports, and
+ * looking at edges, images, VMs, regions and the cache's statistics.
+ */
+
+import { z } from 'zod';
+import { diskDelivery, endpoint } from './coordinator-nodes.ts';
+import { defineOperation } from './operation.ts';
+import {
+  byteCount,
+  description,
+  digest,
+  diskFormat,
+  id,
+  location,
+  name,
+  nodeKind,
+  nothing,
+  place,
+  planSummary,
+  seconds,
+  teleportState,
+  tierBytes,
+  timestamp,
+  versionState,
+} from './schemas.ts';
+
+/** One edge as a destination for one VM, chosen or not, and why. */
+export const destination = z.object({
+  edge: name,
+  region: name.nullable(),
+  distanceKm: z.number().nonnegative(),
+  /** Null when the edge has not planned this version yet. */
+  plan: planSummary.nullable(),
+  eligible: z.boolean(),
+  /** In words: why it was chosen, or why not. */
+  reason: z.string(),
+});
+export type Destination = z.infer<typeof destination>;
+
+export const teleport = z.object({
+  teleport: id,
+  vm: name,
+  version: z.number().int(),
+  near: place,
+  state: teleportState,
+  epoch: z.number().int(),
+  edge: name,
+  /** True when no edge near the place had room and a farther one was taken. */
+  spilled: z.boolean(),
+  chosen: destination,
+  others: z.array(destination),
+  disks: z.array(diskDelivery),
+  endpoints: z.array(endpoint),
+  message: z.string().nullable(),
+  errorCode: z.string().nullable(),
+  phases: z.record(z.string(), z.number()),
+  accelerator: z.enum(['kvm', 'tcg']).nullable(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  finishedAt: timestamp.nullable(),
+});
+export type Teleport = z.infer<typeof teleport>;
+
+const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(1000).optional() });
+
+export const requestTeleport = defineOperation({
+  id: 'requestTeleport',
+  method: 'post',
+  path: '/v1/teleports',
+  summary: 'Run a VM near a place. Answers at once with the chosen edge and why.',
+  caller: 'client',
+  status: 202,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    vm: name,
+    near: place,
+    /** How far from the place an edge may be; 1,000 km unless said. */
+    withinKm: z.number().positive().max(20_040).optional(),
+    /** Chosen by the client; the same one again gives the same teleport. */
+    requestId: id.optional(),
+  }),
+  reply: teleport,
+});
+
+export const getTeleport = defineOperation({
+  id: 'getTeleport',
+  method: 'get',
+  path: '/v1/teleports/{teleport}',
+  summary: 'A teleport as it is now.',
+  caller: 'client',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: nothing,
+  reply: teleport,
+});
+
+/** Server-sent events: `event: teleport`, data as in getTeleport, on each change until final. */
+export const followTeleport = defineOperation({
+  id: 'followTeleport',
+  method: 'get',
+  path: '/v1/teleports/{teleport}/events',
+  summary: 'Follow a teleport as server-sent events; the stream ends after its final state.',
+  caller: 'client',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: nothing,
+  reply: z.unknown(),
+});
+
+export const listTeleports = defineOperation({
+  id: 'listTeleports',
+  method: 'get',
+  path: '/v1/teleports',
+  summary: 'Teleports, newest first.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: pageQuery,
+  body: nothing,
+  reply: z.object({ teleports: z.array(teleport) }),
+});
+
+export const cancelTeleport = defineOperation({
+  id: 'cancelTeleport',
+  method: 'delete',
+  path: '/v1/teleports/{teleport}',
+  summary: 'Cancel a teleport, or stop and remove the VM it delivered.',
+  caller: 'client',
+  status: 202,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: nothing,
+  reply: teleport,
+});
+
+export const planTeleport = defineOperation({
+  id: 'planTeleport',
+  method: 'post',
+  path: '/v1/plans',
+  summary: 'What a teleport would move from where, without moving it.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({ vm: name, near: place, withinKm: z.number().positive().max(20_040).optional() }),
+  reply: z.object({
+    vm: name,
+    version: z.number().int(),
+    spilled: z.boolean(),
+    chosen: destination,
+    others: z.array(destination),
+  }),
+});
+
+export const listEdges = defineOperation({
+  id: 'listEdges',
+  method: 'get',
+  path: '/v1/edges',
+  summary: 'The edges and origins, their health and room.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    nodes: z.array(
+      z.object({
+        node: id,
+        name,
+        kind: nodeKind,
+        region: name.nullable(),
+        location: location.nullable(),
+        healthy: z.boolean(),
+        lastSeenAt: timestamp.nullable(),
+        protocol: z.number().int(),
+        freeStoreBytes: byteCount.nullable(),
+        freeMemoryMiB: z.number().int().nullable(),
+        accelerator: z.enum(['kvm', 'tcg']).nullable(),
+        images: z.number().int(),
+        runningVms: z.number().int(),
+        uplinkBytes: byteCount.nullable(),
+        uplinkLimitBytesPerSecond: byteCount.nullable(),
+      }),
+    ),
+  }),
+});
+
+export const listImages = defineOperation({
+  id: 'listImages',
+  method: 'get',
+  path: '/v1/images',
+  summary: 'The images that nodes hold.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    images: z.array(
+      z.object({
+        digest,
+        name: name.nullable(),
+        kind: z.enum(['base', 'snapshot', 'package']),
+        virtualSizeBytes: byteCount,
+        nonZeroBytes: byteCount,
+        holders: z.array(z.object({ node: name, allocatedBytes: byteCount })),
+      }),
+    ),
+  }),
+});
+
+export const listVms = defineOperation({
+  id: 'listVms',
+  method: 'get',
+  path: '/v1/vms',
+  summary: 'The VMs that origins describe, newest version of each.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    vms: z.array(
+      z.object({
+        vm: name,
+        version: z.number().int(),
+        state: versionState,
+        origin: name,
+        os: z.string().nullable(),
+        packages: z.number().int(),
+        virtualSizeBytes: byteCount,
+        nonZeroBytes: byteCount,
+        describedAt: timestamp,
+      }),
+    ),
+  }),
+});
+
+export const describeVm = defineOperation({
+  id: 'describeVm',
+  method: 'get',
+  path: '/v1/vms/{vm}',
+  summary: "The newest description of a VM and each edge's score for it.",
+  caller: 'client',
+  status: 200,
+  params: z.object({ vm: name }),
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    state: versionState,
+    origin: name,
+    description,
+    scores: z.array(z.object({ edge: name, disks: z.array(planSummary), computedAt: timestamp })),
+  }),
+});
+
+export const listRegions = defineOperation({
+  id: 'listRegions',
+  method: 'get',
+  path: '/v1/regions',
+  summary: 'Places that have a name: regions of the public clouds and cities.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    regions: z.array(location.extend({ region: name, title: z.string(), kind: z.string() })),
+  }),
+});
+
+export const seed = z.object({
+  seed: id,
+  image: z.object({ name, digest }),
+  createdAt: timestamp,
+  edges: z.array(
+    z.object({
+      edge: name,
+      state: z.enum(['pending', 'syncing', 'waiting', 'done', 'failed']),
+      message: z.string().nullable(),
+      delivery: diskDelivery.nullable(),
+    }),
+  ),
+});
+export type Seed = z.infer<typeof seed>;
+
+export const requestSeed = defineOperation({
+  id: 'requestSeed',
+  method: 'post',
+  path: '/v1/seeds',
+  summary: 'Place a base image on edges, as desired state that each edge works off.',
+  caller: 'client',
+  status: 202,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    /** Name or digest of an image that some node holds. */
+    image: z.union([digest, name]),
+    edges: z.array(name).min(1).max(1000),
+  }),
+  reply: seed,
+});
+
+export const getSeed = defineOperation({
+  id: 'getSeed',
+  method: 'get',
+  path: '/v1/seeds/{seed}',
+  summary: 'How far a seeding order is.',
+  caller: 'client',
+  status: 200,
+  params: z.object({ seed: id }),
+  query: nothing,
+  body: nothing,
+  reply: seed,
+});
+
+export const imageImport = z.object({
+  import: id,
+  edge: name,
+  name,
+  file: z.string(),
+  format: diskFormat,
+  state: z.enum(['pending', 'running', 'done', 'failed']),
+  message: z.string().nullable(),
+  digest: digest.nullable(),
+});
+export type ImageImport = z.infer<typeof imageImport>;
+
+export const requestImport = defineOperation({
+  id: 'requestImport',
+  method: 'post',
+  path: '/v1/imports',
+  summary: "Import a disk file that lies in one of an edge's import folders as a base image.",
+  caller: 'client',
+  status: 202,
+  params: nothing,
+  query: nothing,
+  body: z.object({ edge: name, name, file: z.string().min(1).max(4096), format: diskFormat }),
+  reply: imageImport,
+});
+
+export const getImport = defineOperation({
+  id: 'getImport',
+  method: 'get',
+  path: '/v1/imports/{import}',
+  summary: 'How far an import is.',
+  caller: 'client',
+  status: 200,
+  params: z.object({ import: id }),
+  query: nothing,
+  body: nothing,
+  reply: imageImport,
+});
+
+const cacheRow = z.object({
+  requests: z.object({ hit: z.number().int(), partial: z.number().int(), miss: z.number().int() }),
+  diskBytes: tierBytes,
+  wireBytes: tierBytes,
+});
+
+export const cacheStatistics = defineOperation({
+  id: 'cacheStatistics',
+  method: 'get',
+  path: '/v1/stats/cache',
+  summary: 'Requests by outcome and bytes by tier: in total, by edge and by VM.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    total: cacheRow,
+    byEdge: z.array(cacheRow.extend({ edge: name })),
+    byVm: z.array(cacheRow.extend({ vm: name })),
+  }),
+});
+
+export const createEnrolmentToken = defineOperation({
+  id: 'createEnrolmentToken',
+  method: 'post',
+  path: '/v1/enrolment-tokens',
+  summary: 'A token that enrols one node, once, within its time.',
+  caller: 'client',
+  status: 201,
+  params: nothing,
+  query: nothing,
+  body: z.object({ kind: nodeKind, validSeconds: seconds.min(1).max(604_800).optional() }),
+  reply: z.object({ enrolmentToken: z.string(), kind: nodeKind, expiresAt: timestamp }),
+});
+
+export const CLIENT_OPERATIONS = [
+  requestTeleport,
+  getTeleport,
+  followTeleport,
+  listTeleports,
+  cancelTeleport,
+  planTeleport,
+  listEdges,
+  listImages,
+  listVms,
+  describeVm,
+  listRegions,
+  requestSeed,
+  getSeed,
+  requestImport,
+  getImport,
+  cacheStatistics,
+  createEnrolmentToken,
+] as const;

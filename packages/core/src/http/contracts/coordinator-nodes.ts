@@ -1,0 +1,334 @@
+/**
+ * Room: http, contracts. What nodes say to the coordinator and ask of it: enrolment, heartbeat,
+ * an origin's versions, an edge's desired state, scores, holdings and progress.
+ *
+ * I1: every report is absolute (the state as it is), never a difference, so sending it twice
+ *     changes nothing.
+ * I2: every report about a teleport carries the epoch of its lease; a stale one is refused with
+ *     `stale_epoch` and changes nothing.
+ */
+
+import { z } from 'zod';
+import { defineOperation } from './operation.ts';
+import {
+  byteCount,
+  description,
+  digest,
+  diskFormat,
+  holder,
+  id,
+  jws,
+  location,
+  name,
+  nodeKind,
+  nodeUrl,
+  nothing,
+  planSummary,
+  port,
+  publicKey,
+  signedDescription,
+  teleportState,
+  tierBytes,
+  timestamp,
+  versionState,
+} from './schemas.ts';
+
+/** Images one node reports: an edge's library; 100,000 images of 1 GiB are 100 TiB. */
+export const HOLDINGS_MAX = 100_000;
+
+export const enrolNode = defineOperation({
+  id: 'enrolNode',
+  method: 'post',
+  path: '/v1/nodes',
+  summary: 'Enrol a node with a one-time enrolment token; the same key again gives the same node.',
+  caller: 'enrolment',
+  status: 201,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    enrolmentToken: z.string().min(16).max(256),
+    kind: nodeKind,
+    name,
+    /** Region by name, or coordinates, or both (coordinates win). */
+    region: name.optional(),
+    location: location.optional(),
+    url: nodeUrl,
+    publicKey,
+    protocol: z.number().int(),
+  }),
+  reply: z.object({
+    node: id,
+    project: id,
+    /** The key that verifies grants. */
+    coordinatorKey: publicKey,
+    protocol: z.number().int(),
+  }),
+});
+
+export const heartbeat = defineOperation({
+  id: 'heartbeat',
+  method: 'put',
+  path: '/v1/nodes/self',
+  summary: 'Say that the node is alive, where it listens, and what room it has.',
+  caller: 'node',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    protocol: z.number().int(),
+    url: nodeUrl,
+    capacity: z
+      .object({
+        freeStoreBytes: byteCount,
+        freeMemoryMiB: z.number().int().nonnegative(),
+        freeVcpus: z.number().int().nonnegative(),
+        accelerator: z.enum(['kvm', 'tcg']),
+      })
+      .optional(),
+    /** Origin: body bytes that its uplink limiter let through since the process started. */
+    uplink: z.object({ bytes: byteCount, limitBytesPerSecond: byteCount.nullable() }).optional(),
+  }),
+  reply: z.object({ protocol: z.number().int(), heartbeatSeconds: z.number().int().positive() }),
+});
+
+export const announceVersion = defineOperation({
+  id: 'announceVersion',
+  method: 'put',
+  path: '/v1/vms/{vm}/versions/{version}',
+  summary: 'Announce a described version of a VM; the description must be signed by this origin.',
+  caller: 'origin',
+  status: 200,
+  params: z.object({ vm: name, version: z.coerce.number().int().min(1) }),
+  query: nothing,
+  body: z.object({ description: signedDescription, state: versionState }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+export const setVersionState = defineOperation({
+  id: 'setVersionState',
+  method: 'put',
+  path: '/v1/vms/{vm}/versions/{version}/state',
+  summary: 'Say that a version is live, pinned or withdrawn.',
+  caller: 'origin',
+  status: 200,
+  params: z.object({ vm: name, version: z.coerce.number().int().min(1) }),
+  query: nothing,
+  body: z.object({ state: versionState }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+/** A version of a VM as an edge must know it. */
+export const knownVersion = z.object({
+  vm: name,
+  version: z.number().int(),
+  state: versionState,
+  origin: holder.extend({ publicKey }),
+  description: signedDescription,
+  /** Other nodes that hold the disks, nearest to this edge first. */
+  holders: z.array(holder.extend({ digest })).max(64),
+  /** Lets this edge read the recipes of the version's disks. */
+  recipeGrant: jws,
+});
+export type KnownVersion = z.infer<typeof knownVersion>;
+
+/** A teleport that this edge should make true. */
+export const desiredTeleport = z.object({
+  teleport: id,
+  epoch: z.number().int().min(1),
+  state: teleportState,
+  version: knownVersion,
+  /** Lets this edge read recipes and blocks; renewed at half-life. */
+  grant: jws,
+});
+export type DesiredTeleport = z.infer<typeof desiredTeleport>;
+
+/** A base image that this edge should hold. */
+export const desiredSeed = z.object({
+  seed: id,
+  image: z.object({ digest, name, virtualSizeBytes: byteCount, keysRoot: digest }),
+  holders: z.array(holder).max(64),
+  grant: jws,
+});
+export type DesiredSeed = z.infer<typeof desiredSeed>;
+
+/** A file on the edge's own machine that it should import as a base image. */
+export const desiredImport = z.object({
+  import: id,
+  name,
+  file: z.string().min(1).max(4096),
+  format: diskFormat,
+});
+export type DesiredImport = z.infer<typeof desiredImport>;
+
+export const desiredState = defineOperation({
+  id: 'desiredState',
+  method: 'get',
+  path: '/v1/edges/self/desired',
+  summary:
+    'All that this edge should have; waits until it differs from `revision`, or the time is up.',
+  caller: 'edge',
+  status: 200,
+  params: nothing,
+  query: z.object({
+    revision: z.string().max(128).optional(),
+    waitSeconds: z.coerce.number().int().min(0).max(60).optional(),
+  }),
+  body: nothing,
+  reply: z.object({
+    revision: z.string().max(128),
+    versions: z.array(knownVersion),
+    teleports: z.array(desiredTeleport),
+    seeds: z.array(desiredSeed),
+    imports: z.array(desiredImport),
+  }),
+});
+export type DesiredState = z.infer<(typeof desiredState)['reply']>;
+
+export const reportHoldings = defineOperation({
+  id: 'reportHoldings',
+  method: 'put',
+  path: '/v1/nodes/self/holdings',
+  summary: 'All images that this node holds.',
+  caller: 'node',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    images: z
+      .array(
+        z.object({
+          digest,
+          keysRoot: digest,
+          /** Name of a base image; null for snapshots. */
+          name: name.nullable(),
+          kind: z.enum(['base', 'snapshot', 'package']),
+          virtualSizeBytes: byteCount,
+          nonZeroBytes: byteCount,
+          allocatedBytes: byteCount,
+        }),
+      )
+      .max(HOLDINGS_MAX),
+  }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+export const reportScores = defineOperation({
+  id: 'reportScores',
+  method: 'put',
+  path: '/v1/edges/self/scores/{vm}/{version}',
+  summary: "This edge's plan for a version, in numbers.",
+  caller: 'edge',
+  status: 200,
+  params: z.object({ vm: name, version: z.coerce.number().int().min(1) }),
+  query: nothing,
+  body: z.object({
+    /** One for each disk of the version, in its order. */
+    disks: z
+      .array(z.object({ digest, plan: planSummary }))
+      .min(1)
+      .max(24),
+    computedAt: timestamp,
+  }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+/** Where a running VM's named ports are reachable on the edge. */
+export const endpoint = z.object({ port: name, host: z.string().max(253), hostPort: port });
+
+/** What was delivered of one disk. */
+export const diskDelivery = z.object({
+  digest,
+  virtualSizeBytes: byteCount,
+  verifiedBytes: byteCount,
+  diskBytes: tierBytes,
+  wireBytes: tierBytes,
+});
+export type DiskDelivery = z.infer<typeof diskDelivery>;
+
+export const reportProgress = defineOperation({
+  id: 'reportProgress',
+  method: 'put',
+  path: '/v1/teleports/{teleport}/progress',
+  summary: 'The state of a teleport as the edge sees it.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: z.object({
+    epoch: z.number().int().min(1),
+    state: teleportState,
+    /** What it waits for or why it failed, in words for the user. */
+    message: z.string().max(2000).optional(),
+    errorCode: z.string().max(64).optional(),
+    disks: z.array(diskDelivery).max(24),
+    endpoints: z.array(endpoint).max(32),
+    /** Seconds since the edge took the teleport on, by phase. */
+    phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
+    accelerator: z.enum(['kvm', 'tcg']).optional(),
+  }),
+  reply: z.object({ state: teleportState, epoch: z.number().int() }),
+});
+
+export const renewGrant = defineOperation({
+  id: 'renewGrant',
+  method: 'post',
+  path: '/v1/teleports/{teleport}/grant',
+  summary: 'A fresh grant for a teleport that this edge still holds.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: z.object({ epoch: z.number().int().min(1) }),
+  reply: z.object({ grant: jws }),
+});
+
+export const reportSeed = defineOperation({
+  id: 'reportSeed',
+  method: 'put',
+  path: '/v1/seeds/{seed}/edges/self',
+  summary: 'How far this edge is with a seeding order.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ seed: id }),
+  query: nothing,
+  body: z.object({
+    state: z.enum(['syncing', 'waiting', 'done', 'failed']),
+    message: z.string().max(2000).optional(),
+    delivery: diskDelivery.optional(),
+  }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+export const reportImport = defineOperation({
+  id: 'reportImport',
+  method: 'put',
+  path: '/v1/imports/{import}/progress',
+  summary: 'How far this edge is with an import.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ import: id }),
+  query: nothing,
+  body: z.object({
+    state: z.enum(['running', 'done', 'failed']),
+    message: z.string().max(2000).optional(),
+    digest: digest.optional(),
+  }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+/** The payload of a signed description, for whoever verifies one. */
+export const descriptionPayload = description;
+
+export const NODE_OPERATIONS = [
+  enrolNode,
+  heartbeat,
+  announceVersion,
+  setVersionState,
+  desiredState,
+  reportHoldings,
+  reportScores,
+  reportProgress,
+  renewGrant,
+  reportSeed,
+  reportImport,
+] as const;

@@ -1,0 +1,79 @@
+/**
+ * Room: http, contracts. What every node that holds a disk serves: its recipe and its blocks.
+ * Bodies are binary (docs/formats); only the paths, headers and callers stand here.
+ *
+ * I1: both need a grant signed by the coordinator and a proof by the key that the grant names.
+ * I2: `origin` and `edge` mount the same routes (http/disk-routes.ts).
+ */
+
+import { z } from 'zod';
+import { defineOperation } from './operation.ts';
+import { digest, nothing } from './schemas.ts';
+
+/** Header with the grant, a compact JWS by the coordinator. */
+export const GRANT_HEADER = 'vmdn-grant';
+/** Header with the proof of possession, a compact JWS by the caller's key. */
+export const PROOF_HEADER = 'vmdn-proof';
+
+export const RECIPE_MEDIA_TYPE = 'application/vnd.vmdn.recipe';
+export const RECIPE_RANGE_MEDIA_TYPE = 'application/vnd.vmdn.recipe-range';
+export const BLOCK_REQUEST_MEDIA_TYPE = 'application/vnd.vmdn.block-request';
+/** A block stream, compressed as a whole with zstd (RFC 8878). */
+export const BLOCK_STREAM_MEDIA_TYPE = 'application/vnd.vmdn.block-stream+zstd';
+
+export const readRecipe = defineOperation({
+  id: 'readRecipe',
+  method: 'get',
+  path: '/v1/disks/{digest}/recipe',
+  summary: 'The recipe of a disk: whole, or a byte range of the file (RFC 9110), with an ETag.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: nothing,
+  reply: z.unknown(),
+});
+
+export const readRecipeRange = defineOperation({
+  id: 'readRecipeRange',
+  method: 'get',
+  path: '/v1/disks/{digest}/recipe/{column}',
+  summary: 'A range of one column of the recipe with the proof that verifies it alone.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest, column: z.enum(['segments', 'keys']) }),
+  query: z.object({
+    from: z.coerce.number().int().nonnegative(),
+    to: z.coerce.number().int().positive(),
+  }),
+  body: nothing,
+  reply: z.unknown(),
+});
+
+export const readBlocks = defineOperation({
+  id: 'readBlocks',
+  method: 'post',
+  path: '/v1/disks/{digest}/blocks',
+  summary: 'Runs of blocks of a disk as one compressed stream.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: z.unknown(),
+  reply: z.unknown(),
+});
+
+export const health = defineOperation({
+  id: 'health',
+  method: 'get',
+  path: '/health',
+  summary: 'Whether the process is up; says nothing else.',
+  caller: 'public',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({ status: z.literal('ok') }),
+});
+
+export const DISK_OPERATIONS = [readRecipe, readRecipeRange, readBlocks, health] as const;

@@ -1,0 +1,161 @@
+/**
+ * Room: http, contracts. The shapes shared by several operations: names, digests, places, disks,
+ * descriptions, bytes by tier, errors. Each bound has its reason in domain/limits.ts or beside it.
+ */
+
+import { z } from 'zod';
+import { DESCRIPTION_SCHEMA, VERSION_STATES } from '../../domain/description.ts';
+import { type Digest, isDigest } from '../../domain/digest.ts';
+import { ERROR_CODES } from '../../domain/errors.ts';
+import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
+import { TELEPORT_STATES } from '../../domain/teleport.ts';
+import { DISK_FORMATS } from '../../domain/vm-specification.ts';
+
+/** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
+export const PROTOCOL_VERSION = 1;
+
+export const nothing = z.undefined();
+
+export const name = z
+  .string()
+  .regex(NAME_PATTERN, "1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit")
+  .transform((raw) => raw as Name);
+export const id = z
+  .string()
+  .regex(ID_PATTERN, 'a lower-case UUID')
+  .transform((raw) => raw as Id);
+export const digest = z
+  .string()
+  .refine((raw): raw is Digest => isDigest(raw), '64 lower-case hexadecimal digits');
+export const byteCount = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+export const seconds = z.number().nonnegative();
+export const timestamp = z.iso.datetime({ offset: true });
+export const port = z.number().int().min(1).max(65_535);
+export const nodeUrl = z.url({ protocol: /^https?$/ }).max(512);
+
+/** Disks per VM and ports per VM: what one QEMU machine type takes without bridges. */
+export const DISKS_MAX = 24;
+export const PORTS_MAX = 32;
+/** Packages per guest: a full desktop has some 3,000. */
+export const PACKAGES_MAX = 50_000;
+
+export const location = z.object({
+  latitude: z.number().min(-90).max(90),
+  longitude: z.number().min(-180).max(180),
+});
+/** Where a VM should run: a region or city by name, or a point. */
+export const place = z.union([z.object({ region: name }), location]);
+
+export const diskFormat = z.enum(DISK_FORMATS);
+export const readyCheck = z.object({
+  kind: z.enum(['http', 'tcp']),
+  port: name,
+  path: z
+    .string()
+    .regex(/^\/[\x21-\x7e]*$/)
+    .max(1024)
+    .optional(),
+  timeoutSeconds: z.number().int().min(1).max(3600),
+});
+export const hardware = z.object({
+  vcpus: z.number().int().min(1).max(256),
+  memoryMiB: z.number().int().min(64).max(1_048_576),
+  firmware: z.enum(['bios', 'uefi']),
+  ports: z.array(z.object({ name, guest: port })).max(PORTS_MAX),
+  ready: readyCheck.nullable(),
+});
+export const operatingSystem = z.object({
+  id: z.string().max(64),
+  versionId: z.string().max(64),
+  prettyName: z.string().max(256),
+  architecture: z.string().max(32),
+});
+export const installedPackage = z.object({
+  name: z.string().min(1).max(256),
+  version: z.string().min(1).max(256),
+  architecture: z.string().max(32),
+});
+export const describedDisk = z.object({
+  digest,
+  virtualSizeBytes: byteCount.multipleOf(512),
+  nonZeroBytes: byteCount,
+  keysRoot: digest,
+  recipeBytes: byteCount,
+});
+export const description = z.object({
+  schema: z.literal(DESCRIPTION_SCHEMA),
+  vm: name,
+  version: z.number().int().min(1),
+  describedAt: timestamp,
+  os: operatingSystem.nullable(),
+  packages: z.array(installedPackage).max(PACKAGES_MAX),
+  services: z.array(z.string().max(256)).max(10_000),
+  hardware,
+  disks: z.array(describedDisk).min(1).max(DISKS_MAX),
+});
+/** A description as a compact JWS (RFC 7515, EdDSA) by the origin's key. */
+export const signedDescription = z
+  .string()
+  .min(16)
+  .max(16 * 1024 * 1024);
+/** A compact JWS: a grant. */
+export const jws = z
+  .string()
+  .min(16)
+  .max(16 * 1024);
+/** An Ed25519 public key as a JWK (RFC 8037). */
+export const publicKey = z.object({
+  kty: z.literal('OKP'),
+  crv: z.literal('Ed25519'),
+  x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+});
+export type PublicKey = z.infer<typeof publicKey>;
+
+export const versionState = z.enum(VERSION_STATES);
+export const teleportState = z.enum(TELEPORT_STATES);
+
+export const tierBytes = z.object({
+  zero: byteCount,
+  local: byteCount,
+  package: byteCount,
+  peer: byteCount,
+  origin: byteCount,
+});
+
+/** What a node can be. An origin serves VMs; an edge stores images and runs VMs. */
+export const nodeKind = z.enum(['origin', 'edge']);
+
+/** A node that holds a disk, where it serves it, and its public key. */
+export const holder = z.object({
+  node: id,
+  name,
+  kind: nodeKind,
+  url: nodeUrl,
+});
+export type Holder = z.infer<typeof holder>;
+
+/** A local image as a source for a wanted disk. */
+export const candidate = z.object({
+  digest,
+  name: name.nullable(),
+  coveredBytes: byteCount,
+});
+
+/** A plan in numbers: what would come from where, and how long it would take. */
+export const planSummary = z.object({
+  diskBytes: tierBytes,
+  /** Bytes expected to cross the network from the origin, compressed. */
+  wireBytes: byteCount,
+  estimatedSeconds: seconds,
+  candidates: z.array(candidate).max(64),
+});
+export type PlanSummary = z.infer<typeof planSummary>;
+
+export const errorReply = z.object({
+  error: z.object({
+    code: z.enum(ERROR_CODES),
+    message: z.string(),
+    requestId: z.string().optional(),
+    data: z.record(z.string(), z.unknown()).optional(),
+  }),
+});
