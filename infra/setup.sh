@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Room: infra. Installs the Debian packages that VMDN needs and this machine lacks.
+#
+# I1  What is installed already is left alone; `apt-get update` runs only when something is missing.
+# I2  It says for each missing package what it is for, before it installs anything.
+# I3  `--check` changes nothing; exit 1 and the list when something is missing.
+# I4  It never asks a question: it works without a terminal, as root in a container too.
+set -euo pipefail
+export LC_ALL=C
+
+# group | package | what for. One row per package; a package that apt pulls in by itself has no row.
+PACKAGES='
+run|qemu-system-x86|runs the virtual machines
+run|qemu-utils|qemu-img and qemu-nbd: creates, compares and exports disks
+run|e2fsprogs|debugfs and dumpe2fs inspect a guest file system without mounting it; mke2fs makes one
+run|libnbd-bin|nbdcopy, nbdinfo and nbdfuse read an exported disk
+run|fuse3|fusermount3, by which an ordinary user unmounts an nbdfuse export
+run|util-linux|setpriv, flock and unshare: confine and serialise the processes that VMDN starts
+run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
+guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
+guests|debian-archive-keyring|the keys by which apt verifies those archives
+guests|grub-pc-bin|boot sector and modules of the boot loader that each guest disk carries
+guests|grub-common|grub-mkimage links the boot loader for one guest disk
+guests|fdisk|sfdisk writes the partition table of a guest disk
+guests|uidmap|newuidmap: an ordinary user builds guests without root
+guests|openssl|the seeded key stream from which user data is made
+guests|zstd|unpacks .deb and initial RAM disks that are compressed so
+bench|casync|what VMDN is measured against: content-defined chunks
+bench|rsync|what VMDN is measured against: rolling checksums over images and trees
+bench|xdelta3|what VMDN is measured against: binary deltas
+bench|zstd|what VMDN is measured against: the compressed whole disk
+bench|openssl|what the hashing of a disk is measured against
+bench|iproute2|network namespaces whose interfaces meter every method alike
+dev|shellcheck|checks the shell scripts of this repository
+'
+ALL_GROUPS=(run guests bench dev)
+DEFAULT_GROUPS=(run guests)
+
+usage() {
+  cat <<'USAGE'
+Usage: infra/setup.sh [--check] [--with-bench] [--list] [GROUP...]
+
+Installs the Debian packages that VMDN needs and this machine lacks.
+
+  GROUP         run      what coordinator, origin and edges need
+                guests   what infra/guests/build.sh needs
+                bench    what the benchmarks compare VMDN with
+                dev      what changing VMDN needs
+                (default: run guests)
+  --with-bench  the chosen groups, and bench
+  --check       install nothing; exit 1 with a list when something is missing
+  --list        show every package, its group and what it is for
+  --help        this text
+USAGE
+}
+
+die() {
+  printf 'setup.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+contains() {
+  local wanted=$1 each
+  shift
+  for each in "$@"; do [[ $each == "$wanted" ]] && return 0; done
+  return 1
+}
+
+is_installed() {
+  local states
+  states=$(dpkg-query -W -f='${db:Status-Status}\n' -- "$1" 2>/dev/null) || return 1
+  grep -qx installed <<<"$states"
+}
+
+# Prints the rows of the chosen groups, each package once.
+rows_of() {
+  local group package reason seen=' '
+  while IFS='|' read -r group package reason; do
+    if [[ -z $group || $seen == *" $package "* ]] || ! contains "$group" "$@"; then continue; fi
+    seen+="$package "
+    printf '%s|%s|%s\n' "$group" "$package" "$reason"
+  done <<<"$PACKAGES"
+}
+
+require_debian() {
+  local id_like=''
+  # shellcheck source=/dev/null
+  [[ -r /etc/os-release ]] && id_like=$(. /etc/os-release && printf ' %s %s ' "${ID:-}" "${ID_LIKE:-}")
+  if [[ $id_like != *' debian '* ]] || ! command -v dpkg-query >/dev/null; then
+    die "this is not a Debian system, and only Debian's package names are known here.
+Install these yourself, by whatever names your system has for them:
+$(rows_of "$@" | awk -F'|' '{ printf "  %-24s %s\n", $2, $3 }')" 3
+  fi
+}
+
+install_packages() {
+  local -a packages=("$@")
+  local hint="apt-get install --no-install-recommends ${packages[*]}"
+  command -v apt-get >/dev/null || die "there is no apt-get here. Install what is missing by hand." 3
+  if ((EUID != 0)); then
+    die "installing needs root, and this is user $(id -un). Run one of these and start again:
+  sudo infra/setup.sh ${groups[*]}
+  sudo $hint" 2
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  local -a apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  echo 'Reading the package lists (apt-get update) ...'
+  # A broken third-party source must not stop us: what counts is whether the install below succeeds.
+  "${apt[@]}" update </dev/null || echo 'setup.sh: apt-get update reported errors; going on with the lists there are.' >&2
+  "${apt[@]}" -y -o Dpkg::Options::=--force-confold install --no-install-recommends -- "${packages[@]}" </dev/null ||
+    die "apt-get could not install everything. Its own message stands above; this is the command to repeat:
+  $hint"
+}
+
+check_only=0
+groups=()
+while (($#)); do
+  case $1 in
+    --check) check_only=1 ;;
+    --with-bench) groups+=(bench) with_bench=1 ;;
+    --list)
+      rows_of "${ALL_GROUPS[@]}" | awk -F'|' '{ printf "%-8s %-24s %s\n", $1, $2, $3 }'
+      exit 0
+      ;;
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    -*) die "unknown option $1; see infra/setup.sh --help" 64 ;;
+    *)
+      contains "$1" "${ALL_GROUPS[@]}" || die "unknown group $1; there are: ${ALL_GROUPS[*]}" 64
+      groups+=("$1")
+      named=1
+      ;;
+  esac
+  shift
+done
+if [[ -z ${named:-} ]]; then groups=("${DEFAULT_GROUPS[@]}" ${with_bench:+bench}); fi
+
+require_debian "${groups[@]}"
+missing=()
+report=''
+while IFS='|' read -r group package reason; do
+  is_installed "$package" && continue
+  missing+=("$package")
+  report+=$(printf '  %-24s %-8s %s' "$package" "$group" "$reason")$'\n'
+done < <(rows_of "${groups[@]}")
+
+if ((${#missing[@]} == 0)); then
+  echo "Every Debian package that VMDN needs is installed (${groups[*]})."
+  exit 0
+fi
+printf 'Missing (package, group, what for):\n%s' "$report"
+if ((check_only)); then
+  echo 'Nothing was changed. To install them: infra/setup.sh '"${groups[*]}"
+  exit 1
+fi
+install_packages "${missing[@]}"
+for package in "${missing[@]}"; do
+  is_installed "$package" || die "apt-get said it is done, but $package is not installed."
+done
+echo "Installed: ${missing[*]}"
