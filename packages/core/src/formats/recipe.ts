@@ -1,0 +1,201 @@
+/**
+ * Room: formats. The recipe file (docs/formats/recipe.md): a 64-byte header, then flat columns.
+ *
+ * I1: every recipe has exactly one encoding: encode(decode(bytes)) = bytes, or decode throws.
+ * I2: decode is total: wrong magic, length, count, mask or bit throws `corrupt`, a size beyond the
+ *     limits `too_large`; nothing is allocated that the length of the input does not pay for.
+ * I3: decode copies nothing where the bytes lie on a 4-byte boundary.
+ * I4: a recipe is believed when `verifyRecipe` found both of its roots, not before.
+ *
+ * All numbers are little-endian, like every machine this runs on (asserted at load).
+ */
+
+import type { Digest, MerkleRoot } from '../domain/digest.ts';
+import { HASH_BYTES } from '../domain/digest.ts';
+import { VmdnError } from '../domain/errors.ts';
+import { MAX_DISK_BYTES, MAX_RECIPE_BYTES } from '../domain/limits.ts';
+import type { Recipe } from '../domain/recipe.ts';
+import { nonZeroBlockCount, nonZeroSegmentCount } from '../domain/recipe.ts';
+import { popcount32 } from '../domain/recipe-index.ts';
+import {
+  BLOCKS_PER_SEGMENT,
+  blockCount,
+  divCeil,
+  SECTOR_BYTES,
+  segmentCount,
+} from '../domain/units.ts';
+import { digestOfRecipe } from './disk-digest.ts';
+import { keysRootOfRecipe } from './key-pages.ts';
+
+export const RECIPE_MAGIC = 'VMDNRCP1';
+export const RECIPE_VERSION = 1;
+export const RECIPE_HEADER_BYTES = 64;
+
+if (new Uint8Array(Uint32Array.of(1).buffer)[0] !== 1) {
+  throw new Error('recipe.ts: this machine is big-endian; the columns are little-endian');
+}
+
+interface Layout {
+  readonly bitmapBytes: number;
+  readonly hashesAt: number;
+  readonly masksAt: number;
+  readonly keysAt: number;
+  readonly totalBytes: number;
+}
+
+/** Where the columns of a recipe lie in its file. Every column begins on an 8-byte boundary. */
+function layoutOf(virtualSizeBytes: number, segments: number, blocks: number): Layout {
+  const bitmapBytes = bitmapLength(virtualSizeBytes);
+  const hashesAt = RECIPE_HEADER_BYTES + bitmapBytes;
+  const masksAt = hashesAt + segments * HASH_BYTES;
+  const keysAt = masksAt + divCeil(segments * 2, 8) * 8;
+  return { bitmapBytes, hashesAt, masksAt, keysAt, totalBytes: keysAt + blocks * 8 };
+}
+
+/** Bytes of the segment bitmap of a disk of this size: padded to a multiple of 8. */
+export function bitmapLength(virtualSizeBytes: number): number {
+  return divCeil(segmentCount(virtualSizeBytes), 64) * 8;
+}
+
+/** How many bytes the file of this recipe has. */
+export function recipeFileBytes(recipe: Recipe): number {
+  const segments = nonZeroSegmentCount(recipe);
+  return layoutOf(recipe.virtualSizeBytes, segments, nonZeroBlockCount(recipe)).totalBytes;
+}
+
+/** The recipe as the bytes of its file. */
+export function encodeRecipe(recipe: Recipe): Uint8Array {
+  const segments = nonZeroSegmentCount(recipe);
+  const blocks = nonZeroBlockCount(recipe);
+  const layout = layoutOf(recipe.virtualSizeBytes, segments, blocks);
+  if (layout.totalBytes > MAX_RECIPE_BYTES) throw tooLarge(layout.totalBytes);
+  const bytes = new Uint8Array(layout.totalBytes);
+  const header = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode(RECIPE_MAGIC), 0);
+  header.setUint32(8, RECIPE_VERSION, true);
+  header.setBigUint64(16, BigInt(recipe.virtualSizeBytes), true);
+  header.setUint32(24, segments, true);
+  header.setUint32(28, blocks, true);
+  bytes.set(recipe.segmentBitmap, RECIPE_HEADER_BYTES);
+  bytes.set(recipe.segmentHashes, layout.hashesAt);
+  bytes.set(bytesOf(recipe.blockMasks), layout.masksAt);
+  bytes.set(bytesOf(recipe.keys), layout.keysAt);
+  return bytes;
+}
+
+/** Reads a recipe file. The columns are views into `bytes` where alignment allows (I3). */
+export function decodeRecipe(bytes: Uint8Array): Recipe {
+  if (bytes.length > MAX_RECIPE_BYTES) throw tooLarge(bytes.length);
+  if (bytes.length < RECIPE_HEADER_BYTES) throw corrupt('shorter than its header');
+  const header = new DataView(bytes.buffer, bytes.byteOffset, RECIPE_HEADER_BYTES);
+  for (let i = 0; i < RECIPE_MAGIC.length; i += 1) {
+    if (bytes[i] !== RECIPE_MAGIC.charCodeAt(i)) throw corrupt('no recipe: wrong magic');
+  }
+  const version = header.getUint32(8, true);
+  if (version !== RECIPE_VERSION) {
+    throw new VmdnError('incompatible_protocol', 'This recipe has a newer format; update VMDN.', {
+      data: { version },
+    });
+  }
+  const virtualSizeBytes = parseDiskSize(header.getBigUint64(16, true));
+  const segments = header.getUint32(24, true);
+  const blocks = header.getUint32(28, true);
+  for (let i = 0; i < RECIPE_HEADER_BYTES; i += 1) {
+    if (((i >= 12 && i < 16) || i >= 32) && bytes[i] !== 0) throw corrupt('reserved bytes are set');
+  }
+  const layout = layoutOf(virtualSizeBytes, segments, blocks);
+  if (layout.totalBytes !== bytes.length) throw corrupt('its length is not what its counts say');
+
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const at = aligned.byteOffset;
+  const recipe: Recipe = {
+    virtualSizeBytes,
+    segmentBitmap: aligned.subarray(RECIPE_HEADER_BYTES, layout.hashesAt),
+    segmentHashes: aligned.subarray(layout.hashesAt, layout.masksAt),
+    blockMasks: new Uint16Array(aligned.buffer, at + layout.masksAt, segments),
+    keys: new Uint32Array(aligned.buffer, at + layout.keysAt, blocks * 2),
+  };
+  for (let i = layout.masksAt + segments * 2; i < layout.keysAt; i += 1) {
+    if (aligned[i] !== 0) throw corrupt('padding is set');
+  }
+  checkRecipe(recipe);
+  return recipe;
+}
+
+/** Checks invariants I1-I3 of domain/recipe.ts. Throws `corrupt`. */
+export function checkRecipe(recipe: Recipe): void {
+  const { virtualSizeBytes, segmentBitmap, segmentHashes, blockMasks, keys } = recipe;
+  const segments = segmentCount(virtualSizeBytes);
+  if (segmentBitmap.length !== bitmapLength(virtualSizeBytes)) throw corrupt('bitmap length');
+  if (segmentHashes.length !== blockMasks.length * HASH_BYTES) throw corrupt('hash column length');
+  let rows = 0;
+  for (const byte of segmentBitmap) rows += popcount32(byte);
+  if (rows !== blockMasks.length) throw corrupt('the bitmap does not agree with the segment count');
+  for (let i = segments; i < segmentBitmap.length * 8; i += 1) {
+    if (((segmentBitmap[i >>> 3]! >>> (i & 7)) & 1) === 1) throw corrupt('a bit past the end');
+  }
+  let set = 0;
+  for (const mask of blockMasks) {
+    if (mask === 0) throw corrupt('a non-zero segment without a non-zero block');
+    set += popcount32(mask);
+  }
+  if (set * 2 !== keys.length) throw corrupt('the masks do not agree with the block count');
+  const tail = blockCount(virtualSizeBytes) % BLOCKS_PER_SEGMENT;
+  const last = segments - 1;
+  const lastIsNonZero = segments > 0 && ((segmentBitmap[last >>> 3]! >>> (last & 7)) & 1) === 1;
+  if (tail !== 0 && lastIsNonZero && blockMasks[rows - 1]! >>> tail !== 0) {
+    throw corrupt('a block past the end of the disk');
+  }
+}
+
+/** Recomputes both roots of a recipe. Throws `corrupt` when either differs from what was promised. */
+export function verifyRecipe(
+  recipe: Recipe,
+  promised: { readonly digest: Digest; readonly keysRoot: MerkleRoot },
+): void {
+  const digest = digestOfRecipe(recipe);
+  if (digest !== promised.digest) {
+    throw new VmdnError('corrupt', 'A recipe is not that of the promised disk; fetch it again.', {
+      data: { promised: promised.digest, found: digest },
+    });
+  }
+  const keysRoot = keysRootOfRecipe(recipe);
+  if (keysRoot !== promised.keysRoot) {
+    throw new VmdnError(
+      'corrupt',
+      "A recipe's match keys are not the signed ones; fetch it again.",
+      {
+        data: { promised: promised.keysRoot, found: keysRoot },
+      },
+    );
+  }
+}
+
+/** A disk size from outside: a multiple of 512 within the limit. Throws `corrupt` or `too_large`. */
+export function parseDiskSize(raw: bigint): number {
+  if (raw > BigInt(MAX_DISK_BYTES)) {
+    throw new VmdnError('too_large', 'A disk larger than 8 TiB is not supported.', {
+      data: { virtualSizeBytes: raw.toString() },
+    });
+  }
+  const size = Number(raw);
+  if (size < 0 || size % SECTOR_BYTES !== 0) throw corrupt('its size is no multiple of 512 bytes');
+  return size;
+}
+
+/** The bytes that lie behind a column. */
+export function bytesOf(column: Uint8Array | Uint16Array | Uint32Array): Uint8Array {
+  return new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
+}
+
+function corrupt(what: string): VmdnError {
+  return new VmdnError('corrupt', `A recipe cannot be used (${what}); fetch it again.`, {
+    data: { what },
+  });
+}
+
+function tooLarge(bytes: number): VmdnError {
+  return new VmdnError('too_large', 'A recipe over 2 GiB is not supported; use a smaller disk.', {
+    data: { bytes },
+  });
+}
