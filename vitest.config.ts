@@ -1,13 +1,50 @@
+/** How the tests run. Three groups, one after the other: quick ones, those with tools, whole networks. */
+
 import { defineConfig } from 'vitest/config';
+
+const ROOMS = ['{apps,packages}/*/src/**', 'infra/**', 'bin', 'test/**'];
+const NETWORK = 'test/network/**/*.test.ts';
 
 export default defineConfig({
   test: {
-    include: ['{apps,packages}/*/src/**/*.test.ts', 'infra/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**'],
     pool: 'forks',
     // Two cores: more forks only make each test slower.
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    exclude: ['**/node_modules/**'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ROOMS.map((room) => `${room}/*.test.ts`),
+          exclude: ['**/node_modules/**', '**/*.integ.test.ts', NETWORK, 'test/bench/**'],
+          testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'integ',
+          include: ROOMS.map((room) => `${room}/*.integ.test.ts`),
+          exclude: ['**/node_modules/**', NETWORK, 'test/bench/**'],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'network',
+          include: [NETWORK],
+          // Guests boot under emulation here: two at once would each take twice as long.
+          maxWorkers: 1,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
   },
 });

@@ -12,8 +12,18 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync } from 'node:fs';
-import { readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,7 +94,12 @@ function withUsableHome(use) {
   const temporary = mkdtempSync(join(tmpdir(), 'vmdn-home-'));
   try {
     const own = { HOME: temporary, npm_config_cache: join(temporary, '.npm') };
-    return use({ ...own, XDG_DATA_HOME: temporary, XDG_CACHE_HOME: temporary, XDG_STATE_HOME: temporary });
+    return use({
+      ...own,
+      XDG_DATA_HOME: temporary,
+      XDG_CACHE_HOME: temporary,
+      XDG_STATE_HOME: temporary,
+    });
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
@@ -113,7 +128,14 @@ function runOnStderr(program, args, { env = {}, missing }) {
 function installDependencies() {
   if (dependenciesAreFresh()) return 0;
   process.stderr.write('vmdn: installing the Node packages that pnpm-lock.yaml names ...\n');
-  const args = ['-y', PNPM, 'install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=error'];
+  const args = [
+    '-y',
+    PNPM,
+    'install',
+    '--frozen-lockfile',
+    '--reporter=append-only',
+    '--loglevel=error',
+  ];
   const status = withUsableHome((home) =>
     runOnStderr(npxPath(), args, {
       // With CI set pnpm asks no question, even where it has to replace node_modules.
@@ -138,13 +160,21 @@ function ensureDependencies() {
     missing: 'flock is missing: install it (Debian: apt-get install util-linux) and start again.',
   });
   if (status !== 0) {
-    fail('the Node packages could not be installed; the reason stands above. Start again to retry.');
+    fail(
+      'the Node packages could not be installed; the reason stands above. Start again to retry.',
+    );
   }
 }
 
 /** The Node 24 that the workspace pins; on platforms it is not packaged for, this one if it is new enough. */
 function pinnedNode() {
-  const pinned = join(ROOT, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
+  const pinned = join(
+    ROOT,
+    'node_modules',
+    `node-${process.platform}-${process.arch}`,
+    'bin',
+    'node',
+  );
   if (existsSync(pinned)) return realpathSync(pinned);
   if (nodeMajor() >= NODE_MAJOR_PINNED) return process.execPath;
   return fail(
@@ -189,7 +219,9 @@ function handOver(script, args) {
 
 function main(args) {
   if (nodeMajor() < NODE_MAJOR_MIN) {
-    fail(`this is Node ${process.versions.node}; install Node ${NODE_MAJOR_MIN} or newer and start again.`);
+    fail(
+      `this is Node ${process.versions.node}; install Node ${NODE_MAJOR_MIN} or newer and start again.`,
+    );
   }
   const [word, ...rest] = args;
   if (word === INSTALL_STEP) process.exit(installDependencies());

@@ -1,0 +1,48 @@
+/** Tests of the import law: it catches what it should, and a law without teeth is noticed. */
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { flawsOfTheLaw, judgeImports } from './cruise.ts';
+import { LAW } from './rules.ts';
+
+let rootDir = '';
+
+beforeEach(async () => {
+  rootDir = await mkdtemp(join(tmpdir(), 'vmdn-law-test-'));
+  for (const room of ['packages', 'apps', 'infra', 'test']) await mkdir(join(rootDir, room));
+});
+afterEach(async () => rm(rootDir, { recursive: true, force: true }));
+
+describe('the import law', () => {
+  it('catches every planted violation and lets every lawful file pass', async () => {
+    expect(await flawsOfTheLaw()).toEqual([]);
+  });
+
+  it.each(LAW.map(({ name }) => name))(
+    'says so when the rule %s has lost its teeth',
+    async (name) => {
+      const law = LAW.map((rule) =>
+        rule.name === name ? { ...rule, from: { path: '^nowhere/' } } : rule,
+      );
+      expect(await flawsOfTheLaw(law)).toContainEqual(
+        expect.stringContaining(`${name} does not report`),
+      );
+    },
+  );
+
+  it('says so when a rule is so strict that it reports a lawful file', async () => {
+    const law = LAW.map((rule) => (rule.name === 'world-in-io' ? { ...rule, from: {} } : rule));
+    expect(await flawsOfTheLaw(law)).toContainEqual(expect.stringContaining('reports the lawful'));
+  });
+
+  it('fails when there is nothing to check', async () => {
+    await expect(judgeImports(rootDir)).rejects.toThrow(/checked nothing/);
+  });
+
+  it('fails when the modules import nothing', async () => {
+    await writeFile(join(rootDir, 'infra', 'alone.ts'), 'export const alone = 1;\n');
+    await expect(judgeImports(rootDir)).rejects.toThrow(/checked nothing/);
+  });
+});
