@@ -1,0 +1,312 @@
+/**
+ * Room: infra. Two network namespaces joined by one cable, for benchmarks: `origin` (the coordinator runs
+ * there too) and `edge`. What crosses the cable is metered, and its rate can be limited.
+ *
+ * I1: nothing outlives the lab: leaving it ends every process in its namespaces, however deep, and removes
+ *     them; a lab whose process was killed is swept away when the next one opens.
+ * I2: the meter counts frames as a wire would carry them. Segmentation offload is off: with it a virtual
+ *     cable carries frames of 64 KiB and the meter misses 40 of each 41 headers (measured: 10.01 MB in place
+ *     of 10.46 MB for 10 MB of payload).
+ * I3: names carry the process and its start time, so that labs of different processes never meet, and a
+ *     process id that is used again protects no leftover.
+ *
+ * Needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN) and iproute2.
+ */
+
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type {
+  CommandResult,
+  CommandRunner,
+  RunningCommand,
+  RunOptions,
+  StartOptions,
+} from '@vmdn/core/io/command/command-runner.ts';
+
+export type Side = 'origin' | 'edge';
+
+/** Bytes that crossed the cable since the lab opened, as the edge's interface counts them. */
+export interface Metered {
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  /** Both directions. */
+  readonly totalBytes: number;
+}
+
+export interface NetlabOptions {
+  readonly runner: CommandRunner;
+  /** Bytes per second, frame headers included, in each direction. Without it: as fast as it gets. */
+  readonly rateBytesPerSecond?: number | undefined;
+  /** When it fires, every process in the lab ends; removing the lab stays the holder's duty. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Netlab {
+  /** IPv4 address of a side, which the other side reaches. */
+  readonly addresses: Readonly<Record<Side, string>>;
+  meter(): Promise<Metered>;
+  /** Runs a tool on a side to its end. Errors as in `CommandRunner.run`. */
+  run(
+    side: Side,
+    tool: string,
+    args: readonly string[],
+    options: RunOptions,
+  ): Promise<CommandResult>;
+  /** Starts a tool on a side; it ends with the lab at the latest. */
+  start(
+    side: Side,
+    tool: string,
+    args: readonly string[],
+    options?: Omit<StartOptions, 'lifetime'>,
+  ): RunningCommand;
+  /** Waits until `process`, or another on its side, listens on `port`. Throws `unavailable`, `timeout`. */
+  waitForListener(command: RunningCommand, port: number, timeoutMs?: number): Promise<void>;
+  /** Ends all processes and removes the namespaces. Idempotent. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const ADDRESSES: Readonly<Record<Side, string>> = { origin: '10.231.0.1', edge: '10.231.0.2' };
+const PREFIX_LENGTH = 30;
+const INTERFACE = 'cable';
+const NAME_PREFIX = 'vmdn-lab';
+const SIDES: readonly Side[] = ['origin', 'edge'];
+
+/** One call of `ip` or `tc`; they answer in milliseconds. */
+const TOOL_TIMEOUT_MS = 20_000;
+const LISTEN_TIMEOUT_MS = 30_000;
+const POLL_MS = 20;
+/** Between SIGTERM and SIGKILL for whatever is left in a namespace. */
+const GRACE_MS = 5000;
+
+/** Bytes that may pass at once: 10 ms of the rate, and never fewer than a few frames. */
+const BURST_SECONDS = 0.01;
+const BURST_BYTES_MIN = 16 * 1024;
+/** How long a frame may queue for the cable before it is dropped: a modest router's buffer. */
+const QUEUE_MS = 50;
+
+let labsOpened = 0;
+
+/**
+ * Opens a lab: two fresh namespaces, counters at zero. Throws `forbidden` without the rights for it,
+ * `tool_missing` without iproute2, `tool_failed`.
+ */
+export async function openNetlab(options: NetlabOptions): Promise<Netlab> {
+  if (process.getuid?.() !== 0) {
+    throw new VmdnError(
+      'forbidden',
+      'Network namespaces need root: run this as root, or with sudo.',
+    );
+  }
+  const { runner } = options;
+  await sweepNetlabs(runner);
+  labsOpened += 1;
+  const owner = `${NAME_PREFIX}-${process.pid}-${startTimeOf(process.pid)}`;
+  const names = {
+    origin: `${owner}-${labsOpened}-origin`,
+    edge: `${owner}-${labsOpened}-edge`,
+  } as const;
+  try {
+    await connect(runner, names, options.rateBytesPerSecond);
+  } catch (error) {
+    await Promise.allSettled(SIDES.map((side) => removeNamespace(runner, names[side])));
+    throw error;
+  }
+  return createLab(runner, names, options.signal);
+}
+
+/** Removes what the labs of processes that are gone left behind, with the processes in there. */
+export async function sweepNetlabs(runner: CommandRunner): Promise<void> {
+  for (const name of await namespaces(runner)) {
+    const [, pid, startTime] = /^vmdn-lab-(\d+)-(\d+)-\d+-(?:origin|edge)$/.exec(name) ?? [];
+    if (pid === undefined || startTimeOf(Number(pid)) === startTime) continue;
+    // Somebody else may sweep at the same moment; what counts is that it is gone.
+    await removeNamespace(runner, name).catch(() => {});
+  }
+}
+
+function createLab(
+  runner: CommandRunner,
+  names: Readonly<Record<Side, string>>,
+  signal: AbortSignal | undefined,
+): Netlab {
+  const started = new Set<RunningCommand>();
+  let closing: Promise<void> | undefined;
+  const inside = (side: Side, tool: string, args: readonly string[]): string[] => [
+    ...['netns', 'exec', names[side], tool],
+    ...args,
+  ];
+  const close = async (): Promise<void> => {
+    await Promise.allSettled([...started].map((command) => command.stop()));
+    const removals = SIDES.map((side) => removeNamespace(runner, names[side]));
+    const failed = (await Promise.allSettled(removals)).find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  };
+  return {
+    addresses: ADDRESSES,
+    meter: () => readMeter(runner, names.edge),
+    run: (side, tool, args, options) =>
+      runner.run('ip', inside(side, tool, args), { signal, ...options }),
+    start: (side, tool, args, options = {}) => {
+      const lifetime = 'with-parent';
+      const command = runner.start('ip', inside(side, tool, args), {
+        signal,
+        ...options,
+        lifetime,
+      });
+      started.add(command);
+      const forget = (): boolean => started.delete(command);
+      command.exited.then(forget, forget);
+      return command;
+    },
+    waitForListener,
+    [Symbol.asyncDispose]: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+/** Makes both namespaces, the cable between them and its limits. */
+async function connect(
+  runner: CommandRunner,
+  names: Readonly<Record<Side, string>>,
+  rateBytesPerSecond: number | undefined,
+): Promise<void> {
+  const ip = (...args: string[]): Promise<CommandResult> =>
+    runner.run('ip', args, { timeoutMs: TOOL_TIMEOUT_MS });
+  for (const side of SIDES) await ip('netns', 'add', names[side]);
+  const peer = ['peer', 'name', INTERFACE, 'netns', names.edge];
+  await ip('link', 'add', INTERFACE, 'netns', names.origin, 'type', 'veth', ...peer);
+  for (const side of SIDES) {
+    const at = ['-n', names[side]];
+    // No IPv6 address: a real link's chatter (router solicitations, group reports) is not what is measured.
+    await ip(...at, 'link', 'set', 'dev', INTERFACE, 'addrgenmode', 'none', 'gso_max_segs', '1');
+    await ip(...at, 'address', 'add', `${ADDRESSES[side]}/${PREFIX_LENGTH}`, 'dev', INTERFACE);
+    await ip(...at, 'link', 'set', 'dev', 'lo', 'up');
+    await ip(...at, 'link', 'set', 'dev', INTERFACE, 'up');
+    if (rateBytesPerSecond === undefined) continue;
+    const args = ['-n', names[side], 'qdisc', 'add', 'dev', INTERFACE, 'root', 'tbf'];
+    await runner.run('tc', [...args, ...tokenBucket(rateBytesPerSecond)], {
+      timeoutMs: TOOL_TIMEOUT_MS,
+    });
+  }
+}
+
+/** The arguments of tc's token bucket filter for a rate. Throws `invalid_input` for a rate that is none. */
+export function tokenBucket(rateBytesPerSecond: number): string[] {
+  if (!Number.isSafeInteger(rateBytesPerSecond) || rateBytesPerSecond < 1000) {
+    throw new VmdnError(
+      'invalid_input',
+      'A rate is a whole number of bytes per second, from 1000.',
+      {
+        data: { rateBytesPerSecond },
+      },
+    );
+  }
+  const burstBytes = Math.max(BURST_BYTES_MIN, Math.ceil(rateBytesPerSecond * BURST_SECONDS));
+  const rate = ['rate', `${rateBytesPerSecond * 8}bit`];
+  return [...rate, 'burst', String(burstBytes), 'latency', `${QUEUE_MS}ms`];
+}
+
+async function readMeter(runner: CommandRunner, namespace: string): Promise<Metered> {
+  const args = ['-n', namespace, '-j', '-s', 'link', 'show', 'dev', INTERFACE];
+  const { stdout } = await runner.run('ip', args, { timeoutMs: TOOL_TIMEOUT_MS });
+  const [link] = JSON.parse(stdout) as {
+    stats64?: { rx?: { bytes?: unknown }; tx?: { bytes?: unknown } };
+  }[];
+  const receivedBytes = link?.stats64?.rx?.bytes;
+  const sentBytes = link?.stats64?.tx?.bytes;
+  if (typeof receivedBytes !== 'number' || typeof sentBytes !== 'number') {
+    throw new VmdnError('tool_failed', 'ip printed no counters for the lab’s interface.', {
+      data: { stdout: stdout.slice(0, 500) },
+    });
+  }
+  return { receivedBytes, sentBytes, totalBytes: receivedBytes + sentBytes };
+}
+
+/** The kernel's table of TCP sockets, as the process sees it: its namespace's. */
+const LISTENING = '0A';
+
+async function waitForListener(
+  command: RunningCommand,
+  port: number,
+  timeoutMs = LISTEN_TIMEOUT_MS,
+): Promise<void> {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const deadline = performance.now() + timeoutMs;
+  let ended = false;
+  const markEnded = (): void => {
+    ended = true;
+  };
+  command.exited.then(markEnded, markEnded);
+  while (performance.now() < deadline) {
+    if (ended) {
+      const { stderrTail } = await command.exited;
+      throw new VmdnError('unavailable', `A server ended before it listened: ${stderrTail}`);
+    }
+    const table = await readFile(`/proc/${command.pid}/net/tcp`, 'latin1').catch(() => '');
+    const listens = table.split('\n').some((line) => {
+      const [, local, , state] = line.trim().split(/\s+/);
+      return local?.endsWith(suffix) === true && state === LISTENING;
+    });
+    // The process enters the namespace a moment after it starts: the host's own table must not count.
+    if (listens && (await isInLab(command.pid))) return;
+    await delay(POLL_MS);
+  }
+  throw new VmdnError('timeout', `Nothing listened on port ${port} within ${timeoutMs / 1000} s.`);
+}
+
+async function isInLab(pid: number): Promise<boolean> {
+  const names = await readFile(`/proc/${pid}/net/dev`, 'latin1').catch(() => '');
+  return names.includes(`${INTERFACE}:`);
+}
+
+async function namespaces(runner: CommandRunner): Promise<string[]> {
+  const { stdout } = await runner.run('ip', ['netns', 'list'], { timeoutMs: TOOL_TIMEOUT_MS });
+  return stdout.split('\n').flatMap((line) => line.split(' ')[0] || []);
+}
+
+/** Ends the processes in a namespace and removes it. One that does not exist is removed already. */
+async function removeNamespace(runner: CommandRunner, name: string): Promise<void> {
+  if (!(await namespaces(runner)).includes(name)) return;
+  const deadline = performance.now() + GRACE_MS;
+  for (let pids = await pidsIn(runner, name); pids.length > 0; pids = await pidsIn(runner, name)) {
+    const isLate = performance.now() > deadline;
+    for (const pid of pids) signalProcess(pid, isLate ? 'SIGKILL' : 'SIGTERM');
+    if (performance.now() > deadline + GRACE_MS) {
+      throw new VmdnError('tool_failed', `Processes in the namespace ${name} do not end.`, {
+        data: { pids },
+      });
+    }
+    await delay(POLL_MS);
+  }
+  await runner.run('ip', ['netns', 'delete', name], { timeoutMs: TOOL_TIMEOUT_MS });
+}
+
+async function pidsIn(runner: CommandRunner, name: string): Promise<number[]> {
+  const { stdout } = await runner.run('ip', ['netns', 'pids', name], {
+    timeoutMs: TOOL_TIMEOUT_MS,
+  });
+  return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended by itself.
+  }
+}
+
+/** When a process started, in clock ticks since boot; undefined when there is no such process. */
+function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // Field 22; the name in field 2 may hold spaces and brackets, so count from its last bracket.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
