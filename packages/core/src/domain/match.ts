@@ -1,0 +1,308 @@
+/**
+ * Room: domain. Finds the blocks of a wanted disk in recipes of images: the wanted keys go into one
+ * open-addressing table, then whole key columns of the library are scanned against it (DESIGN decision 3).
+ *
+ * I1: a match is a hint. Two blocks with one key may differ; only a segment's SHA-256 decides.
+ * I2: no object per block: typed arrays only, and nothing is allocated while scanning.
+ * I3: coverage is exact: an image covers a wanted block when it holds a block with its key.
+ * I4: up to `placesPerKey` places are kept per key, in several images where there are several, and a
+ *     place that continues a run of blocks in its image displaces one that stands alone.
+ */
+
+import type { Recipe } from './recipe.ts';
+import { nonZeroBlockCount } from './recipe.ts';
+import { popcount32 } from './recipe-index.ts';
+import { BLOCK_BYTES, BLOCKS_PER_SEGMENT, blockLengthBytes } from './units.ts';
+
+/** Images in one plan: their number fits 16 bits. */
+export const MAX_IMAGES_PER_PLAN = 65_535;
+const MAX_PLACES_PER_KEY = 8;
+const RUN_CAP = 255;
+
+export interface MatchOptions {
+  /** Places kept per key; 0 only scores. */
+  readonly placesPerKey: number;
+  /** Any number that strangers cannot know: keeps crafted keys from clustering in the table. */
+  readonly seed: number;
+}
+
+/** Where each distinct wanted key was found. */
+export interface Places {
+  /** For each wanted key its number among the distinct ones. */
+  readonly distinctOf: Uint32Array;
+  /** For each distinct key the first wanted key (index) that equals it. */
+  readonly firstKeyOf: Uint32Array;
+  /** For each distinct key where its places begin in the columns below; one more at the end. */
+  readonly start: Uint32Array;
+  /** Number of the image, in the order of scanning. */
+  readonly image: Uint16Array;
+  readonly block: Uint32Array;
+}
+
+export interface Matcher {
+  /** Scans the next image; segments outside `presentSegments` are skipped. Returns the bytes it covers. */
+  scan(library: Recipe, presentSegments?: Uint8Array): number;
+  /** Bytes of the wanted disk that at least one scanned image covers. */
+  coveredBytes(): number;
+  places(): Places;
+}
+
+/** The block number of each non-zero block of a recipe, in disk order. */
+export function nonZeroBlocks(recipe: Recipe): Uint32Array {
+  const blocks = new Uint32Array(nonZeroBlockCount(recipe));
+  let [row, at] = [0, 0];
+  for (let byte = 0; byte < recipe.segmentBitmap.length; byte += 1) {
+    for (let bits = recipe.segmentBitmap[byte]!; bits !== 0; bits &= bits - 1) {
+      const segment = byte * 8 + lowestBit(bits);
+      for (let mask = recipe.blockMasks[row]!; mask !== 0; mask &= mask - 1) {
+        blocks[at] = segment * BLOCKS_PER_SEGMENT + lowestBit(mask);
+        at += 1;
+      }
+      row += 1;
+    }
+  }
+  return blocks;
+}
+
+/** How many places to keep per key: fewer on giant disks, so that planning stays within memory. */
+export function placesPerKeyFor(wanted: Recipe): number {
+  const blocks = nonZeroBlockCount(wanted);
+  if (blocks <= 8_000_000) return 3;
+  return blocks <= 32_000_000 ? 2 : 1;
+}
+
+/** The distinct keys of the wanted recipe in an open-addressing table (linear probing, load at most 0.5). */
+class KeyTable {
+  readonly distinctOf: Uint32Array;
+  readonly firstKeyOf: Uint32Array;
+  readonly blocksOf: Uint32Array;
+  readonly distinctCount: number;
+  /** Two words per slot: number of the distinct key + 1 (0 = empty), and its low word, so that a probe
+   * that meets another key seldom leaves the cache line. */
+  readonly #slots: Uint32Array;
+  readonly #keys: Uint32Array;
+  readonly #seed: number;
+
+  constructor(keys: Uint32Array, seed: number) {
+    const count = keys.length / 2;
+    let capacity = 16;
+    while (capacity < count * 2) capacity *= 2;
+    this.#slots = new Uint32Array(2 * capacity);
+    this.#keys = keys;
+    this.#seed = seed | 0;
+    this.distinctOf = new Uint32Array(count);
+    const firstKeyOf = new Uint32Array(count);
+    const blocksOf = new Uint32Array(count);
+    let distinct = 0;
+    for (let k = 0; k < count; k += 1) {
+      const slot = this.#slotOf(keys[2 * k]!, keys[2 * k + 1]!, firstKeyOf);
+      let d = this.#slots[slot]! - 1;
+      if (d < 0) {
+        d = distinct;
+        firstKeyOf[d] = k;
+        distinct += 1;
+        this.#slots[slot] = distinct;
+        this.#slots[slot + 1] = keys[2 * k]!;
+      }
+      this.distinctOf[k] = d;
+      blocksOf[d]! += 1;
+    }
+    this.distinctCount = distinct;
+    this.firstKeyOf = firstKeyOf.slice(0, distinct);
+    this.blocksOf = blocksOf.slice(0, distinct);
+  }
+
+  /** Number of the distinct key that equals (low, high); -1 when none does. */
+  find(low: number, high: number): number {
+    return this.#slots[this.#slotOf(low, high, this.firstKeyOf)]! - 1;
+  }
+
+  #slotOf(low: number, high: number, firstKeyOf: Uint32Array): number {
+    const slots = this.#slots;
+    const keys = this.#keys;
+    const last = slots.length - 2;
+    let mixed = Math.imul(low ^ this.#seed, 0x9e3779b1);
+    mixed = Math.imul((mixed ^ (mixed >>> 15)) + high, 0x85ebca6b);
+    let slot = ((mixed ^ (mixed >>> 13)) << 1) & last;
+    for (;;) {
+      const d = slots[slot]! - 1;
+      if (d < 0) return slot;
+      if (slots[slot + 1] === low && keys[2 * firstKeyOf[d]! + 1] === high) return slot;
+      slot = (slot + 2) & last;
+    }
+  }
+}
+
+/** The places found so far: `perKey` slots for each distinct key. */
+class PlaceSlots {
+  readonly perKey: number;
+  readonly count: Uint8Array;
+  readonly #image: Uint16Array;
+  readonly #block: Uint32Array;
+  /** Blocks before the place that matched in a row; 0 = it stands alone so far. */
+  readonly #run: Uint8Array;
+
+  constructor(distinctCount: number, perKey: number) {
+    this.perKey = Math.min(perKey, MAX_PLACES_PER_KEY);
+    this.count = new Uint8Array(distinctCount);
+    this.#image = new Uint16Array(distinctCount * this.perKey);
+    this.#block = new Uint32Array(distinctCount * this.perKey);
+    this.#run = new Uint8Array(distinctCount * this.perKey);
+  }
+
+  /** Keeps a place if it is worth it (I4). */
+  add(distinct: number, image: number, block: number, run: number): void {
+    const base = distinct * this.perKey;
+    const count = this.count[distinct]!;
+    let alone = -1;
+    for (let i = base; i < base + count; i += 1) {
+      if (this.#image[i] === image && run === 0) return;
+      if (alone < 0 && this.#run[i] === 0) alone = i;
+    }
+    let at = base + count;
+    if (count === this.perKey) {
+      if (run === 0 || alone < 0) return;
+      at = alone;
+    } else {
+      this.count[distinct] = count + 1;
+    }
+    this.#image[at] = image;
+    this.#block[at] = block;
+    this.#run[at] = Math.min(run, RUN_CAP);
+  }
+
+  compact(): Pick<Places, 'start' | 'image' | 'block'> {
+    const start = new Uint32Array(this.count.length + 1);
+    for (let d = 0; d < this.count.length; d += 1) start[d + 1] = start[d]! + this.count[d]!;
+    const image = new Uint16Array(start[this.count.length]!);
+    const block = new Uint32Array(start[this.count.length]!);
+    for (let d = 0; d < this.count.length; d += 1) {
+      for (let i = 0; i < this.count[d]!; i += 1) {
+        image[start[d]! + i] = this.#image[d * this.perKey + i]!;
+        block[start[d]! + i] = this.#block[d * this.perKey + i]!;
+      }
+    }
+    return { start, image, block };
+  }
+}
+
+class RecipeMatcher implements Matcher {
+  readonly #wanted: Recipe;
+  readonly #wantedBlocks: Uint32Array;
+  readonly #table: KeyTable;
+  readonly #slots: PlaceSlots;
+  /** Number + 1 of the image that covered a distinct key last. */
+  readonly #coveredBy: Uint32Array;
+  /** The distinct key of the disk's last block, when that is short, and by how many bytes. */
+  readonly #shortDistinct: number = -1;
+  readonly #shortBytes: number = 0;
+  #images = 0;
+  #union = 0;
+
+  constructor(wanted: Recipe, options: MatchOptions) {
+    this.#wanted = wanted;
+    this.#wantedBlocks = nonZeroBlocks(wanted);
+    this.#table = new KeyTable(wanted.keys, options.seed);
+    this.#slots = new PlaceSlots(this.#table.distinctCount, options.placesPerKey);
+    this.#coveredBy = new Uint32Array(this.#table.distinctCount);
+    const lastKey = this.#wantedBlocks.length - 1;
+    if (lastKey >= 0) {
+      const length = blockLengthBytes(wanted.virtualSizeBytes, this.#wantedBlocks[lastKey]!);
+      this.#shortBytes = BLOCK_BYTES - length;
+      if (this.#shortBytes > 0) this.#shortDistinct = this.#table.distinctOf[lastKey]!;
+    }
+  }
+
+  scan(library: Recipe, presentSegments?: Uint8Array): number {
+    const { segmentBitmap, blockMasks } = library;
+    const run = { wantedKey: -1, block: -1, length: 0 };
+    let [covered, row, key] = [0, 0, 0];
+    this.#images += 1;
+    for (let byte = 0; byte < segmentBitmap.length; byte += 1) {
+      for (let bits = segmentBitmap[byte]!; bits !== 0; bits &= bits - 1) {
+        const bit = lowestBit(bits);
+        const mask = blockMasks[row]!;
+        row += 1;
+        if (presentSegments !== undefined && ((presentSegments[byte] ?? 0) & (1 << bit)) === 0) {
+          run.wantedKey = -1;
+        } else {
+          const firstBlock = (byte * 8 + bit) * BLOCKS_PER_SEGMENT;
+          covered += this.#scanSegment(library.keys, key, mask, firstBlock, run);
+        }
+        key += popcount32(mask);
+      }
+    }
+    return covered;
+  }
+
+  /** Scans one segment's keys; returns the wanted bytes that this image covers for the first time. */
+  #scanSegment(
+    keys: Uint32Array,
+    firstKey: number,
+    segmentMask: number,
+    firstBlock: number,
+    run: { wantedKey: number; block: number; length: number },
+  ): number {
+    const wantedKeys = this.#wanted.keys;
+    const image = this.#images;
+    let covered = 0;
+    let at = 2 * firstKey;
+    for (let mask = segmentMask; mask !== 0; mask &= mask - 1, at += 2) {
+      const low = keys[at]!;
+      const high = keys[at + 1]!;
+      const block = firstBlock + lowestBit(mask);
+      // Inside a run the next key is known: most matches need no look-up.
+      let wantedKey = run.wantedKey + 1;
+      let distinct: number;
+      if (
+        wantedKey > 0 &&
+        wantedKeys[2 * wantedKey] === low &&
+        wantedKeys[2 * wantedKey + 1] === high
+      ) {
+        distinct = this.#table.distinctOf[wantedKey]!;
+        const step = this.#wantedBlocks[wantedKey]! - this.#wantedBlocks[wantedKey - 1]!;
+        run.length = block - run.block === step ? run.length + 1 : 0;
+      } else {
+        distinct = this.#table.find(low, high);
+        run.length = 0;
+        if (distinct < 0) {
+          run.wantedKey = -1;
+          continue;
+        }
+        wantedKey = this.#table.firstKeyOf[distinct]!;
+      }
+      run.wantedKey = wantedKey;
+      run.block = block;
+      if (this.#coveredBy[distinct] !== image) covered += this.#cover(distinct, image);
+      if (this.#slots.perKey > 0) this.#slots.add(distinct, image - 1, block, run.length);
+    }
+    return covered;
+  }
+
+  #cover(distinct: number, image: number): number {
+    let bytes = this.#table.blocksOf[distinct]! * BLOCK_BYTES;
+    if (distinct === this.#shortDistinct) bytes -= this.#shortBytes;
+    if (this.#coveredBy[distinct] === 0) this.#union += bytes;
+    this.#coveredBy[distinct] = image;
+    return bytes;
+  }
+
+  coveredBytes(): number {
+    return this.#union;
+  }
+
+  places(): Places {
+    const { distinctOf, firstKeyOf } = this.#table;
+    return { distinctOf, firstKeyOf, ...this.#slots.compact() };
+  }
+}
+
+/** A matcher for one wanted recipe; feed it every image's recipe, in the order of their numbers. */
+export function createMatcher(wanted: Recipe, options: MatchOptions): Matcher {
+  return new RecipeMatcher(wanted, options);
+}
+
+/** Position of the lowest set bit of a word that is not zero. */
+function lowestBit(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}

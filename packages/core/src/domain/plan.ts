@@ -1,0 +1,321 @@
+/**
+ * Room: domain. The plan of a disk: where every block comes from, as data, and what that adds up to.
+ *
+ * I1: pure: a plan follows from the wanted recipe, the places that matching found, and measured rates.
+ * I2: every non-zero block has exactly one source: a place in a local image, itself earlier on this disk
+ *     (a duplicate travels once), or a remote node. Zero blocks have none.
+ * I3: bytes by tier add up to the virtual size, the short last block counted truly. A duplicate counts
+ *     for the tier that its first copy comes from; zero blocks of any segment count as zero.
+ * I4: long runs in one image win over scattered places: a run is followed as long as it lasts, and where
+ *     one begins the place with the longest run is taken.
+ */
+
+import type { Digest } from './digest.ts';
+import { nonZeroBlocks, type Places } from './match.ts';
+import type { Name } from './names.ts';
+import type { Recipe } from './recipe.ts';
+import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
+import { bestCandidates, type Candidate } from './score.ts';
+import type { TierBytes } from './tiers.ts';
+import { BLOCK_BYTES, BLOCKS_PER_SEGMENT, blockLengthBytes } from './units.ts';
+
+/** Source of a block: fetched from a peer or the origin. */
+export const REMOTE = 0xffffffff;
+/** Source of a block: the first block of this disk with the same key (`firstBlockOf`). */
+export const SELF = 0xfffffffe;
+
+/** Places are compared by how far they run on, up to this many blocks. */
+const LOOK_AHEAD_BLOCKS = 128;
+/** A run goes on in its image after a gap of other sources of at most this many blocks. */
+const RUN_GAP_BLOCKS = 64;
+
+/** An image on this edge. */
+export interface LocalImage {
+  readonly digest: Digest;
+  readonly name: Name | null;
+  /** A raw file of the image's guest-visible bytes. */
+  readonly path: string;
+  readonly recipePath: string;
+  readonly virtualSizeBytes: number;
+  /** `package` for an unpacked package; local unless said. */
+  readonly tier?: 'local' | 'package';
+  /** Bitmap of the segments that the file holds; absent = all. */
+  readonly presentSegments?: Uint8Array;
+}
+
+/** Measured rates, as numbers. */
+export interface Rates {
+  /** Which tier stands for what no local image covers. */
+  readonly remoteTier: 'peer' | 'origin';
+  /** Of the link, in bytes on the wire. */
+  readonly remoteBytesPerSecond: number;
+  /** Bytes on the wire for one byte of disk. */
+  readonly compressedRatio: number;
+  /** Reading, verifying and writing local blocks. */
+  readonly localBytesPerSecond: number;
+  /** What every delivery takes, however small. */
+  readonly fixedSeconds: number;
+}
+
+/** Until something was measured: a 10 MB/s link, half-compressible data, a laptop's disk. */
+export const DEFAULT_RATES: Rates = {
+  remoteTier: 'origin',
+  remoteBytesPerSecond: 10_000_000,
+  compressedRatio: 0.5,
+  localBytesPerSecond: 400_000_000,
+  fixedSeconds: 0.2,
+};
+
+/** Bytes of a disk by where they come from. */
+export interface PlanCounts {
+  readonly zeroBytes: number;
+  readonly localBytes: number;
+  readonly packageBytes: number;
+  /** Of the disk; more than travels, because duplicates travel once. */
+  readonly remoteBytes: number;
+  readonly travellingBytes: number;
+}
+
+/** A plan in numbers; the contract's planSummary has this shape. */
+export interface PlanSummary {
+  readonly diskBytes: TierBytes;
+  readonly wireBytes: number;
+  readonly estimatedSeconds: number;
+  readonly candidates: readonly Candidate[];
+}
+
+export interface DiskPlan {
+  readonly digest: Digest;
+  readonly wanted: Recipe;
+  readonly images: readonly LocalImage[];
+  readonly summary: PlanSummary;
+  readonly counts: PlanCounts;
+  /** For each wanted key: REMOTE, SELF, or the number of a place in the columns below. */
+  readonly source: Uint32Array;
+  /** For each wanted key the first block of this disk that has it. */
+  readonly firstBlockOf: Uint32Array;
+  readonly placeImage: Uint16Array;
+  readonly placeBlock: Uint32Array;
+  /** 1 where the places of another key begin: the places between two ones are alternatives. */
+  readonly placeBegins: Uint8Array;
+}
+
+export interface PlanInput {
+  readonly digest: Digest;
+  readonly wanted: Recipe;
+  readonly images: readonly LocalImage[];
+  readonly places: Places;
+  /** Bytes that each image covers, in the order of images. */
+  readonly coveredBytes: readonly number[];
+  readonly rates: Rates;
+}
+
+/** The plan for one disk. The columns lie in shared memory, so that workers read them in place. */
+export function buildPlan(input: PlanInput): DiskPlan {
+  const { wanted, places, images } = input;
+  const blocks = nonZeroBlocks(wanted);
+  const source = shared(Uint32Array, blocks.length);
+  const firstBlockOf = shared(Uint32Array, blocks.length);
+  for (let k = 0; k < blocks.length; k += 1) {
+    firstBlockOf[k] = blocks[places.firstKeyOf[places.distinctOf[k]!]!]!;
+  }
+  chooseSources(places, blocks, source);
+  const counts = countSources({ wanted, images, source, placeImage: places.image, blocks });
+  const placeBegins = shared(Uint8Array, places.block.length + 1);
+  for (const begin of places.start) placeBegins[begin] = 1;
+  return {
+    digest: input.digest,
+    wanted,
+    images,
+    counts,
+    summary: summarise(counts, bestCandidates(images, input.coveredBytes), input.rates),
+    source,
+    firstBlockOf,
+    placeImage: copyShared(Uint16Array, places.image),
+    placeBlock: copyShared(Uint32Array, places.block),
+    placeBegins,
+  };
+}
+
+/** A plan's numbers under given rates: link and local work go on at the same time. */
+export function summarise(
+  counts: PlanCounts,
+  candidates: readonly Candidate[],
+  rates: Rates,
+): PlanSummary {
+  const wireBytes = Math.round(counts.travellingBytes * rates.compressedRatio);
+  const diskSeconds =
+    (counts.localBytes + counts.packageBytes + counts.remoteBytes) / rates.localBytesPerSecond;
+  const fromPeers = rates.remoteTier === 'peer';
+  return {
+    diskBytes: {
+      zero: counts.zeroBytes,
+      local: counts.localBytes,
+      package: counts.packageBytes,
+      peer: fromPeers ? counts.remoteBytes : 0,
+      origin: fromPeers ? 0 : counts.remoteBytes,
+    },
+    wireBytes,
+    estimatedSeconds:
+      rates.fixedSeconds + Math.max(wireBytes / rates.remoteBytesPerSecond, diskSeconds),
+    candidates,
+  };
+}
+
+/** For each row of the recipe, which of its blocks the plan fetches, and which repeat an earlier one. */
+export function planMasks(plan: DiskPlan): { remote: Uint16Array; self: Uint16Array } {
+  const masks = plan.wanted.blockMasks;
+  const remote = new Uint16Array(masks.length);
+  const self = new Uint16Array(masks.length);
+  let key = 0;
+  for (let row = 0; row < masks.length; row += 1) {
+    for (let mask = masks[row]!; mask !== 0; mask &= mask - 1) {
+      const source = plan.source[key]!;
+      if (source === REMOTE) remote[row]! |= mask & -mask;
+      else if (source === SELF) self[row]! |= mask & -mask;
+      key += 1;
+    }
+  }
+  return { remote, self };
+}
+
+/** The recipe's index, with what plans ask of it. */
+export function indexOf(plan: DiskPlan): RecipeIndex {
+  return buildRecipeIndex(plan.wanted);
+}
+
+/** Index of the key of block `bit` (0 to 15) of a row that is not zero there. */
+export function keyOf(index: RecipeIndex, mask: number, row: number, bit: number): number {
+  return index.firstKeyOf(row) + popcount32(mask & ((1 << bit) - 1));
+}
+
+function chooseSources(places: Places, blocks: Uint32Array, source: Uint32Array): void {
+  let [lastImage, lastBlock, lastWanted] = [-1, 0, 0];
+  for (let k = 0; k < blocks.length; k += 1) {
+    const distinct = places.distinctOf[k]!;
+    const begin = places.start[distinct]!;
+    const end = places.start[distinct + 1]!;
+    if (begin === end) {
+      source[k] = places.firstKeyOf[distinct] === k ? REMOTE : SELF;
+      continue;
+    }
+    const step = blocks[k]! - lastWanted;
+    let chosen = -1;
+    if (lastImage >= 0 && step <= RUN_GAP_BLOCKS) {
+      chosen = findPlace(places, distinct, lastImage, lastBlock + step);
+    }
+    if (chosen < 0) chosen = longestRun(places, blocks, k, begin, end);
+    source[k] = chosen;
+    lastImage = places.image[chosen]!;
+    lastBlock = places.block[chosen]!;
+    lastWanted = blocks[k]!;
+  }
+}
+
+/** Of the places [begin, end) of key k the one that runs on longest; in place, then first, on a tie. */
+function longestRun(
+  places: Places,
+  blocks: Uint32Array,
+  k: number,
+  begin: number,
+  end: number,
+): number {
+  if (end - begin === 1) return begin;
+  let [best, bestLength] = [begin, -1];
+  for (let place = begin; place < end; place += 1) {
+    let length = 2 * runLength(places, blocks, k, place);
+    if (places.block[place] === blocks[k]) length += 1;
+    if (length > bestLength) [best, bestLength] = [place, length];
+  }
+  return best;
+}
+
+/** How many of the keys after k lie in the place's image at the same distance as on the wanted disk. */
+function runLength(places: Places, blocks: Uint32Array, k: number, place: number): number {
+  const image = places.image[place]!;
+  const shift = places.block[place]! - blocks[k]!;
+  const last = Math.min(blocks.length, k + 1 + LOOK_AHEAD_BLOCKS);
+  let next = k + 1;
+  while (
+    next < last &&
+    findPlace(places, places.distinctOf[next]!, image, blocks[next]! + shift) >= 0
+  ) {
+    next += 1;
+  }
+  return next - k - 1;
+}
+
+function findPlace(places: Places, distinct: number, image: number, block: number): number {
+  const end = places.start[distinct + 1]!;
+  for (let place = places.start[distinct]!; place < end; place += 1) {
+    if (places.block[place] === block && places.image[place] === image) return place;
+  }
+  return -1;
+}
+
+function countSources(plan: {
+  readonly wanted: Recipe;
+  readonly images: readonly LocalImage[];
+  readonly source: Uint32Array;
+  readonly placeImage: Uint16Array;
+  readonly blocks: Uint32Array;
+}): PlanCounts {
+  const { source, blocks } = plan;
+  const { virtualSizeBytes } = plan.wanted;
+  const isPackage = Uint8Array.from(plan.images, (image) => (image.tier === 'package' ? 1 : 0));
+  let [local, packages, remote, travelling] = [0, 0, 0, 0];
+  for (let k = 0; k < source.length; k += 1) {
+    const last = k === source.length - 1;
+    const length = last ? blockLengthBytes(virtualSizeBytes, blocks[k]!) : BLOCK_BYTES;
+    const from = source[k]!;
+    if (from === REMOTE || from === SELF) {
+      remote += length;
+      if (from === REMOTE) travelling += length;
+    } else if (isPackage[plan.placeImage[from]!] === 1) {
+      packages += length;
+    } else {
+      local += length;
+    }
+  }
+  return {
+    zeroBytes: virtualSizeBytes - local - packages - remote,
+    localBytes: local,
+    packageBytes: packages,
+    remoteBytes: remote,
+    travellingBytes: travelling,
+  };
+}
+
+type Column = Uint8Array | Uint16Array | Uint32Array;
+interface ColumnType<C extends Column> {
+  new (buffer: SharedArrayBuffer): C;
+  readonly BYTES_PER_ELEMENT: number;
+}
+
+/** A column in shared memory. */
+export function shared<C extends Column>(type: ColumnType<C>, length: number): C {
+  return new type(new SharedArrayBuffer(length * type.BYTES_PER_ELEMENT));
+}
+
+/** A copy of a column in shared memory. */
+export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C {
+  const copy = shared(type, column.length);
+  copy.set(column);
+  return copy;
+}
+
+/** The recipe with every column in shared memory. */
+export function shareRecipe(recipe: Recipe): Recipe {
+  return {
+    virtualSizeBytes: recipe.virtualSizeBytes,
+    segmentBitmap: copyShared(Uint8Array, recipe.segmentBitmap),
+    segmentHashes: copyShared(Uint8Array, recipe.segmentHashes),
+    blockMasks: copyShared(Uint16Array, recipe.blockMasks),
+    keys: copyShared(Uint32Array, recipe.keys),
+  };
+}
+
+/** Blocks of a segment of which bit b is set, as a count. */
+export function blocksIn(mask: number): number {
+  return popcount32(mask & ((1 << BLOCKS_PER_SEGMENT) - 1));
+}

@@ -1,0 +1,329 @@
+/**
+ * Room: domain. The queue of segments that an executor works off: which are ready for local work, which
+ * want blocks from a remote node, which wait for another segment of the same disk. Providers pull.
+ *
+ * I1: a row (non-zero segment) is in exactly one state; it leaves IN_FLIGHT only by `done`, `settle`,
+ *     or a call that says what it lacks.
+ * I2: raised rows come first, lowest priority number first; the others in disk order.
+ * I3: a row waits only for rows before it on the disk (a duplicate follows its first block), so waiting
+ *     never goes in a circle; when the awaited row is done, the waiting one moves on.
+ * I4: columns only: a state byte, three masks and two links per row.
+ */
+
+import { popcount32 } from './recipe-index.ts';
+import { BLOCKS_PER_SEGMENT } from './units.ts';
+
+export const ROW_DONE = 1;
+const READY = 2;
+const WANTS_REMOTE = 3;
+const IN_FLIGHT = 4;
+const WAITING = 5;
+
+const NONE = 0xffffffff;
+
+/** Priorities; guest reads of a lazily booted disk come before all else. */
+export const PRIORITY = { guestRead: 0, bootTrace: 1, rest: 2 } as const;
+export type Priority = (typeof PRIORITY)[keyof typeof PRIORITY];
+
+export interface ScheduleInput {
+  /** Segment of each row, ascending. */
+  readonly segmentOfRow: Uint32Array;
+  /** Blocks of each row that must come from a remote node. Owned by the schedule from now on. */
+  readonly remoteMasks: Uint16Array;
+  /** Blocks of each row that repeat an earlier block of this disk. Owned by the schedule from now on. */
+  readonly selfMasks: Uint16Array;
+  /** Row that holds the first copy of a repeated block. */
+  readonly firstRowOf: (row: number, bit: number) => number;
+  /** One byte per row, shared with workers that ask which rows are ROW_DONE. */
+  readonly states: Uint8Array;
+}
+
+/** A piece of work for a remote source. */
+export interface RemoteBatch {
+  readonly rows: Uint32Array;
+  /** [startBlock, blockCount] pairs, ascending, exactly the wanted blocks. */
+  readonly runs: Uint32Array;
+  readonly blockCount: number;
+}
+
+export interface RemoteBatchLimits {
+  readonly blocksMax: number;
+  readonly runsMax: number;
+  /** Whether the asking source may be given this row. */
+  readonly accepts: (row: number) => boolean;
+}
+
+export class Schedule {
+  readonly #segmentOfRow: Uint32Array;
+  readonly #states: Uint8Array;
+  readonly #remote: Uint16Array;
+  readonly #self: Uint16Array;
+  /** Blocks that already lie, unproven, in the staging file. */
+  readonly #staged: Uint16Array;
+  readonly #firstRowOf: (row: number, bit: number) => number;
+  readonly #firstWaiter: Uint32Array;
+  readonly #nextWaiter: Uint32Array;
+  readonly #raised: RaisedRows = new RaisedRows();
+  /** No ready row, and no row that wants remote blocks, stands before these. */
+  #readyFrom = 0;
+  #remoteFrom = 0;
+  #left: number;
+  #wantingRemote = 0;
+  #remoteBlocks = 0;
+
+  constructor(input: ScheduleInput) {
+    this.#segmentOfRow = input.segmentOfRow;
+    this.#states = input.states;
+    this.#remote = input.remoteMasks;
+    this.#self = input.selfMasks;
+    this.#firstRowOf = input.firstRowOf;
+    const rows = input.segmentOfRow.length;
+    this.#staged = new Uint16Array(rows);
+    this.#firstWaiter = new Uint32Array(rows).fill(NONE);
+    this.#nextWaiter = new Uint32Array(rows).fill(NONE);
+    this.#left = rows;
+    for (let row = 0; row < rows; row += 1) {
+      if (this.#states[row] === ROW_DONE) this.#left -= 1;
+    }
+    for (let row = 0; row < rows; row += 1) {
+      if (this.#states[row] !== ROW_DONE) this.#place(row);
+    }
+  }
+
+  /** Rows that are not done. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Rows that wait to be given to a remote source, and the blocks that they lack. */
+  get wantingRemote(): { readonly rows: number; readonly blocks: number } {
+    return { rows: this.#wantingRemote, blocks: this.#remoteBlocks };
+  }
+
+  remoteMask(row: number): number {
+    return this.#remote[row]!;
+  }
+
+  stagedMask(row: number): number {
+    return this.#staged[row]!;
+  }
+
+  /** True when the row's blocks are all at hand or on this machine, and no row is awaited. */
+  isReadyToAssemble(row: number): boolean {
+    return this.#awaitedRow(row) < 0;
+  }
+
+  /** Up to `rowsMax` rows whose blocks are all on this machine, ascending; they are in flight then. */
+  takeReady(rowsMax: number): Uint32Array {
+    const rows: number[] = [];
+    this.#takeRaised((row) => {
+      if (rows.length < rowsMax && this.#states[row] === READY) rows.push(this.#fly(row));
+    });
+    // Raised rows travel alone: somebody waits for them.
+    if (rows.length > 0) return Uint32Array.from(rows).sort();
+    let row = this.#readyFrom;
+    for (; row < this.#states.length && rows.length < rowsMax; row += 1) {
+      if (this.#states[row] === READY) rows.push(this.#fly(row));
+    }
+    this.#readyFrom = row;
+    return Uint32Array.from(rows);
+  }
+
+  /** A batch of rows for one remote source; undefined when there is none for it. */
+  takeRemote(limits: RemoteBatchLimits): RemoteBatch | undefined {
+    const rows: number[] = [];
+    let [blocks, runs] = [0, 0];
+    const fits = (row: number): boolean => {
+      if (this.#states[row] !== WANTS_REMOTE || !limits.accepts(row)) return false;
+      const more = popcount32(this.#remote[row]!);
+      if (rows.length > 0 && blocks + more > limits.blocksMax) return false;
+      return runs + BLOCKS_PER_SEGMENT / 2 <= limits.runsMax;
+    };
+    const take = (row: number): void => {
+      blocks += popcount32(this.#remote[row]!);
+      runs += runsIn(this.#remote[row]!);
+      rows.push(this.#fly(row));
+    };
+    this.#takeRaised((row) => {
+      if (fits(row)) take(row);
+    });
+    const raised = rows.length > 0;
+    let skipped = false;
+    let row = this.#remoteFrom;
+    for (; !raised && row < this.#states.length && blocks < limits.blocksMax; row += 1) {
+      if (this.#states[row] !== WANTS_REMOTE) continue;
+      if (fits(row)) {
+        take(row);
+      } else if (limits.accepts(row)) {
+        break;
+      } else {
+        if (!skipped) this.#remoteFrom = row;
+        skipped = true;
+      }
+    }
+    if (!skipped) this.#remoteFrom = row;
+    if (rows.length === 0) return undefined;
+    const sorted = Uint32Array.from(rows).sort();
+    return { rows: sorted, runs: this.#runsOf(sorted), blockCount: blocks };
+  }
+
+  /** The row's segment is verified. Rows that waited for it move on. */
+  done(row: number): void {
+    this.#states[row] = ROW_DONE;
+    this.#left -= 1;
+    let waiter = this.#firstWaiter[row]!;
+    this.#firstWaiter[row] = NONE;
+    while (waiter !== NONE) {
+      const next = this.#nextWaiter[waiter]!;
+      this.#place(waiter);
+      waiter = next;
+    }
+  }
+
+  /** Gives a row in flight back to the queue, as its masks say. */
+  settle(row: number): void {
+    this.#place(row);
+  }
+
+  /** Blocks of a row in flight were put into the staging file, unproven. */
+  staged(row: number, mask: number): void {
+    this.#staged[row]! |= mask;
+    this.#remote[row]! &= ~mask;
+    this.#self[row]! &= ~mask;
+  }
+
+  /** Blocks of a row in flight turned out to be nowhere on this machine (or not to be believed). */
+  lacks(row: number, mask: number): void {
+    this.#remote[row]! |= mask;
+    this.#staged[row]! &= ~mask;
+    this.#self[row]! &= ~mask;
+  }
+
+  /** Blocks of a row in flight will be copied from the first copy on this disk once that is verified. */
+  repeats(row: number, mask: number): void {
+    this.#self[row]! |= mask;
+    this.#staged[row]! &= ~mask;
+  }
+
+  /** Moves a row, and the rows that it waits for, ahead of all with a greater priority number. */
+  raise(row: number, priority: Priority): void {
+    for (let at = row; at >= 0 && this.#states[at] !== ROW_DONE; at = this.#awaitedRow(at)) {
+      this.#raised.push(at, priority);
+    }
+  }
+
+  /** The first row, before this one, that must be done first; -1 when none. */
+  #awaitedRow(row: number): number {
+    for (let mask = this.#self[row]!; mask !== 0; mask &= mask - 1) {
+      const first = this.#firstRowOf(row, 31 - Math.clz32(mask & -mask));
+      if (first !== row && this.#states[first] !== ROW_DONE) return first;
+    }
+    return -1;
+  }
+
+  /** Offers the raised rows in order; those that are not done stay raised. */
+  #takeRaised(offer: (row: number) => void): void {
+    this.#raised.offer((row) => {
+      offer(row);
+      return this.#states[row] !== ROW_DONE;
+    });
+  }
+
+  #place(row: number): void {
+    if (this.#remote[row] !== 0) {
+      this.#states[row] = WANTS_REMOTE;
+      this.#wantingRemote += 1;
+      this.#remoteBlocks += popcount32(this.#remote[row]!);
+      this.#remoteFrom = Math.min(this.#remoteFrom, row);
+      return;
+    }
+    const awaited = this.#awaitedRow(row);
+    if (awaited < 0) {
+      this.#states[row] = READY;
+      this.#readyFrom = Math.min(this.#readyFrom, row);
+      return;
+    }
+    this.#states[row] = WAITING;
+    this.#nextWaiter[row] = this.#firstWaiter[awaited]!;
+    this.#firstWaiter[awaited] = row;
+  }
+
+  #fly(row: number): number {
+    if (this.#states[row] === WANTS_REMOTE) {
+      this.#wantingRemote -= 1;
+      this.#remoteBlocks -= popcount32(this.#remote[row]!);
+    }
+    this.#states[row] = IN_FLIGHT;
+    return row;
+  }
+
+  #runsOf(rows: Uint32Array): Uint32Array {
+    const runs: number[] = [];
+    for (const row of rows) {
+      const firstBlock = this.#segmentOfRow[row]! * BLOCKS_PER_SEGMENT;
+      for (let mask = this.#remote[row]!; mask !== 0; mask &= mask - 1) {
+        const block = firstBlock + 31 - Math.clz32(mask & -mask);
+        const last = runs.length - 2;
+        if (last >= 0 && runs[last]! + runs[last + 1]! === block) runs[last + 1]! += 1;
+        else runs.push(block, 1);
+      }
+    }
+    return Uint32Array.from(runs);
+  }
+}
+
+/** Raised rows as a binary heap by (priority, row). */
+class RaisedRows {
+  readonly #heap: { readonly row: number; readonly priority: Priority }[] = [];
+
+  push(row: number, priority: Priority): void {
+    const heap = this.#heap;
+    heap.push({ row, priority });
+    for (let at = heap.length - 1; at > 0; ) {
+      const parent = (at - 1) >>> 1;
+      if (!this.#before(at, parent)) break;
+      this.#swap(at, parent);
+      at = parent;
+    }
+  }
+
+  /** Offers every raised row in order; those of which `offer` says true stay raised. */
+  offer(offer: (row: number) => boolean): void {
+    const kept: { readonly row: number; readonly priority: Priority }[] = [];
+    while (this.#heap.length > 0) {
+      const top = this.#pop();
+      if (offer(top.row)) kept.push(top);
+    }
+    for (const { row, priority } of kept) this.push(row, priority);
+  }
+
+  #pop(): { readonly row: number; readonly priority: Priority } {
+    const heap = this.#heap;
+    this.#swap(0, heap.length - 1);
+    const top = heap.pop()!;
+    for (let at = 0; ; ) {
+      let least = at;
+      for (const child of [2 * at + 1, 2 * at + 2]) {
+        if (child < heap.length && this.#before(child, least)) least = child;
+      }
+      if (least === at) return top;
+      this.#swap(at, least);
+      at = least;
+    }
+  }
+
+  #before(left: number, right: number): boolean {
+    const [a, b] = [this.#heap[left]!, this.#heap[right]!];
+    return a.priority < b.priority || (a.priority === b.priority && a.row < b.row);
+  }
+
+  #swap(left: number, right: number): void {
+    const heap = this.#heap;
+    [heap[left], heap[right]] = [heap[right]!, heap[left]!];
+  }
+}
+
+/** How many runs of set bits a 16-bit mask has. */
+function runsIn(mask: number): number {
+  return popcount32(mask & ~(mask << 1));
+}
