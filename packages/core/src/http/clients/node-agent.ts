@@ -15,7 +15,7 @@ import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
 import type { Name } from '../../domain/names.ts';
 import type { NodeIdentity, NodeIdentityStore } from '../../io/ports/node-identity-store.ts';
 import type { Logger } from '../../process/logger.ts';
-import type { NodeKey } from '../auth/keys.ts';
+import { exportNodeKey, generateNodeKey, importNodeKey, type NodeKey } from '../auth/keys.ts';
 import { enrolNode, heartbeat } from '../contracts/coordinator-nodes.ts';
 import { PROTOCOL_VERSION } from '../contracts/schemas.ts';
 import type { CoordinatorClient } from './coordinator-client.ts';
@@ -28,14 +28,28 @@ const RETRY_LONGEST_MS = 30_000;
 const HEARTBEAT_SECONDS_MAX = 300;
 
 /** Waits; rejects when `signal` aborts. Injected so that tests need no real time. */
-export type Sleep = (durationMs: number, signal: AbortSignal) => Promise<void>;
+export type Pause = (durationMs: number, signal: AbortSignal) => Promise<void>;
 
-const realSleep: Sleep = (durationMs, signal) => sleepFor(durationMs, undefined, { signal });
+const realPause: Pause = (durationMs, signal) => sleepFor(durationMs, undefined, { signal });
+
+/**
+ * The node's key: the stored one, or a new one, stored before it is returned. Throws `corrupt` or
+ * `invalid_input` for a stored one that can't be used: a new key would be another node.
+ */
+export async function loadOrCreateNodeKey(
+  store: Pick<NodeIdentityStore, 'readKey' | 'writeKey'>,
+): Promise<NodeKey> {
+  const stored = await store.readKey();
+  if (stored !== null) return await importNodeKey(stored);
+  const key = await generateNodeKey();
+  await store.writeKey(await exportNodeKey(key));
+  return key;
+}
 
 export interface EnrolOptions {
   /** A client with credentials of kind `none`: a node that is not enrolled has none. */
   readonly client: Pick<CoordinatorClient, 'call'>;
-  readonly store: NodeIdentityStore;
+  readonly store: Pick<NodeIdentityStore, 'read' | 'write'>;
   readonly key: Pick<NodeKey, 'publicKey'>;
   readonly kind: 'origin' | 'edge';
   readonly name: Name;
@@ -46,7 +60,7 @@ export interface EnrolOptions {
   readonly enrolmentToken?: string | undefined;
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  readonly sleep?: Sleep;
+  readonly pause?: Pause;
 }
 
 /**
@@ -79,7 +93,7 @@ async function callUntilAnswered(
   options: EnrolOptions,
   enrolmentToken: string,
 ): Promise<z.infer<(typeof enrolNode)['reply']>> {
-  const sleep = options.sleep ?? realSleep;
+  const pause = options.pause ?? realPause;
   let pauseMs = RETRY_FIRST_MS;
   for (;;) {
     try {
@@ -104,7 +118,7 @@ async function callUntilAnswered(
         'the coordinator does not answer; trying again',
       );
     }
-    await pause(sleep, pauseMs, options.signal);
+    await wait(pause, pauseMs, options.signal);
     pauseMs = Math.min(pauseMs * 2, RETRY_LONGEST_MS);
   }
 }
@@ -118,7 +132,7 @@ export interface HeartbeatOptions {
   /** Asked before every beat. */
   readonly report: () => HeartbeatReport | Promise<HeartbeatReport>;
   readonly logger: Logger;
-  readonly sleep?: Sleep;
+  readonly pause?: Pause;
   /** Called at the first beat that is answered and at the first one after every outage. */
   readonly onConnected?: () => void;
 }
@@ -134,7 +148,7 @@ export interface Heartbeat extends AsyncDisposable {
 
 /** Starts beating. Disposing it stops the loop and waits for a beat under way. */
 export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
-  const sleep = options.sleep ?? realSleep;
+  const pause = options.pause ?? realPause;
   const stop = new AbortController();
   const first = Promise.withResolvers<void>();
   const state = { answered: false, away: false, failures: 0 };
@@ -173,7 +187,7 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
       const wakeSignal = wake.signal;
       const pauseMs = await beat();
       const either = AbortSignal.any([stop.signal, wakeSignal]);
-      await pause(sleep, pauseMs, either).catch(() => undefined);
+      await wait(pause, pauseMs, either).catch(() => undefined);
     }
   };
   const finished = loop();
@@ -199,9 +213,9 @@ function isAway(error: unknown): boolean {
 }
 
 /** Waits between 75 % and 100 % of `durationMs`, so that nodes that lost one coordinator spread out. */
-async function pause(sleep: Sleep, durationMs: number, signal: AbortSignal): Promise<void> {
+async function wait(pause: Pause, durationMs: number, signal: AbortSignal): Promise<void> {
   try {
-    await sleep(durationMs * (0.75 + Math.random() / 4), signal);
+    await pause(durationMs * (0.75 + Math.random() / 4), signal);
   } catch (error) {
     throw cancelled(error);
   }

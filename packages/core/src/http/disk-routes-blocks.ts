@@ -1,0 +1,48 @@
+/**
+ * Room: http. The block stream of one request: batches in, one zstd frame out.
+ *
+ * I1: a source that fails before the first byte is an error reply; one that fails later ends the
+ *     stream with the status record that says so, never with silence.
+ */
+
+import { describeError, isVmdnError } from '../domain/errors.ts';
+import type { BlockRuns } from '../formats/block-request.ts';
+import { encodeBlockStreamEnd, encodeBlockStreamHeader } from '../formats/block-stream.ts';
+import type { ServedDisk } from '../io/ports/disk-library.ts';
+import type { Logger } from '../process/logger.ts';
+import { readBatches } from './disk-routes-batches.ts';
+import type { DiskRouteLimits } from './disk-routes-limits.ts';
+import { compressBody } from './disk-zstd.ts';
+
+/**
+ * Opens the compressed stream of `runs`. The first batch is read before this resolves, so that a
+ * source that can't be read is an error with a status of its own (I1). The result must be iterated,
+ * if only to its first piece, before the disk is released.
+ */
+export async function openBlockStream(
+  disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
+  runs: BlockRuns,
+  options: { readonly limits: DiskRouteLimits; readonly logger: Logger },
+): Promise<AsyncGenerator<Uint8Array>> {
+  const batches = readBatches(disk, runs, options.limits);
+  const first = await batches.next();
+  return compressBody(plainStream(first, batches, options.logger), options.limits.compressionLevel);
+}
+
+async function* plainStream(
+  first: IteratorResult<Uint8Array>,
+  batches: AsyncGenerator<Uint8Array>,
+  logger: Logger,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield encodeBlockStreamHeader();
+    for (let next = first; !next.done; next = await batches.next()) yield next.value;
+    yield encodeBlockStreamEnd('complete');
+  } catch (error) {
+    const status = isVmdnError(error, 'withdrawn') ? 'withdrawn' : 'read_failed';
+    logger.warn({ err: error, status }, `a block stream ended early: ${describeError(error)}`);
+    yield encodeBlockStreamEnd(status);
+  } finally {
+    await batches.return(undefined);
+  }
+}

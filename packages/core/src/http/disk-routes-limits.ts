@@ -1,0 +1,37 @@
+/**
+ * Room: http. Every maximum of the disk-serving routes, with its reason.
+ */
+
+export interface DiskRouteLimits {
+  /** Requests under way for one grant. */
+  readonly requestsPerGrantMax: number;
+  /** Requests under way in all. */
+  readonly requestsMax: number;
+  /** Grants remembered at a time, each until it expires. */
+  readonly grantsMax: number;
+  /** Bytes of a disk that are read as one batch. */
+  readonly batchBytesMax: number;
+  /** Batches that are read ahead of the compressor. */
+  readonly batchesAhead: number;
+  /** Level of zstd. */
+  readonly compressionLevel: number;
+  /** How long a receiver may take nothing before its connection is cut. */
+  readonly stallMs: number;
+}
+
+export const DISK_ROUTE_LIMITS: DiskRouteLimits = {
+  // An edge keeps about eight requests in flight; twice that, for the moment when it resumes.
+  requestsPerGrantMax: 16,
+  // Each holds (batchesAhead + 1) batches, a compressor and its window: about 12 MiB, so 768 MiB.
+  requestsMax: 64,
+  // A grant is a hundred bytes here and lives for an hour: 10,000 edges' worth.
+  grantsMax: 20_000,
+  // 1 MiB: NBD requests of this size run at full speed, and a small run is never held up for long.
+  batchBytesMax: 1024 * 1024,
+  // One being compressed, two being read.
+  batchesAhead: 2,
+  // Level 3 gives 0.13 GB/s for each core, ten times what a 100 Mbit/s uplink carries; 9 is 5 times slower for 8 %.
+  compressionLevel: 3,
+  // TCP gives up by itself only after some 15 minutes.
+  stallMs: 60_000,
+};

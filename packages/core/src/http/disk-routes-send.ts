@@ -1,0 +1,111 @@
+/**
+ * Room: http. Sends a data-plane body straight to the socket: counted, limited, with back-pressure.
+ *
+ * I1: a piece leaves only after the grant paid for it and the uplink let it through, in this order;
+ *     so what the limiter counts never leaves uncounted or unpaid.
+ * I2: no piece is asked of the body before the socket has taken the last one: a slow receiver holds
+ *     the source back.
+ * I3: a receiver that goes away, or takes nothing for `stallMs`, ends the request at once; a body
+ *     that fails after the header cuts the connection, so that half an answer never looks whole.
+ */
+
+import type { ServerResponse } from 'node:http';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { describeError, isVmdnError, VmdnError } from '../domain/errors.ts';
+import type { UplinkLimiter } from '../io/ports/uplink-limiter.ts';
+import type { Logger } from '../process/logger.ts';
+import type { AdmittedRequest } from './disk-routes-grants.ts';
+import type { AppContext } from './mount.ts';
+
+export interface OutgoingBody {
+  readonly status: 200 | 206;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+export interface Sender {
+  /** Aborts when the receiver has gone away. */
+  readonly signal: AbortSignal;
+  /** Sends the body; resolves when it is all written, or when it was cut. Never rejects. */
+  send(body: OutgoingBody, request: AdmittedRequest): Promise<Response>;
+  /** Stops watching the connection. */
+  [Symbol.dispose](): void;
+}
+
+export interface SenderOptions {
+  readonly uplink: UplinkLimiter;
+  readonly stallMs: number;
+  readonly logger: Logger;
+}
+
+/** Watches the connection of one request, from before the body exists. */
+export function createSender(context: AppContext, options: SenderOptions): Sender {
+  const outgoing = context.env.outgoing as ServerResponse;
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort(new VmdnError('cancelled', 'The receiver went away.'));
+  if (outgoing.destroyed) onClose();
+  outgoing.once('close', onClose);
+  return {
+    signal: gone.signal,
+    async send(body, request) {
+      const requestId = context.get('requestId');
+      try {
+        outgoing.writeHead(body.status, { ...body.headers, 'x-request-id': requestId });
+        await writeAll(outgoing, body.pieces, request, options, gone.signal);
+        outgoing.end();
+      } catch (error) {
+        // The status has left: all that can still be said is that this is not the whole answer.
+        outgoing.destroy();
+        if (!isVmdnError(error, 'cancelled')) {
+          options.logger.warn({ requestId, err: error }, `a body was cut: ${describeError(error)}`);
+        }
+      }
+      return RESPONSE_ALREADY_SENT;
+    },
+    [Symbol.dispose]: () => outgoing.off('close', onClose),
+  };
+}
+
+async function writeAll(
+  outgoing: ServerResponse,
+  pieces: AsyncIterable<Uint8Array>,
+  request: AdmittedRequest,
+  options: SenderOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const turn = options.uplink.openStream();
+  const step = options.uplink.pieceBytesMax;
+  for await (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += step) {
+      const part = piece.subarray(at, at + step);
+      signal.throwIfAborted();
+      request.spend(part.length);
+      await turn.take(part.length, signal);
+      if (!outgoing.write(part)) await drained(outgoing, options.stallMs, signal);
+    }
+  }
+}
+
+/** Waits until the socket takes more. Throws `cancelled` or `timeout`. */
+async function drained(
+  outgoing: ServerResponse,
+  stallMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = (): void => reject(signal.reason);
+  const stalled = setTimeout(() => {
+    reject(
+      new VmdnError('timeout', 'The receiver took nothing for too long.', { data: { stallMs } }),
+    );
+  }, stallMs);
+  outgoing.once('drain', resolve);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await promise;
+  } finally {
+    clearTimeout(stalled);
+    outgoing.off('drain', resolve);
+    signal.removeEventListener('abort', onAbort);
+  }
+}

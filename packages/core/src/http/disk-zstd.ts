@@ -1,0 +1,87 @@
+/**
+ * Room: http. The zstd coding of data-plane bodies (RFC 8878), both ways, with back-pressure.
+ *
+ * I1: the coder is fed one piece at a time and only when it has taken the last one; it takes the next
+ *     one only when its output has been taken. So nothing piles up on either side.
+ * I2: a source that fails makes the result fail with the same error; when the reader of the result
+ *     stops, the coder is freed and the source is told to stop (its `return` has run) before the
+ *     reader goes on.
+ * I3: a frame whose window would need more than ZSTD_WINDOW_LOG_MAX is refused.
+ */
+
+import type { Transform } from 'node:stream';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { VmdnError } from '../domain/errors.ts';
+
+/**
+ * Window of what we send: 2^22 = 4 MiB; level 3's own is 2 MiB. A receiver refuses frames that want
+ * more than 2^23, so that a hostile sender can't make it allocate gigabytes.
+ */
+const WINDOW_LOG = 22;
+export const ZSTD_WINDOW_LOG_MAX = 23;
+
+/** Size of the pieces that come out. */
+const OUTPUT_BYTES = 128 * 1024;
+
+/** The most that zstd makes of `bytes` (ZSTD_compressBound), and 64 KiB for frame and block headers. */
+export function compressedBytesMax(bytes: number): number {
+  return bytes + Math.ceil(bytes / 256) + 64 * 1024;
+}
+
+/** Compresses a body at `level`. A piece of `source` must stay as it is until the next one is asked for. */
+export function compressBody(
+  source: AsyncIterable<Uint8Array>,
+  level: number,
+): AsyncGenerator<Uint8Array> {
+  const compressor = createZstdCompress({
+    chunkSize: OUTPUT_BYTES,
+    params: {
+      [constants.ZSTD_c_compressionLevel]: level,
+      [constants.ZSTD_c_windowLog]: WINDOW_LOG,
+    },
+  });
+  return pump(source, compressor);
+}
+
+/** Decompresses a body. The result throws the decoder's error for bytes that are not zstd. */
+export function decompressBody(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const decompressor = createZstdDecompress({
+    chunkSize: OUTPUT_BYTES,
+    params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+  });
+  return pump(source, decompressor);
+}
+
+async function* pump(
+  source: AsyncIterable<Uint8Array>,
+  coder: Transform,
+): AsyncGenerator<Uint8Array> {
+  const fed = feed(source, coder).catch((error: unknown) => {
+    coder.destroy(error instanceof Error ? error : new Error(String(error)));
+  });
+  try {
+    for await (const piece of coder) yield piece as Uint8Array;
+  } finally {
+    coder.destroy();
+    await fed;
+  }
+}
+
+async function feed(source: AsyncIterable<Uint8Array>, coder: Transform): Promise<void> {
+  for await (const piece of source) await write(coder, piece);
+  coder.end();
+}
+
+/** Resolves when the coder has taken the bytes. Throws `cancelled` when it was freed. */
+async function write(coder: Transform, bytes: Uint8Array): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onClose = (): void => reject(new VmdnError('cancelled', 'Nobody reads on.'));
+  if (coder.destroyed) onClose();
+  coder.once('close', onClose);
+  coder.write(bytes, (error) => (error ? reject(error) : resolve()));
+  try {
+    await promise;
+  } finally {
+    coder.off('close', onClose);
+  }
+}
