@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import { parseId, parseName } from '../domain/names.ts';
+import { descriptorsOf, type QemuMachine, qemuArguments } from './qemu-command-line.ts';
+
+const MACHINE: QemuMachine = {
+  vm: parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM'),
+  name: parseName('web-01', 'VM'),
+  vcpus: 2,
+  memoryMiB: 512,
+  accelerator: 'tcg',
+  firmware: { kind: 'bios' },
+  macAddress: '52:54:00:01:02:03',
+  disks: [{ image: 3, overlay: 4 }],
+  forwards: [
+    { hostAddress: '127.0.0.1', hostPort: 0, guestPort: 80 },
+    { hostAddress: '127.0.0.1', hostPort: 2222, guestPort: 22 },
+  ],
+  monitorSocket: '/run/vmdn/a,b/monitor',
+  pidFile: '/run/vmdn/a,b/pid',
+};
+
+describe('the QEMU command line', () => {
+  it('is exactly this', () => {
+    expect(qemuArguments(MACHINE).join(' ').replaceAll(' -', '\n-')).toMatchInlineSnapshot(`
+      "-name guest=web-01,debug-threads=on
+      -uuid 0b6f5a4e-0d6c-4c61-8a43-111111111111
+      -nodefaults
+      -no-user-config
+      -nographic
+      -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+      -msg timestamp=on
+      -machine q35,usb=off,vmport=off,hpet=off,dump-guest-core=off
+      -accel tcg,thread=multi,tb-size=256
+      -cpu max
+      -smp cpus=2
+      -m size=512M
+      -rtc base=utc
+      -boot strict=on,menu=off
+      -add-fd fd=3,set=3
+      -add-fd fd=4,set=4
+      -blockdev {"driver":"file","node-name":"image0-file","filename":"/dev/fdset/3","read-only":true,"auto-read-only":false,"cache":{"direct":false,"no-flush":false}}
+      -blockdev {"driver":"raw","node-name":"image0","read-only":true,"file":"image0-file"}
+      -blockdev {"driver":"file","node-name":"disk0-file","filename":"/dev/fdset/4","read-only":false,"auto-read-only":false,"cache":{"direct":false,"no-flush":false},"discard":"unmap","locking":"on"}
+      -blockdev {"driver":"qcow2","node-name":"disk0","discard":"unmap","file":"disk0-file","backing":"image0"}
+      -device virtio-blk-pci,id=drive0,drive=disk0,bootindex=1
+      -netdev user,id=net0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:2222-:22
+      -device virtio-net-pci,netdev=net0,mac=52:54:00:01:02:03,romfile=
+      -object rng-builtin,id=random0
+      -device virtio-rng-pci,rng=random0
+      -chardev ringbuf,id=console0,size=262144
+      -serial chardev:console0
+      -chardev socket,id=monitor0,path=/run/vmdn/a,,b/monitor,server=on,wait=off
+      -mon chardev=monitor0,mode=control
+      -pidfile /run/vmdn/a,b/pid"
+    `);
+  });
+
+  it('I1: takes nothing from defaults, probes nothing and follows no header', () => {
+    const args = qemuArguments({
+      ...MACHINE,
+      disks: [3, 5].map((fd) => ({ image: fd, overlay: fd + 1 })),
+    });
+    expect(args).toContain('-nodefaults');
+    expect(args).toContain('-no-user-config');
+    const nodes = valuesOf(args, '-blockdev').map((json) => JSON.parse(json));
+    const names = new Set(nodes.map((node) => node['node-name']));
+    for (const node of nodes) {
+      expect(node.driver).toMatch(/^(file|raw|qcow2)$/);
+      if (node.driver === 'file') expect(node.filename).toMatch(/^\/dev\/fdset\/\d+$/);
+      if (node.driver === 'qcow2') expect(names).toContain(node.backing);
+      if (node.driver !== 'file') expect(names).toContain(node.file);
+    }
+    expect(args.join(' ')).not.toMatch(/ -(drive|hda|cdrom) /);
+  });
+
+  it('I2: restricts the network and forwards only what is named', () => {
+    const [network] = valuesOf(qemuArguments({ ...MACHINE, forwards: [] }), '-netdev');
+    expect(network).toBe('user,id=net0,restrict=on,ipv6=off');
+  });
+
+  it('I4: names every descriptor once', () => {
+    const uefi = { kind: 'uefi', code: 5, variables: 6 } as const;
+    const machine = { ...MACHINE, firmware: uefi };
+    const sets = valuesOf(qemuArguments(machine), '-add-fd').sort();
+    expect(sets).toEqual(descriptorsOf(machine).map((fd) => `fd=${fd},set=${fd}`));
+  });
+});
+
+function valuesOf(args: readonly string[], option: string): string[] {
+  return args.flatMap((arg, index) => (arg === option ? [args[index + 1]!] : []));
+}

@@ -1,0 +1,61 @@
+/**
+ * Room: io, hypervisor (tests). The smallest guest: a boot sector (BIOS, real mode) that says on the
+ * serial port whether it has run on this disk before, writes that it has, and halts.
+ *
+ * It shows what a driver must do for any guest: boot from the disk, read the image, keep writes
+ * over a restart, and never write to the image.
+ */
+
+import { open } from 'node:fs/promises';
+
+const LOAD_ADDRESS = 0x7c00;
+const SECTOR_BYTES = 512;
+export const FIRST_BOOT = 'vmdn: first boot';
+export const LATER_BOOT = 'vmdn: later boot';
+export const HALTED = 'vmdn: halted';
+
+/** The 512 bytes of the sector. */
+export function bootSector(): Buffer {
+  const print = 80;
+  const texts = [FIRST_BOOT, LATER_BOOT, HALTED].map((text) => Buffer.from(`${text}\r\n\0`));
+  const textsAt = print + 12;
+  const address = (index: number): number[] => {
+    const before = texts.slice(0, index).reduce((sum, text) => sum + text.length, 0);
+    const at = LOAD_ADDRESS + textsAt + before;
+    return [at & 0xff, at >> 8];
+  };
+  const code: number[] = [];
+  const call = (target: number): void => {
+    const relative = (target - (code.length + 3)) & 0xffff;
+    code.push(0xe8, relative & 0xff, relative >> 8);
+  };
+  code.push(0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // cli; ds = es = ss = 0
+  code.push(0xbc, 0x00, 0x7c); // mov sp, 0x7c00
+  code.push(0x88, 0x16, 0xf0, 0x7d); // mov [0x7df0], dl: the drive we came from
+  code.push(0xbb, 0x00, 0x7e, 0xb8, 0x01, 0x02, 0xb9, 0x02, 0x00, 0xb6, 0x00, 0xcd, 0x13); // read sector 2
+  code.push(0xbe, ...address(0)); // mov si, FIRST_BOOT
+  code.push(0x80, 0x3e, 0x00, 0x7e, 0x56, 0x75, 0x03); // cmp byte [0x7e00], 'V'; jne over the next
+  code.push(0xbe, ...address(1)); // mov si, LATER_BOOT
+  call(print);
+  code.push(0xc6, 0x06, 0x00, 0x7e, 0x56, 0x8a, 0x16, 0xf0, 0x7d); // [0x7e00] = 'V'; dl = drive
+  code.push(0xb8, 0x01, 0x03, 0xb9, 0x02, 0x00, 0xb6, 0x00, 0xcd, 0x13); // write sector 2
+  code.push(0xbe, ...address(2)); // mov si, HALTED
+  call(print);
+  code.push(0xf4, 0xeb, 0xfd); // hlt; jmp to hlt
+  if (code.length > print) throw new Error(`code is ${code.length} bytes long`);
+  while (code.length < print) code.push(0x90);
+  // print: lodsb; test al, al; jz to ret; mov dx, 0x3f8; out dx, al; jmp print; ret
+  code.push(0xac, 0x84, 0xc0, 0x74, 0x06, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, 0xc3);
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  Buffer.concat([Buffer.from(code), ...texts]).copy(sector);
+  sector.writeUInt16LE(0xaa55, 510);
+  return sector;
+}
+
+/** Makes a sparse raw disk that boots into it. */
+export async function writeBootDisk(path: string, sizeBytes: number): Promise<void> {
+  await using file = await open(path, 'wx');
+  await file.truncate(sizeBytes);
+  await file.write(bootSector(), 0, SECTOR_BYTES, 0);
+  await file.sync();
+}

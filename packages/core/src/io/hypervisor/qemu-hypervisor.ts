@@ -1,0 +1,246 @@
+/**
+ * Room: io, hypervisor. The driver for plain QEMU: every VM is one qemu-system-x86_64 process that
+ * this or an earlier process of the node started.
+ *
+ * I1: what is true of a VM is read from the machine each time (its process, its monitor), never
+ *     from memory: a restart of the node loses nothing.
+ * I2: steps on one VM never overlap; steps on different VMs do.
+ * I3: a second QEMU on the same overlay is refused three times over: by the process that is found,
+ *     by QEMU's lock on the pid file, by its lock on the overlay.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { isVmdnError, VmdnError } from '../../domain/errors.ts';
+import type { Id } from '../../domain/names.ts';
+import type { ReadyCheck } from '../../domain/vm-specification.ts';
+import {
+  forwardedPorts,
+  hasEstablished,
+  type UsernetConnection,
+} from '../../formats/qmp-usernet.ts';
+import type {
+  Hypervisor,
+  RunningVm,
+  VmDefinition,
+  VmEndpoint,
+  VmStatus,
+} from '../ports/hypervisor.ts';
+import { clearConsole, readConsole } from './console-log.ts';
+import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.ts';
+import { createQemuVm, launchQemu, type QemuDriverConfig } from './qemu-start.ts';
+import { acceptsTcp, answersHttp, HTTP_ATTEMPT_MS } from './ready-check.ts';
+import {
+  listVmDirs,
+  readDefinition,
+  removeVmFiles,
+  type VmPaths,
+  vmPaths,
+  writePorts,
+} from './vm-files.ts';
+import { createVmMonitors, type VmMonitors } from './vm-monitors.ts';
+
+export type { QemuDriverConfig } from './qemu-start.ts';
+
+const READY_RETRY_MS = 250;
+/** QEMU flushes its disks when told to quit; a disk that is busy takes this long at most. */
+const QUIT_TIMEOUT_MS = 15_000;
+const KILL_TIMEOUT_MS = 5000;
+/** The end of the console that goes into an error. */
+const CONSOLE_TAIL_CHARACTERS = 2000;
+
+interface Driver {
+  readonly config: QemuDriverConfig;
+  readonly monitors: VmMonitors;
+  at(vm: Id): VmPaths;
+}
+
+/** The driver. Disposing it lets go of the VMs and leaves them running. */
+export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & AsyncDisposable {
+  const at = (vm: Id): VmPaths => vmPaths(config.dirs, vm);
+  const driver: Driver = { config, at, monitors: createVmMonitors(at) };
+  const { inTurn, idle } = createTurns();
+  return {
+    define: (definition) => inTurn(definition.vm, () => define(driver, definition)),
+    start: (vm) => inTurn(vm, () => start(driver, vm)),
+    stop: (vm, { graceMs }) => inTurn(vm, () => end(driver, vm, graceMs)),
+    destroy: (vm) =>
+      inTurn(vm, async () => {
+        await end(driver, vm, 0);
+        await removeVmFiles(at(vm));
+      }),
+    status: (vm) => inTurn(vm, () => status(driver, vm)),
+    list: () => listVmDirs(config.dirs.vms),
+    async consoleLog(vm) {
+      // A VM that has ended left what there is on disk.
+      await driver.monitors.drainConsole(vm).catch(() => undefined);
+      return await readConsole(at(vm).console);
+    },
+    waitReady: (vm, check, { signal }) =>
+      waitReady(driver, { vm, check, signal, look: () => inTurn(vm, () => status(driver, vm)) }),
+    async [Symbol.asyncDispose]() {
+      await driver.monitors[Symbol.asyncDispose]();
+      await idle();
+    },
+  };
+}
+
+/** One step at a time for each VM, in the order in which they were asked for (I2). */
+function createTurns(): {
+  inTurn<T>(vm: Id, step: () => Promise<T>): Promise<T>;
+  idle(): Promise<unknown>;
+} {
+  const last = new Map<Id, Promise<unknown>>();
+  return {
+    inTurn(vm, step) {
+      const turn = (last.get(vm) ?? Promise.resolve()).then(step);
+      const settled = turn
+        .catch(() => undefined)
+        .finally(() => {
+          if (last.get(vm) === settled) last.delete(vm);
+        });
+      last.set(vm, settled);
+      return turn;
+    },
+    idle: () => Promise.all(last.values()),
+  };
+}
+
+async function define(driver: Driver, definition: VmDefinition): Promise<void> {
+  const paths = driver.at(definition.vm);
+  const known = await readDefinition(paths);
+  if (known === null) return await createQemuVm(driver.config, paths, definition);
+  const asStored: unknown = JSON.parse(JSON.stringify(definition));
+  if (isDeepStrictEqual(known, asStored)) return;
+  throw new VmdnError('conflict', `The VM ${definition.vm} exists with another definition.`);
+}
+
+async function status(driver: Driver, vm: Id): Promise<VmStatus> {
+  const definition = await readDefinition(driver.at(vm));
+  if (definition === null) return { state: 'absent' };
+  const process = await findQemuProcess(vm, driver.at(vm).pidFile);
+  if (process === null) return { state: 'defined', definition };
+  const connections = await driver.monitors.connections(vm);
+  const endpoints = endpointsOf(driver.config, definition, connections);
+  return { state: 'running', definition, accelerator: process.accelerator, endpoints };
+}
+
+async function start(driver: Driver, vm: Id): Promise<RunningVm> {
+  const before = await status(driver, vm);
+  if (before.state === 'running') return before;
+  const paths = driver.at(vm);
+  if (before.state === 'absent') {
+    throw new VmdnError('not_found', `The VM ${vm} is not defined here.`, { data: { vm } });
+  }
+  await clearConsole(paths.console);
+  const { definition } = before;
+  const connect = async (): Promise<void> => {
+    await driver.monitors.execute(vm, 'query-status');
+  };
+  await launchQemu(driver.config, paths, definition, connect);
+  const after = await status(driver, vm);
+  if (after.state !== 'running') {
+    throw new VmdnError('tool_failed', `The VM ${definition.name} ended right after its start.`);
+  }
+  const ports = after.endpoints.map(({ port, hostPort }) => [port, hostPort]);
+  await writePorts(paths, Object.fromEntries(ports));
+  return after;
+}
+
+/** Ends the VM's process: by the power button, by telling QEMU to quit, by SIGKILL. */
+async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
+  const { monitors, config } = driver;
+  const process = await findQemuProcess(vm, driver.at(vm).pidFile);
+  if (process === null) return;
+  const tell = async (command: string, timeoutMs: number): Promise<boolean> => {
+    try {
+      await monitors.execute(vm, command);
+    } catch (error) {
+      // A monitor that does not answer is why the next, harsher way exists.
+      config.logger?.debug({ vm, command, err: error }, 'the monitor did not take a command');
+    }
+    return await waitProcessGone(vm, process.pid, timeoutMs);
+  };
+  try {
+    await monitors.drainConsole(vm).catch(() => undefined);
+    if (graceMs > 0 && (await tell('system_powerdown', graceMs))) return;
+    if (await tell('quit', QUIT_TIMEOUT_MS)) return;
+    await signalProcess(vm, process.pid, 'SIGKILL');
+    if (await waitProcessGone(vm, process.pid, KILL_TIMEOUT_MS)) return;
+    throw new VmdnError('timeout', `The VM's process ${process.pid} does not end.`, {
+      data: { vm, pid: process.pid },
+    });
+  } finally {
+    monitors.forget(vm);
+  }
+}
+
+interface Waiting {
+  readonly vm: Id;
+  readonly check: ReadyCheck;
+  readonly signal: AbortSignal;
+  look(): Promise<VmStatus>;
+}
+
+async function waitReady(driver: Driver, waiting: Waiting): Promise<void> {
+  const { vm, check, signal } = waiting;
+  const deadline = performance.now() + check.timeoutSeconds * 1000;
+  for (;;) {
+    if (signal.aborted) throw new VmdnError('cancelled', 'Waiting for the guest was cancelled.');
+    const now = await waiting.look().catch(endedMeanwhile);
+    const leftMs = deadline - performance.now();
+    if (now?.state === 'running' && (await isReady(driver, now, check, leftMs))) return;
+    if (now?.state !== 'running' || performance.now() >= deadline) {
+      const log = await readConsole(driver.at(vm).console);
+      throw notReady(vm, check, now?.state === 'running', log);
+    }
+    await delay(READY_RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A VM that ends while it is looked at is not running. */
+function endedMeanwhile(error: unknown): null {
+  if (isVmdnError(error, 'unavailable')) return null;
+  throw error;
+}
+
+async function isReady(
+  driver: Driver,
+  vm: RunningVm,
+  check: ReadyCheck,
+  leftMs: number,
+): Promise<boolean> {
+  const endpoint = vm.endpoints.find(({ port }) => port === check.port);
+  if (endpoint === undefined) {
+    throw new VmdnError('invalid_input', `The ready check names no port of the VM: ${check.port}.`);
+  }
+  const isEstablished = async (): Promise<boolean> => {
+    const connections = await driver.monitors.connections(vm.definition.vm).catch(() => []);
+    return hasEstablished(connections, endpoint.hostPort);
+  };
+  if (check.kind === 'tcp') return await acceptsTcp(endpoint, isEstablished);
+  const timeoutMs = Math.max(1, Math.min(HTTP_ATTEMPT_MS, Math.ceil(leftMs)));
+  return await answersHttp(endpoint, isEstablished, check.path ?? '/', timeoutMs);
+}
+
+function endpointsOf(
+  config: QemuDriverConfig,
+  definition: VmDefinition,
+  connections: readonly UsernetConnection[],
+): readonly VmEndpoint[] {
+  const hostPorts = forwardedPorts(connections);
+  return definition.hardware.ports.flatMap(({ name, guest }) => {
+    const hostPort = hostPorts.get(guest);
+    return hostPort === undefined ? [] : [{ port: name, host: config.bindAddress, hostPort }];
+  });
+}
+
+function notReady(vm: Id, check: ReadyCheck, isRunning: boolean, log: string): VmdnError {
+  const what = check.kind === 'http' ? `answer ${check.path ?? '/'} with 2xx` : 'accept TCP';
+  const message = isRunning
+    ? `The guest did not ${what} on its port ${check.port} within ${check.timeoutSeconds} s.`
+    : 'The guest ended before it was ready.';
+  return new VmdnError('guest_not_ready', message, {
+    data: { vm, console: log.slice(-CONSOLE_TAIL_CHARACTERS) },
+  });
+}

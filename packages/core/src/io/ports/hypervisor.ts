@@ -1,0 +1,79 @@
+/**
+ * Room: io, ports. What a hypervisor must do for an edge. Every driver passes the contract suite
+ * (io/hypervisor/hypervisor.contract.ts).
+ *
+ * I1: a VM is named by an Id; `define`, `start`, `stop` and `destroy` may be repeated and change
+ *     nothing the second time.
+ * I2: an image below a VM is only ever read; all that the guest writes lies in the VM's own overlay,
+ *     which `destroy` removes and nothing else does.
+ * I3: a running VM does not depend on the process that started it: another process of the same node
+ *     finds it (`status`, `list`), stops it and reads its console.
+ * I4: a guest reaches nothing but the connections that came in through its named ports.
+ */
+
+import type { Digest } from '../../domain/digest.ts';
+import type { Id, Name } from '../../domain/names.ts';
+import type { ReadyCheck, VmHardware } from '../../domain/vm-specification.ts';
+
+/** What executes the guest's instructions: the processor, or an emulator. */
+export type Accelerator = 'kvm' | 'tcg';
+
+/** A disk of a VM: a complete image of this node, which the VM's overlay stands on. */
+export interface VmDisk {
+  readonly digest: Digest;
+  /** Absolute path of the raw file; immutable. */
+  readonly imagePath: string;
+  readonly virtualSizeBytes: number;
+}
+
+/** What a VM is made of on this node. Plain JSON values. */
+export interface VmDefinition {
+  readonly vm: Id;
+  readonly name: Name;
+  readonly hardware: VmHardware;
+  readonly disks: readonly VmDisk[];
+}
+
+/** Where a named port of a running guest is reachable on this machine. */
+export interface VmEndpoint {
+  readonly port: Name;
+  readonly host: string;
+  readonly hostPort: number;
+}
+
+/** A VM as it is. `defined`: it exists and does not run. */
+export type VmStatus =
+  | { readonly state: 'absent' }
+  | { readonly state: 'defined'; readonly definition: VmDefinition }
+  | {
+      readonly state: 'running';
+      readonly definition: VmDefinition;
+      readonly accelerator: Accelerator;
+      readonly endpoints: readonly VmEndpoint[];
+    };
+
+export type RunningVm = Extract<VmStatus, { state: 'running' }>;
+
+export interface Hypervisor {
+  /**
+   * Makes the VM's overlays. Throws `conflict` when the VM exists with another definition,
+   * `unsupported_format` for hardware that this node lacks, `disk_full`.
+   */
+  define(definition: VmDefinition): Promise<void>;
+  /** Starts it; a running VM is left as it is. Throws `not_found`, `tool_failed`, `tool_missing`. */
+  start(vm: Id): Promise<RunningVm>;
+  /** Asks the guest to shut down and ends it after `graceMs` (0: at once). */
+  stop(vm: Id, options: { readonly graceMs: number }): Promise<void>;
+  /** Ends the VM at once and removes it with its overlays. */
+  destroy(vm: Id): Promise<void>;
+  status(vm: Id): Promise<VmStatus>;
+  /** The VMs that exist on this node, running or not. */
+  list(): Promise<readonly Id[]>;
+  /** The newest part of what the guest wrote to its serial console. */
+  consoleLog(vm: Id): Promise<string>;
+  /**
+   * Resolves when the check succeeds. Throws `guest_not_ready` when its time is up or the guest
+   * ended (with the end of the console in `data`), `cancelled`.
+   */
+  waitReady(vm: Id, check: ReadyCheck, options: { readonly signal: AbortSignal }): Promise<void>;
+}
