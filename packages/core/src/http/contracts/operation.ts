@@ -35,6 +35,9 @@ export interface Operation<
   readonly reply: Reply;
 }
 
+/** What an operation answers, parsed. */
+export type ReplyOf<Op extends Operation> = z.output<Op['reply']>;
+
 /** Identity function that infers the schemas' types. */
 export function defineOperation<
   Params extends z.ZodType,

@@ -1,0 +1,198 @@
+/**
+ * Room: routes. `teleport`, `plan`, `status`, `cancel`, `teleports`: running VMs near a place.
+ */
+
+import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
+import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import {
+  cancelTeleport,
+  getTeleport,
+  listTeleports,
+  planTeleport,
+  requestTeleport,
+  type Teleport,
+} from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import type { Command } from 'commander';
+import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
+import { createProgressDisplay } from '../progress.ts';
+import { renderTable } from '../text/table.ts';
+import { destinationTable, finishedLines, routedLines, teleportRow } from '../text/teleports.ts';
+import { type CommandContext, examples } from './command.ts';
+
+interface PlaceOptions {
+  readonly near: string;
+  readonly within?: string;
+}
+
+const NEAR = ['--near <place>', 'a region, a city, or LATITUDE,LONGITUDE'] as const;
+const WITHIN = ['--within <km>', 'how far from the place an edge may be (default: 1000)'] as const;
+
+function placeBody(vm: string, options: PlaceOptions) {
+  return {
+    vm: parseName(vm, 'VM'),
+    near: parsePlace(options.near),
+    ...(options.within === undefined ? {} : { withinKm: parseKm(options.within) }),
+  };
+}
+
+/** The error that a finished teleport stands for; undefined when it runs. */
+function failureOf(teleport: Teleport): VmdnError | undefined {
+  if (teleport.state === 'running' || !isFinal(teleport.state)) return undefined;
+  const known = ERROR_CODES.find((code) => code === teleport.errorCode);
+  const code: ErrorCode = teleport.state === 'cancelled' ? 'cancelled' : (known ?? 'internal');
+  const words = teleport.message ?? `The teleport of ${teleport.vm} is ${teleport.state}.`;
+  return new VmdnError(code, words, { data: { teleport: teleport.teleport } });
+}
+
+/** Shows a teleport until it is final; throws what it failed with. */
+async function follow(context: CommandContext, first: Teleport): Promise<void> {
+  const { output, signal } = context;
+  const client = await context.client();
+  const display = createProgressDisplay(output, Date.parse(first.createdAt));
+  let last = first;
+  try {
+    display.show(first, Date.now());
+    for await (const teleport of client.followTeleport(first.teleport, { signal })) {
+      last = teleport;
+      display.show(teleport, Date.now());
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    const { teleport } = first;
+    output.hint(`The teleport goes on without you: vmdn status ${teleport} --follow`);
+    output.hint(`To stop it: vmdn cancel ${teleport}`);
+    throw error;
+  } finally {
+    display.end();
+  }
+  for (const line of finishedLines(last)) output.line(line);
+  const failure = failureOf(last);
+  if (failure !== undefined) throw failure;
+}
+
+async function runTeleport(
+  context: CommandContext,
+  vm: string,
+  options: PlaceOptions & { readonly detach?: boolean },
+): Promise<void> {
+  const body = placeBody(vm, options);
+  const client = await context.client();
+  const teleport = await client.call(requestTeleport, { body, signal: context.signal });
+  for (const line of routedLines(teleport)) context.output.line(line);
+  if (options.detach !== true) return follow(context, teleport);
+  context.output.event(teleport);
+  context.output.line(`To follow it: vmdn status ${teleport.teleport} --follow`);
+}
+
+async function runPlan(context: CommandContext, vm: string, options: PlaceOptions): Promise<void> {
+  const body = placeBody(vm, options);
+  const client = await context.client();
+  const plan = await client.call(planTeleport, { body, signal: context.signal });
+  const { output } = context;
+  output.document(plan);
+  const spilled = plan.spilled ? ' (spilled: no nearer edge has room)' : '';
+  const near = placeWords(body.near);
+  output.line(
+    `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
+  );
+  output.line(destinationTable(plan.chosen, plan.others));
+}
+
+async function runStatus(
+  context: CommandContext,
+  raw: string,
+  options: { readonly follow?: boolean },
+): Promise<void> {
+  const id: Id = parseId(raw, 'teleport');
+  const client = await context.client();
+  const teleport = await client.call(getTeleport, {
+    params: { teleport: id },
+    signal: context.signal,
+  });
+  for (const line of routedLines(teleport)) context.output.line(line);
+  if (options.follow === true) return follow(context, teleport);
+  context.output.document(teleport);
+  context.output.line('');
+  context.output.line(
+    `state: ${teleport.state}${teleport.message ? ` (${teleport.message})` : ''}`,
+  );
+  for (const line of finishedLines(teleport)) context.output.line(line);
+}
+
+async function runCancel(context: CommandContext, raw: string): Promise<void> {
+  const params = { teleport: parseId(raw, 'teleport') };
+  const client = await context.client();
+  const teleport = await client.call(cancelTeleport, { params, signal: context.signal });
+  context.output.document(teleport);
+  context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed.`);
+}
+
+async function runList(
+  context: CommandContext,
+  options: { readonly limit?: string },
+): Promise<void> {
+  const limit = options.limit === undefined ? 20 : parseCount(options.limit);
+  const client = await context.client();
+  const reply = await client.call(listTeleports, { query: { limit }, signal: context.signal });
+  context.output.document(reply);
+  context.output.line(
+    renderTable(
+      [
+        { title: 'teleport' },
+        { title: 'VM' },
+        { title: 'version', align: 'right' },
+        { title: 'edge' },
+        { title: 'state' },
+        { title: 'virtual', align: 'right' },
+        { title: 'from near', align: 'right' },
+        { title: 'transferred', align: 'right' },
+        { title: '' },
+      ],
+      reply.teleports.map(teleportRow),
+      'Nothing was teleported yet: vmdn teleport VM --near PLACE',
+    ),
+  );
+}
+
+export function addTeleportCommands(program: Command, context: () => CommandContext): void {
+  program
+    .command('teleport <vm>')
+    .description('run a VM near a place, and watch it get there')
+    .requiredOption(...NEAR)
+    .option(...WITHIN)
+    .option('--detach', 'return as soon as an edge is chosen')
+    .addHelpText(
+      'after',
+      examples(
+        'vmdn teleport web-01 --near paris',
+        'vmdn teleport web-01 --near 48.85,2.35 --within 500',
+        'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
+      ),
+    )
+    .action((vm: string, options) => runTeleport(context(), vm, options));
+  program
+    .command('plan <vm>')
+    .description('what a teleport would move from where, without moving it')
+    .requiredOption(...NEAR)
+    .option(...WITHIN)
+    .addHelpText('after', examples('vmdn plan web-01 --near tokyo'))
+    .action((vm: string, options) => runPlan(context(), vm, options));
+  program
+    .command('status <teleport>')
+    .description('a teleport as it is now')
+    .option('--follow', 'watch it until it is finished')
+    .addHelpText('after', examples('vmdn status 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --follow'))
+    .action((teleport: string, options) => runStatus(context(), teleport, options));
+  program
+    .command('cancel <teleport>')
+    .description('cancel a teleport, or stop and remove the VM it delivered')
+    .addHelpText('after', examples('vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10'))
+    .action((teleport: string) => runCancel(context(), teleport));
+  program
+    .command('teleports')
+    .description('teleports, newest first')
+    .option('--limit <count>', 'how many (default: 20)')
+    .addHelpText('after', examples('vmdn teleports --limit 5', 'vmdn teleports --json'))
+    .action((options) => runList(context(), options));
+}

@@ -1,0 +1,211 @@
+/**
+ * Room: tests. A coordinator's API on a real socket with canned answers, built from the contracts,
+ * so that the tool's own doings can be tested without a network of machines.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
+import {
+  cancelTeleport,
+  createEnrolmentToken,
+  getSeed,
+  getTeleport,
+  listEdges,
+  listImages,
+  planTeleport,
+  requestImport,
+  requestSeed,
+  requestTeleport,
+  type Seed,
+  type Teleport,
+} from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { createApp, mountOperation } from '@vmdn/core/http/mount.ts';
+import { serve } from '@vmdn/core/http/serve.ts';
+import { createLogger } from '@vmdn/core/process/logger.ts';
+import { runProgram } from './program.ts';
+
+export const TOKEN = 'a-token-of-some-length';
+export const TELEPORT = '0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10' as Id;
+const DIGEST = 'ab'.repeat(32) as Seed['image']['digest'];
+const NOW = '2026-01-02T03:04:05.000Z';
+const GIB = 2 ** 30;
+
+const destination = (edge: string, distanceKm: number, reason: string) => ({
+  edge: edge as Name,
+  region: 'eu-west' as Name,
+  distanceKm,
+  plan: {
+    diskBytes: { ...NO_TIER_BYTES, zero: GIB / 2, local: GIB / 4, origin: GIB / 4 },
+    wireBytes: Math.floor(GIB / 10),
+    estimatedSeconds: 11,
+    candidates: [],
+  },
+  eligible: edge === 'paris-1',
+  reason,
+});
+
+export function teleportIn(state: Teleport['state'], change: Partial<Teleport> = {}): Teleport {
+  const delivered = state === 'routed' ? 0 : GIB / 4;
+  return {
+    teleport: TELEPORT,
+    vm: 'web-01' as Name,
+    version: 3,
+    near: { region: 'paris' as Name },
+    state,
+    epoch: 1,
+    edge: 'paris-1' as Name,
+    spilled: false,
+    chosen: destination('paris-1', 12, 'least estimated time'),
+    others: [destination('tokyo-1', 9712, 'farther than 1,000 km')],
+    disks: [
+      {
+        digest: DIGEST,
+        virtualSizeBytes: GIB,
+        verifiedBytes: state === 'running' ? GIB : GIB / 2,
+        diskBytes: { ...NO_TIER_BYTES, zero: GIB / 2, local: delivered, origin: delivered },
+        wireBytes: { ...NO_TIER_BYTES, origin: delivered / 2 },
+      },
+    ],
+    endpoints:
+      state === 'running' ? [{ port: 'http' as Name, host: '127.0.0.1', hostPort: 8080 }] : [],
+    message: null,
+    errorCode: null,
+    phases: { sync: 4.2, boot: 38 },
+    accelerator: 'tcg',
+    createdAt: NOW,
+    updatedAt: NOW,
+    finishedAt: null,
+    ...change,
+  };
+}
+
+function seedIn(state: Seed['edges'][number]['state'], message: string | null = null): Seed {
+  const edge = { edge: 'tokyo-1' as Name, state, message, delivery: null };
+  return {
+    seed: TELEPORT,
+    image: { name: 'base' as Name, digest: DIGEST },
+    createdAt: NOW,
+    edges: [edge],
+  };
+}
+
+/** What the stand-in was asked, and what it will say of the teleport after the first answer. */
+export interface Script {
+  readonly events: readonly Teleport[];
+  readonly seeds?: readonly Seed['edges'][number]['state'][];
+  readonly seedMessage?: string;
+}
+
+export interface StandIn extends AsyncDisposable {
+  readonly url: string;
+  readonly asked: unknown[];
+}
+
+/** Serves the API on a free port. */
+export async function startStandIn(script: Script): Promise<StandIn> {
+  const logger = createLogger('stand-in', { level: 'silent' });
+  const app = createApp({ logger });
+  const asked: unknown[] = [];
+  const guard = async (context: { req: { header(name: string): string | undefined } }) => {
+    if (context.req.header('authorization') === `Bearer ${TOKEN}`) return 'user';
+    throw new VmdnError('unauthenticated', 'This token is not known.');
+  };
+  const seeds = [...(script.seeds ?? [])];
+  const nextSeed = () => seedIn(seeds.shift() ?? 'done', script.seedMessage ?? null);
+  mountOperation(app, requestTeleport, guard, async ({ body }) => {
+    asked.push(body);
+    if (body.vm === 'nobody')
+      throw new VmdnError('not_found', 'There is no VM nobody. See: vmdn vms');
+    return teleportIn('routed');
+  });
+  mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
+  mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
+  mountOperation(app, planTeleport, guard, async ({ body }) => {
+    asked.push(body);
+    const { chosen, others, vm, version } = teleportIn('routed');
+    return { vm, version, spilled: false, chosen, others };
+  });
+  mountOperation(app, listEdges, guard, async () => ({ nodes: [] }));
+  mountOperation(app, listImages, guard, async () => ({
+    images: [
+      {
+        digest: DIGEST,
+        name: 'base' as Name,
+        kind: 'base' as const,
+        virtualSizeBytes: GIB,
+        nonZeroBytes: Math.floor(GIB / 3),
+        holders: [{ node: 'paris-1' as Name, allocatedBytes: GIB / 2 }],
+      },
+    ],
+  }));
+  mountOperation(app, requestSeed, guard, async ({ body }) => {
+    asked.push(body);
+    return nextSeed();
+  });
+  mountOperation(app, getSeed, guard, async () => nextSeed());
+  mountOperation(app, requestImport, guard, async ({ body }) => {
+    asked.push(body);
+    const { edge, name, file, format } = body;
+    return {
+      import: TELEPORT,
+      edge,
+      name,
+      file,
+      format,
+      state: 'pending' as const,
+      message: null,
+      digest: null,
+    };
+  });
+  mountOperation(app, createEnrolmentToken, guard, async ({ body }) => ({
+    enrolmentToken: 'enrol-me-once-please',
+    kind: body.kind,
+    expiresAt: NOW,
+  }));
+  app.get('/v1/teleports/:teleport/events', (context) =>
+    context.body(
+      script.events.map((event) => `event: teleport\ndata: ${JSON.stringify(event)}\n\n`).join(''),
+      200,
+      { 'content-type': 'text/event-stream' },
+    ),
+  );
+  const server = await serve({ fetch: app.fetch, listen: { host: '127.0.0.1', port: 0 } });
+  return { url: server.url, asked, [Symbol.asyncDispose]: () => server.close() };
+}
+
+export interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the tool with text streams. */
+export async function runTool(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  options: { readonly isTTY?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<Outcome> {
+  let stdout = '';
+  let stderr = '';
+  const exitCode = await runProgram({
+    args,
+    env: { HOME: '/nonexistent', XDG_STATE_HOME: '/nonexistent', ...env },
+    streams: {
+      stdout: {
+        write: (text) => {
+          stdout += text;
+        },
+        isTTY: options.isTTY ?? false,
+        columns: 100,
+      },
+      stderr: {
+        write: (text) => {
+          stderr += text;
+        },
+      },
+    },
+    signal: options.signal ?? new AbortController().signal,
+  });
+  return { exitCode, stdout, stderr };
+}

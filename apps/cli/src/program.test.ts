@@ -1,0 +1,259 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  runTool,
+  type Script,
+  type StandIn,
+  startStandIn,
+  TELEPORT,
+  TOKEN,
+  teleportIn,
+} from './program.fixture.ts';
+
+const SUCCESS: Script = {
+  events: [teleportIn('syncing'), teleportIn('booting'), teleportIn('running')],
+};
+const open: StandIn[] = [];
+
+async function standIn(
+  script: Script = SUCCESS,
+): Promise<StandIn & { env: Record<string, string> }> {
+  const started = await startStandIn(script);
+  open.push(started);
+  return Object.assign(started, { env: { VMDN_URL: started.url, VMDN_TOKEN: TOKEN } });
+}
+
+afterEach(async () => {
+  for (const each of open.splice(0)) await each[Symbol.asyncDispose]();
+});
+
+describe('vmdn teleport', () => {
+  it('says where the VM goes and why, how far it is, and where every byte came from', async () => {
+    const { env, asked } = await standIn();
+    const { exitCode, stdout, stderr } = await runTool(
+      ['teleport', 'web-01', '--near', 'Paris'],
+      env,
+    );
+    expect(stderr).toBe('');
+    expect(exitCode).toBe(0);
+    expect(asked).toEqual([{ vm: 'web-01', near: { region: 'Paris' } }]);
+    expect(stdout).toContain('web-01 version 3 goes to paris-1, 12 km from paris');
+    expect(stdout).toMatch(/\* paris-1 .*least estimated time/);
+    expect(stdout).toMatch(/tokyo-1 .*farther than 1,000 km/);
+    expect(stdout).toContain('rebuilding the disk: 50 % verified');
+    expect(stdout).toMatch(/origin +268 MB +25\.0 % +134 MB/);
+    expect(stdout).toMatch(/total +1\.07 GB/);
+    expect(stdout).toContain('http: http://127.0.0.1:8080/');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('draws and redraws on a terminal, and takes the drawing away', async () => {
+    const { env } = await standIn();
+    const { stdout } = await runTool(['teleport', 'web-01', '--near', '48.85,2.35'], env, {
+      isTTY: true,
+    });
+    expect(stdout).toContain(
+      '[####################....................] 50.0 % of 1.07 GB virtual',
+    );
+    expect(stdout).toContain('\u001b[3F\u001b[J');
+  });
+
+  it('draws nothing where NO_COLOR or a dumb terminal asks for plain text', async () => {
+    const { env } = await standIn();
+    const options = { isTTY: true };
+    const { stdout } = await runTool(
+      ['teleport', 'web-01', '--near', 'paris'],
+      { ...env, NO_COLOR: '1' },
+      options,
+    );
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('prints one JSON line an event and nothing else with --json', async () => {
+    const { env } = await standIn();
+    const { stdout } = await runTool(['teleport', 'web-01', '--near', 'paris', '--json'], env);
+    const states = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).state);
+    expect(states).toEqual(['routed', 'syncing', 'booting', 'running']);
+  });
+
+  it('returns at once with --detach and says how to go on', async () => {
+    const { env } = await standIn();
+    const { exitCode, stdout } = await runTool(
+      ['teleport', 'web-01', '--near', 'paris', '--detach'],
+      env,
+    );
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`vmdn status ${TELEPORT} --follow`);
+  });
+
+  it('ends with the code of what went wrong', async () => {
+    const failed = teleportIn('failed', {
+      errorCode: 'disk_full',
+      message: 'The disk of paris-1 is full.',
+    });
+    const { env } = await standIn({ events: [failed] });
+    const { exitCode, stderr } = await runTool(['teleport', 'web-01', '--near', 'paris'], env);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 73,
+      stderr: 'vmdn: The disk of paris-1 is full. (disk_full)\n',
+    });
+  });
+
+  it("hands over the server's own words about an unknown VM", async () => {
+    const { env } = await standIn();
+    const { exitCode, stderr } = await runTool(['teleport', 'nobody', '--near', 'paris'], env);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 66,
+      stderr: 'vmdn: There is no VM nobody. See: vmdn vms (not_found)\n',
+    });
+  });
+
+  it('leaves the teleport alone when it is interrupted, and says how to go on', async () => {
+    const { env } = await standIn();
+    const interrupted = new AbortController();
+    const { signal } = interrupted;
+    const waiting = { events: [teleportIn('syncing')] };
+    const endless = await standIn(waiting);
+    const run = runTool(
+      ['teleport', 'web-01', '--near', 'paris'],
+      { ...env, VMDN_URL: endless.url },
+      { signal },
+    );
+    await expect.poll(() => endless.asked.length).toBe(1);
+    interrupted.abort();
+    const { exitCode, stderr } = await run;
+    expect(exitCode).toBe(130);
+    expect(stderr).toContain(`vmdn status ${TELEPORT} --follow`);
+    expect(stderr).toContain(`vmdn cancel ${TELEPORT}`);
+  });
+
+  it.each([
+    ['--near', '91,0'],
+    ['--near', '../etc'],
+    ['--near', 'paris', '--within', '-1'],
+  ])('asks nobody when the place is wrong: %s %s', async (...options) => {
+    const { env, asked } = await standIn();
+    const { exitCode, stderr } = await runTool(['teleport', 'web-01', ...options], env);
+    expect(exitCode).toBe(64);
+    expect(stderr).toContain('invalid_input');
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('vmdn', () => {
+  it('finds the client file that it is pointed to', async () => {
+    const { url } = await standIn();
+    const folder = await mkdtemp(join(tmpdir(), 'vmdn-cli-'));
+    const path = join(folder, 'client.json');
+    try {
+      await writeFile(path, JSON.stringify({ url, token: TOKEN }), { mode: 0o600 });
+      const outcome = await runTool(['images', '--client-file', path]);
+      expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(outcome.stdout).toMatch(
+        /base +abababababab +base +1\.07 GB +358 MB +paris-1 \(537 MB\)/,
+      );
+      const elsewhere = { VMDN_CLIENT_FILE: path, VMDN_URL: 'http://127.0.0.1:1' };
+      expect((await runTool(['images'], elsewhere)).exitCode).toBe(77);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a client file that others can read', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vmdn-cli-'));
+    const path = join(folder, 'client.json');
+    try {
+      await writeFile(path, JSON.stringify({ url: 'http://127.0.0.1:1', token: TOKEN }), {
+        mode: 0o644,
+      });
+      const { exitCode, stderr } = await runTool(['images', '--client-file', path]);
+      expect(exitCode).toBe(77);
+      expect(stderr).toContain(`chmod 600 ${path}`);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('says that a token is wrong', async () => {
+    const { url } = await standIn();
+    const { exitCode, stderr } = await runTool(['edges'], {
+      VMDN_URL: url,
+      VMDN_TOKEN: 'something-else-entirely',
+    });
+    expect(exitCode).toBe(77);
+    expect(stderr).toContain('unauthenticated');
+  });
+
+  it('says that nobody answers, in words and as JSON', async () => {
+    const env = { VMDN_URL: 'http://127.0.0.1:1', VMDN_TOKEN: TOKEN };
+    const { exitCode, stdout, stderr } = await runTool(['edges', '--json'], env);
+    expect(exitCode).toBe(69);
+    expect(stderr).toContain("can't be reached");
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'unavailable' } });
+  });
+
+  it('says what to do where there is nothing yet', async () => {
+    const { env } = await standIn();
+    expect((await runTool(['edges'], env)).stdout).toContain('vmdn enrolment-token --kind edge');
+  });
+
+  it('shows a plan without asking for a teleport', async () => {
+    const { env } = await standIn();
+    const { stdout } = await runTool(['plan', 'web-01', '--near', 'New York'], env);
+    expect(stdout).toContain('web-01 version 3 near New-York would go to paris-1');
+    expect(stdout).toMatch(/paris-1 .*268 MB .*107 MB .*11 s/);
+  });
+
+  it('waits for a seed, and fails when an edge fails', async () => {
+    const good = await standIn({ events: [], seeds: ['pending', 'syncing', 'done'] });
+    const outcome = await runTool(
+      ['seed', 'base', '--edges', 'tokyo-1,tokyo-1', '--wait'],
+      good.env,
+    );
+    expect(outcome).toMatchObject({ exitCode: 0 });
+    expect(outcome.stdout).toMatch(/tokyo-1 pending\ntokyo-1 syncing\ntokyo-1 done/);
+    expect(good.asked).toEqual([{ image: 'base', edges: ['tokyo-1'] }]);
+    const bad = await standIn({ events: [], seeds: ['failed'], seedMessage: 'no room' });
+    const failed = await runTool(
+      ['seed', 'base', '--edges', 'tokyo-1', '--wait', '--json'],
+      bad.env,
+    );
+    expect(failed.exitCode).toBe(69);
+    expect(failed.stderr).toContain('no room');
+  });
+
+  it('names the file of an import absolutely', async () => {
+    const { env, asked } = await standIn();
+    const options = ['--edge', 'paris-1', '--name', 'base', '--format', 'raw'];
+    await runTool(['image', 'import', 'disk.raw', ...options], env);
+    expect(asked).toMatchObject([{ file: join(process.cwd(), 'disk.raw'), format: 'raw' }]);
+    const wrong = await runTool(
+      ['image', 'import', 'disk.raw', ...options.slice(0, -1), 'qed'],
+      env,
+    );
+    expect(wrong).toMatchObject({ exitCode: 64, stderr: expect.stringContaining('qcow2') });
+  });
+
+  it('prints a token alone, so that a shell can take it', async () => {
+    const { env } = await standIn();
+    expect((await runTool(['enrolment-token', '--kind', 'edge'], env)).stdout).toBe(
+      'enrol-me-once-please\n',
+    );
+  });
+
+  it.each([
+    [['--help'], 0],
+    [['teleport', '--help'], 0],
+    [['teleport'], 64],
+    [['nonsense'], 64],
+    [['edges', '--nonsense'], 64],
+    [['image'], 64],
+  ])('ends %j with %i', async (args, exitCode) => {
+    expect((await runTool(args)).exitCode).toBe(exitCode);
+  });
+});

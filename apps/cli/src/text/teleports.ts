@@ -1,0 +1,142 @@
+/**
+ * Room: text (pure). A teleport, a plan and a delivery in words and tables.
+ *
+ * I1: the chosen edge comes with its reason, and so do the edges that were not chosen.
+ * I2: the bytes of the disk by tier add up to the virtual size, and the table says so.
+ */
+
+import {
+  addTierBytes,
+  NO_TIER_BYTES,
+  TIERS,
+  type TierBytes,
+  totalTierBytes,
+} from '@vmdn/core/domain/tiers.ts';
+import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { type Place, placeWords } from '../arguments.ts';
+import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
+import { renderTable } from './table.ts';
+
+/** Where a plan comes to, besides the edge's own disk. */
+function destinationRow(destination: Destination, mark: string): string[] {
+  const { plan } = destination;
+  const near = plan === null ? null : plan.diskBytes.zero + plan.diskBytes.local;
+  const fetched = plan === null ? null : totalTierBytes(plan.diskBytes) - (near ?? 0);
+  return [
+    `${mark}${destination.edge}`,
+    destination.region ?? DASH,
+    `${Math.round(destination.distanceKm).toLocaleString('en')} km`,
+    fetched === null ? 'not planned yet' : formatBytes(fetched),
+    plan === null ? DASH : formatBytesOrDash(plan.wireBytes),
+    plan === null ? DASH : formatSeconds(plan.estimatedSeconds),
+    destination.reason,
+  ];
+}
+
+/** The chosen edge (marked `*`) and the others, each with its reason. */
+export function destinationTable(chosen: Destination, others: readonly Destination[]): string {
+  return renderTable(
+    [
+      { title: '  edge' },
+      { title: 'region' },
+      { title: 'distance', align: 'right' },
+      { title: 'to fetch', align: 'right' },
+      { title: 'over the wire', align: 'right' },
+      { title: 'estimated', align: 'right' },
+      { title: 'why' },
+    ],
+    [destinationRow(chosen, '* '), ...others.map((other) => destinationRow(other, '  '))],
+    'There is no edge.',
+  );
+}
+
+/** The sum over all disks of a teleport. */
+export function deliveredBytes(teleport: Teleport): {
+  diskBytes: TierBytes;
+  wireBytes: TierBytes;
+  virtualSizeBytes: number;
+  verifiedBytes: number;
+} {
+  return teleport.disks.reduce(
+    (sum, disk) => ({
+      diskBytes: addTierBytes(sum.diskBytes, disk.diskBytes),
+      wireBytes: addTierBytes(sum.wireBytes, disk.wireBytes),
+      virtualSizeBytes: sum.virtualSizeBytes + disk.virtualSizeBytes,
+      verifiedBytes: sum.verifiedBytes + disk.verifiedBytes,
+    }),
+    { diskBytes: NO_TIER_BYTES, wireBytes: NO_TIER_BYTES, virtualSizeBytes: 0, verifiedBytes: 0 },
+  );
+}
+
+/** Bytes of the disk and bytes transferred, by tier. */
+export function tierTable(diskBytes: TierBytes, wireBytes: TierBytes): string {
+  const total = totalTierBytes(diskBytes);
+  const rows = TIERS.filter((tier) => diskBytes[tier] > 0 || wireBytes[tier] > 0).map((tier) => [
+    tier,
+    formatBytes(diskBytes[tier]),
+    formatShare(diskBytes[tier], total),
+    formatBytesOrDash(wireBytes[tier]),
+  ]);
+  rows.push(['total', formatBytes(total), '', formatBytesOrDash(totalTierBytes(wireBytes))]);
+  return renderTable(
+    [
+      { title: 'tier' },
+      { title: 'of the virtual disk', align: 'right' },
+      { title: 'share', align: 'right' },
+      { title: 'transferred', align: 'right' },
+    ],
+    rows,
+    'nothing',
+  );
+}
+
+/** What is said as soon as the coordinator answered. */
+export function routedLines(teleport: Teleport): string[] {
+  const { vm, version, near, chosen, others, spilled } = teleport;
+  const where = `${chosen.edge}, ${Math.round(chosen.distanceKm).toLocaleString('en')} km from ${placeWords(near as Place)}`;
+  return [
+    `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
+    destinationTable(chosen, others),
+  ];
+}
+
+/** The end of a teleport: bytes by tier, times, where it answers. */
+export function finishedLines(teleport: Teleport): string[] {
+  const { diskBytes, wireBytes } = deliveredBytes(teleport);
+  const lines: string[] = [];
+  if (teleport.disks.length > 0) lines.push('', tierTable(diskBytes, wireBytes));
+  const phases = Object.entries(teleport.phases);
+  if (phases.length > 0) {
+    const words = phases.map(([phase, seconds]) => `${phase} ${formatSeconds(seconds)}`);
+    lines.push('', `phases: ${words.join(', ')}`);
+  }
+  if (teleport.state === 'running') {
+    const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
+    lines.push('', `${teleport.vm} runs on ${teleport.edge}${accelerator}`);
+    for (const { port, host, hostPort } of teleport.endpoints) {
+      lines.push(
+        `  ${port}: ${port === 'http' ? `http://${host}:${hostPort}/` : `${host}:${hostPort}`}`,
+      );
+    }
+    lines.push(`To stop and remove it: vmdn cancel ${teleport.teleport}`);
+  }
+  return lines;
+}
+
+/** A teleport in one row of a list. */
+export function teleportRow(teleport: Teleport): string[] {
+  const { diskBytes, wireBytes, verifiedBytes, virtualSizeBytes } = deliveredBytes(teleport);
+  return [
+    teleport.teleport,
+    teleport.vm,
+    String(teleport.version),
+    teleport.edge,
+    teleport.state === 'syncing' && virtualSizeBytes > 0
+      ? `syncing ${formatShare(verifiedBytes, virtualSizeBytes)}`
+      : teleport.state,
+    formatBytesOrDash(virtualSizeBytes),
+    formatBytesOrDash(diskBytes.local + diskBytes.package + diskBytes.peer),
+    formatBytesOrDash(totalTierBytes(wireBytes)),
+    teleport.message ?? '',
+  ];
+}
