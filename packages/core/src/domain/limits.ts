@@ -49,6 +49,9 @@ export const NBD_MAX_IN_FLIGHT = 16;
 /** Bytes of an image file that its inspector may read in all: headers, descriptors, tables. */
 export const MAX_IMAGE_HEADER_BYTES = 4 * 2 ** 20;
 
+/** A unix socket's path (sun_path) has at most 107 bytes and a NUL. */
+export const SOCKET_PATH_BYTES_MAX = 107;
+
 /** Output of a tool that is kept in memory; what a tool prints beyond that is an error. */
 export const MAX_TOOL_OUTPUT_BYTES = 16 * 2 ** 20;
 

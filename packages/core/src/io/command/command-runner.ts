@@ -231,5 +231,10 @@ function checkArguments(tool: string, args: readonly string[]): void {
 /** The last lines of a tool's output, each of bounded length. */
 function tailOf(text: string): string {
   const lines = text.trimEnd().slice(-8192).split('\n').slice(-TOOL_ERROR_LINES);
-  return lines.map((line) => line.slice(0, 500)).join('\n');
+  return lines.map(shorten).join('\n');
+}
+
+/** A long line without its middle: tools put the subject first and the reason last. */
+function shorten(line: string): string {
+  return line.length <= 600 ? line : `${line.slice(0, 200)} … ${line.slice(-400)}`;
 }
