@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request } from 'undici';
+import { expect, it, vi } from 'vitest';
+import { encodeBlockRequest } from '../formats/block-request.ts';
+import { signProof } from './auth/proof.ts';
+import { GRANT_HEADER, PROOF_HEADER } from './contracts/disks.ts';
+import {
+  diskBytes,
+  EDGE,
+  HOLDER,
+  type MemoryDisk,
+  memoryDisk,
+  startTestNode,
+  type TestNode,
+} from './disk-routes.fixture.ts';
+
+const MIB = 2 ** 20;
+const wait = { timeout: 15_000, interval: 50 };
+
+/** Bytes that zstd can't make smaller, so that what is read is what is sent. */
+function noise(sizeBytes: number): Uint8Array {
+  const bytes = new Uint8Array(sizeBytes);
+  for (let at = 0; at < sizeBytes; at += 65_536) {
+    crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+  }
+  return bytes;
+}
+
+async function blocksHeaders(node: TestNode, disk: MemoryDisk, body: Uint8Array, grant: string) {
+  const path = `/v1/disks/${disk.digest}/blocks`;
+  const proof = await signProof(node.edgeKey, {
+    keyId: EDGE,
+    audience: HOLDER,
+    method: 'POST',
+    path,
+    body,
+    grant,
+  });
+  return { path, headers: { [GRANT_HEADER]: grant, [PROOF_HEADER]: proof } };
+}
+
+/** Asks for the whole disk and leaves the answer unread. */
+async function askForAll(
+  node: TestNode,
+  disk: MemoryDisk,
+): Promise<{ sent: ClientRequest; answer: IncomingMessage }> {
+  const body = encodeBlockRequest(Uint32Array.of(0, disk.bytes.length / 4096), disk.bytes.length);
+  const { path, headers } = await blocksHeaders(node, disk, body, await node.grant());
+  const sent = httpRequest(`${node.url}${path}`, { method: 'POST', headers });
+  sent.on('error', () => undefined);
+  sent.end(body);
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  return { sent, answer };
+}
+
+/** Resolves when the server has read nothing more of the disk for half a second. */
+async function readingStopped(disk: MemoryDisk): Promise<number> {
+  let [last, quiet] = [-1, 0];
+  await vi.waitFor(() => {
+    quiet = disk.readBytes === last ? quiet + 1 : 0;
+    last = disk.readBytes;
+    expect(quiet).toBeGreaterThan(10);
+  }, wait);
+  return last;
+}
+
+it('a receiver that reads slowly holds the source back: memory stays bounded', async () => {
+  const disk = memoryDisk(noise(48 * MIB));
+  await using node = await startTestNode([disk]);
+  const { answer } = await askForAll(node, disk);
+  const readAhead = await readingStopped(disk);
+  // Three batches, the compressor, and what the kernel's sockets take on loopback (some 6 MiB).
+  expect(readAhead).toBeLessThan(20 * MIB);
+  let received = 0;
+  for await (const piece of answer) received += (piece as Uint8Array).length;
+  expect(disk.readBytes).toBe(disk.bytes.length);
+  expect(received).toBeGreaterThan(disk.bytes.length);
+  expect(disk.held).toBe(0);
+});
+
+it('a receiver that goes away stops the reading at once', async () => {
+  const disk = memoryDisk(noise(32 * MIB));
+  await using node = await startTestNode([disk], { bytesPerSecond: 4 * MIB });
+  const { sent, answer } = await askForAll(node, disk);
+  await once(answer, 'readable');
+  sent.destroy();
+  await vi.waitFor(() => expect(disk.held).toBe(0), wait);
+  expect(disk.readBytes).toBeLessThan(16 * MIB);
+});
+
+it('a receiver that takes nothing is cut, and its slot and disk are free again', async () => {
+  const disk = memoryDisk(noise(32 * MIB));
+  await using node = await startTestNode([disk], { limits: { stallMs: 300, requestsMax: 1 } });
+  const { answer } = await askForAll(node, disk);
+  answer.on('error', () => undefined);
+  await vi.waitFor(() => expect(disk.held).toBe(0), wait);
+  const body = encodeBlockRequest(Uint32Array.of(0, 1), disk.bytes.length);
+  const { path, headers } = await blocksHeaders(node, disk, body, await node.grant());
+  const next = await request(`${node.url}${path}`, { method: 'POST', headers, body });
+  await next.body.dump();
+  expect(next.statusCode).toBe(200);
+});
+
+it('more requests at a time than a grant allows are busy, with a time to come back', async () => {
+  const disk = memoryDisk(diskBytes(MIB));
+  await using node = await startTestNode([disk], { limits: { requestsPerGrantMax: 2 } });
+  const gate = Promise.withResolvers<void>();
+  disk.beforeRead = () => gate.promise;
+  const grant = await node.grant();
+  const body = encodeBlockRequest(Uint32Array.of(0, 1), disk.bytes.length);
+  const ask = async (by: string) => {
+    const { path, headers } = await blocksHeaders(node, disk, body, by);
+    const answer = await request(`${node.url}${path}`, { method: 'POST', headers, body });
+    await answer.body.dump();
+    return [answer.statusCode, answer.headers['retry-after']];
+  };
+  const first = [ask(grant), ask(grant)];
+  await vi.waitFor(() => expect(disk.held).toBe(2), wait);
+  expect(await ask(grant)).toEqual([503, '1']);
+  const others = ask(await node.grant());
+  await vi.waitFor(() => expect(disk.held).toBe(3), wait);
+  gate.resolve();
+  for (const answer of [...first, others]) expect((await answer)[0]).toBe(200);
+  expect((await ask(grant))[0]).toBe(200);
+});
+
+it('many streams under one uplink limit get equal shares of it', async () => {
+  const disk = memoryDisk(noise(3 * MIB));
+  await using node = await startTestNode([disk], { bytesPerSecond: 6 * MIB });
+  const received = [0, 0, 0];
+  const shares: number[][] = [];
+  const started = performance.now();
+  await Promise.all(
+    received.map(async (_, i) => {
+      await node.client.readBlocks({
+        url: node.url,
+        holder: HOLDER,
+        digest: disk.digest,
+        grant: await node.grant(),
+        virtualSizeBytes: disk.bytes.length,
+        runs: Uint32Array.of(0, disk.bytes.length / 4096),
+        onBlocks: () => undefined,
+        onWireBytes: (bytes) => {
+          received[i]! += bytes;
+          if (received[i]! > 2 * MIB) shares.push([...received]);
+        },
+      });
+    }),
+  );
+  const seconds = (performance.now() - started) / 1000;
+  expect(node.uplink.passedBytes).toBe(received.reduce((sum, bytes) => sum + bytes));
+  // 9 MiB at 6 MiB/s.
+  expect(seconds).toBeGreaterThan(1.35);
+  expect(Math.min(...shares[0]!)).toBeGreaterThan(1.5 * MIB);
+});
