@@ -1,0 +1,112 @@
+/**
+ * Room: io, store. What stands beside an image's bytes: `image.json`.
+ *
+ * I1: the record is written durably before the image is listed, and is read back through its schema.
+ * I2: the fingerprint is that of the file as it was verified; the file's rights and contents are never
+ *     touched after it was taken.
+ */
+
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Digest, isDigest } from '../../domain/digest.ts';
+import { VmdnError } from '../../domain/errors.ts';
+import { NAME_PATTERN, type Name } from '../../domain/names.ts';
+import { nonZeroBlockCount, type Recipe } from '../../domain/recipe.ts';
+import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
+import { durableWrite } from '../files/durable-write.ts';
+import { readBoundedFile } from '../files/files.ts';
+
+export const DISK_FILE = 'disk.raw';
+export const RECIPE_FILE = 'recipe';
+export const RECORD_FILE = 'image.json';
+const RECORD_BYTES_MAX = 16 * 1024;
+/** Sectors of `st_blocks`, whatever the file system's block size (stat(2)). */
+const STAT_BLOCK_BYTES = 512;
+
+const digest = z.custom<Digest>(isDigest);
+const fingerprint = z.object({
+  inode: z.string(),
+  sizeBytes: z.string(),
+  mtimeNs: z.string(),
+  ctimeNs: z.string(),
+});
+/** Tells whether the file is still the one that was verified; without the device, which a reboot may renumber. */
+export type ImageFingerprint = z.infer<typeof fingerprint>;
+
+const imageRecord = z.object({
+  schema: z.literal('vmdn-image/1'),
+  digest,
+  keysRoot: digest,
+  name: z.custom<Name>((raw) => typeof raw === 'string' && NAME_PATTERN.test(raw)).nullable(),
+  kind: z.enum(['base', 'snapshot', 'package']),
+  virtualSizeBytes: z.number().int().positive(),
+  nonZeroBytes: z.number().int().nonnegative(),
+  fingerprint,
+});
+export type ImageRecord = z.infer<typeof imageRecord>;
+
+/** Reads the record of the image in `dir`. Throws `corrupt`, `not_found`. */
+export async function readImageRecord(dir: string): Promise<ImageRecord> {
+  const path = join(dir, RECORD_FILE);
+  const bytes = await readBoundedFile(path, RECORD_BYTES_MAX);
+  try {
+    return imageRecord.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch (cause) {
+    throw new VmdnError('corrupt', `${path} is not the record of an image.`, { cause });
+  }
+}
+
+export async function writeImageRecord(dir: string, record: ImageRecord): Promise<void> {
+  await durableWrite(join(dir, RECORD_FILE), Buffer.from(`${JSON.stringify(record)}\n`));
+}
+
+/** The fingerprint of a disk file. */
+export async function imageFingerprint(path: string): Promise<ImageFingerprint> {
+  const found = await stat(path, { bigint: true });
+  return {
+    inode: found.ino.toString(),
+    sizeBytes: found.size.toString(),
+    mtimeNs: found.mtimeNs.toString(),
+    ctimeNs: found.ctimeNs.toString(),
+  };
+}
+
+export function isSameFingerprint(one: ImageFingerprint, other: ImageFingerprint): boolean {
+  return (
+    one.inode === other.inode &&
+    one.sizeBytes === other.sizeBytes &&
+    one.mtimeNs === other.mtimeNs &&
+    one.ctimeNs === other.ctimeNs
+  );
+}
+
+/** Makes a disk file read-only and durable: the last touch before its fingerprint. */
+export async function sealDisk(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.chmod(0o400);
+  await file.sync();
+}
+
+/** Bytes that a file takes on the disk; 0 when there is none. */
+export async function allocatedBytes(path: string): Promise<number> {
+  try {
+    return (await stat(path)).blocks * STAT_BLOCK_BYTES;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+/** Bytes of blocks that are not zero; the last block counts with its true length. */
+export function nonZeroBytesOf(recipe: Recipe): number {
+  const whole = nonZeroBlockCount(recipe) * BLOCK_BYTES;
+  const tailBytes = recipe.virtualSizeBytes % BLOCK_BYTES;
+  if (tailBytes === 0) return whole;
+  const lastBlock = Math.floor(recipe.virtualSizeBytes / BLOCK_BYTES);
+  const lastSegment = Math.floor(lastBlock / BLOCKS_PER_SEGMENT);
+  const isPresent = ((recipe.segmentBitmap[lastSegment >> 3] ?? 0) >> (lastSegment & 7)) & 1;
+  const mask = recipe.blockMasks.at(-1) ?? 0;
+  const isLastNonZero = isPresent === 1 && ((mask >> (lastBlock % BLOCKS_PER_SEGMENT)) & 1) === 1;
+  return isLastNonZero ? whole - BLOCK_BYTES + tailBytes : whole;
+}

@@ -1,0 +1,353 @@
+/**
+ * Room: io, store. The image store of an edge, on a file system.
+ *
+ *   <root>/owner.lock                     see owner-lock.ts
+ *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
+ *   <root>/staging/import-<id>/           imports in the making; gone after a restart
+ *   <root>/images/<digest>/disk.raw       sparse, read-only, immutable
+ *   <root>/images/<digest>/recipe         its recipe file
+ *   <root>/images/<digest>/image.json     see image-record.ts
+ *   <root>/quarantine/<digest>.<n>/       what was not what it said, with `reason.txt`
+ *
+ * I1: `images/<digest>` appears by one rename of a directory that is complete and durable, and
+ *     disappears by one rename into quarantine.
+ * I2: names inside the store are digests and numbers: nothing from outside becomes a path.
+ * I3: after a kill at any point the next start finds each image whole or not at all: temporary files
+ *     are swept, records that do not parse and images without bytes go to quarantine.
+ */
+
+import { constants, type FileHandle, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, isDigest } from '../../domain/digest.ts';
+import { describeError, VmdnError } from '../../domain/errors.ts';
+import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
+import type { Name } from '../../domain/names.ts';
+import type { Recipe } from '../../domain/recipe.ts';
+import { decodeRecipe, verifyRecipe } from '../../formats/recipe.ts';
+import {
+  ensurePrivateDir,
+  fileError,
+  fsyncDir,
+  readBoundedFile,
+  sweepTemps,
+} from '../files/files.ts';
+import type { ServedDisk } from '../ports/disk-library.ts';
+import type { Adoption, ImageStore, StoredImage } from '../ports/image-store.ts';
+import {
+  allocatedBytes,
+  DISK_FILE,
+  type ImageFingerprint,
+  type ImageRecord,
+  imageFingerprint,
+  isSameFingerprint,
+  nonZeroBytesOf,
+  RECIPE_FILE,
+  RECORD_FILE,
+  readImageRecord,
+  sealDisk,
+  writeImageRecord,
+} from './image-record.ts';
+import { takeOwnerLock } from './owner-lock.ts';
+import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
+import { createStoreLedger } from './store-space.ts';
+import { firstBadSegment, readFully } from './verify-image.ts';
+
+/** Quarantined images that are kept for people to look at; older ones go. */
+const QUARANTINE_MAX = 8;
+const KEPT_FILES: ReadonlySet<string> = new Set([DISK_FILE, RECIPE_FILE, RECORD_FILE]);
+
+export interface ImageStoreOptions {
+  readonly root: string;
+  readonly quotaBytes: number | null;
+  /** Told of images that had to go to quarantine. */
+  readonly onQuarantine?: (digest: string, reason: string) => void;
+}
+
+interface Entry {
+  readonly image: StoredImage;
+  readonly record: ImageRecord;
+}
+
+interface Store {
+  readonly options: ImageStoreOptions;
+  readonly dirs: { readonly staging: string; readonly images: string; readonly quarantine: string };
+  readonly entries: Map<Digest, Entry>;
+  readonly listeners: Set<() => void>;
+  /** Checks under way, so that ten readers of a changed file read it through once. */
+  readonly checks: Map<Digest, Promise<void>>;
+  readonly recipes: RecipeMemory;
+}
+
+/** Opens the store, takes it for this process and brings it in order. Throws `conflict`. */
+export async function openImageStore(
+  options: ImageStoreOptions,
+): Promise<ImageStore & AsyncDisposable> {
+  const dirs = {
+    staging: join(options.root, 'staging'),
+    images: join(options.root, 'images'),
+    quarantine: join(options.root, 'quarantine'),
+  };
+  for (const dir of [options.root, ...Object.values(dirs)]) await ensurePrivateDir(dir);
+  const lock = takeOwnerLock(join(options.root, 'owner.lock'));
+  const store: Store = {
+    options,
+    dirs,
+    entries: new Map(),
+    listeners: new Set(),
+    checks: new Map(),
+    recipes: createRecipeMemory(),
+  };
+  try {
+    await sweepStagings(store);
+    await loadImages(store);
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+  return surface(store, lock);
+}
+
+function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
+  const { dirs, entries, listeners } = store;
+  const usedBytes = (): number =>
+    [...entries.values()].reduce((sum, { image }) => sum + image.allocatedBytes, 0);
+  const { root, quotaBytes } = store.options;
+  return {
+    ...createStoreLedger({ root, quotaBytes, usedBytes }),
+    list: () => [...entries.values()].map(({ image }) => image),
+    find: (digest) => entries.get(digest)?.image,
+    intact: (digest) => intact(store, digest),
+    open: (digest) => openDisk(store, digest),
+    stagingDir: (key) => join(dirs.staging, key),
+    stagings: () => readdir(dirs.staging),
+    async removeStaging(key) {
+      await rm(join(dirs.staging, key), { recursive: true, force: true });
+    },
+    adopt: (adoption) => adopt(store, adoption),
+    rename: (digest, name) => renameImage(store, digest, name),
+    quarantine: (digest, reason) => quarantine(store, digest, reason),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled(store.checks.values());
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+/** Imports begin anew after a restart; deliveries go on where they were. */
+async function sweepStagings(store: Store): Promise<void> {
+  for (const name of await readdir(store.dirs.staging)) {
+    const path = join(store.dirs.staging, name);
+    if (isDigest(name)) await sweepTemps(path);
+    else await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function loadImages(store: Store): Promise<void> {
+  for (const name of await readdir(store.dirs.images)) {
+    const dir = join(store.dirs.images, name);
+    if (!isDigest(name)) {
+      await rm(dir, { recursive: true, force: true });
+      continue;
+    }
+    try {
+      await sweepExtras(dir);
+      store.entries.set(name, await loadEntry(store, name));
+    } catch (error) {
+      await quarantine(store, name, `not readable at start: ${describeError(error)}`);
+    }
+  }
+}
+
+/** What the sync engine kept beside a disk, when the process ended before it could go. */
+async function sweepExtras(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (!KEPT_FILES.has(name)) await rm(join(dir, name), { recursive: true, force: true });
+  }
+}
+
+async function loadEntry(store: Store, digest: Digest): Promise<Entry> {
+  const dir = join(store.dirs.images, digest);
+  const record = await readImageRecord(dir);
+  if (record.digest !== digest) throw new VmdnError('corrupt', 'The record names another digest.');
+  return await entryOf(dir, record);
+}
+
+async function entryOf(dir: string, record: ImageRecord): Promise<Entry> {
+  const path = join(dir, DISK_FILE);
+  const recipePath = join(dir, RECIPE_FILE);
+  const [disk, recipe] = [await allocatedBytes(path), await allocatedBytes(recipePath)];
+  // A recipe always has a header; a disk of zeros alone takes no room at all.
+  if (recipe === 0) throw new VmdnError('corrupt', 'The recipe is missing.');
+  await imageFingerprint(path);
+  const { digest, keysRoot, name, kind, virtualSizeBytes, nonZeroBytes } = record;
+  const sizes = { virtualSizeBytes, nonZeroBytes, allocatedBytes: disk + recipe };
+  return { record, image: { digest, keysRoot, name, kind, ...sizes, path, recipePath } };
+}
+
+function changed(store: Store): void {
+  for (const listener of store.listeners) listener();
+}
+
+async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
+  const { stagingDir, digest, name } = adoption;
+  const held = store.entries.get(digest);
+  if (held !== undefined) {
+    await rm(stagingDir, { recursive: true, force: true });
+    return name === null ? held.image : await renameImage(store, digest, name);
+  }
+  const target = join(store.dirs.images, digest);
+  try {
+    const recipe = await readRecipeFile(join(stagingDir, RECIPE_FILE), adoption);
+    const disk = join(stagingDir, DISK_FILE);
+    await sealDisk(disk);
+    const fingerprint = await imageFingerprint(disk);
+    const { virtualSizeBytes } = recipe;
+    if (fingerprint.sizeBytes !== String(virtualSizeBytes)) {
+      throw new VmdnError('corrupt', `${disk} is not as long as its recipe says.`);
+    }
+    const record: ImageRecord = {
+      schema: 'vmdn-image/1',
+      digest,
+      keysRoot: adoption.keysRoot,
+      name,
+      kind: adoption.kind,
+      virtualSizeBytes,
+      nonZeroBytes: nonZeroBytesOf(recipe),
+      fingerprint,
+    };
+    // The engine's own files stay until the rename: a kill before it leaves a staging that is complete.
+    await writeImageRecord(stagingDir, record);
+    await rename(stagingDir, target);
+    await fsyncDir(store.dirs.images);
+    await fsyncDir(store.dirs.staging);
+    await sweepExtras(target);
+    store.entries.set(digest, await entryOf(target, record));
+  } catch (error) {
+    throw fileError(error, target);
+  }
+  changed(store);
+  return store.entries.get(digest)!.image;
+}
+
+async function readRecipeFile(
+  path: string,
+  expected: { readonly digest: Digest; readonly keysRoot: Digest },
+): Promise<Recipe> {
+  const recipe = decodeRecipe(await readBoundedFile(path, MAX_RECIPE_BYTES));
+  const keysRoot = expected.keysRoot as unknown as Parameters<typeof verifyRecipe>[1]['keysRoot'];
+  verifyRecipe(recipe, { digest: expected.digest, keysRoot });
+  return recipe;
+}
+
+async function renameImage(store: Store, digest: Digest, name: Name): Promise<StoredImage> {
+  const { record, image } = requireEntry(store, digest);
+  if (record.name === name && record.kind === 'base') return image;
+  await replaceRecord(store, { ...record, name, kind: 'base' });
+  changed(store);
+  return store.entries.get(digest)!.image;
+}
+
+async function replaceRecord(store: Store, record: ImageRecord): Promise<void> {
+  const dir = join(store.dirs.images, record.digest);
+  await writeImageRecord(dir, record);
+  store.entries.set(record.digest, await entryOf(dir, record));
+}
+
+function requireEntry(store: Store, digest: Digest): Entry {
+  const entry = store.entries.get(digest);
+  if (entry !== undefined) return entry;
+  throw new VmdnError('not_found', 'This edge does not hold the disk.', { data: { digest } });
+}
+
+async function quarantine(store: Store, digest: Digest, reason: string): Promise<void> {
+  store.entries.delete(digest);
+  store.recipes.forget(digest);
+  const { quarantine: dir, images } = store.dirs;
+  const numbers = await quarantined(dir);
+  const target = join(dir, `${digest}.${(numbers.at(-1)?.number ?? 0) + 1}`);
+  try {
+    await rename(join(images, digest), target);
+    await fsyncDir(images);
+    await writeFile(join(target, 'reason.txt'), `${reason}\n`, { mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError(error, target);
+  }
+  for (const old of (await quarantined(dir)).slice(0, -QUARANTINE_MAX)) {
+    await rm(join(dir, old.name), { recursive: true, force: true });
+  }
+  store.options.onQuarantine?.(digest, reason);
+  changed(store);
+}
+
+/** Quarantined images, oldest first. */
+async function quarantined(dir: string): Promise<{ name: string; number: number }[]> {
+  const names = await readdir(dir);
+  return names
+    .map((name) => ({ name, number: Number(name.split('.')[1]) }))
+    .filter(({ number }) => Number.isSafeInteger(number))
+    .sort((one, other) => one.number - other.number);
+}
+
+async function intact(store: Store, digest: Digest): Promise<StoredImage> {
+  const { record, image } = requireEntry(store, digest);
+  const now = await imageFingerprint(image.path).catch(() => null);
+  if (now !== null && isSameFingerprint(now, record.fingerprint)) return image;
+  let check = store.checks.get(digest);
+  if (check === undefined) {
+    check = recheck(store, digest, now).finally(() => store.checks.delete(digest));
+    store.checks.set(digest, check);
+  }
+  await check;
+  return requireEntry(store, digest).image;
+}
+
+/** Reads a file that is not the one that was adopted: a restored backup passes, anything else goes. */
+async function recheck(store: Store, digest: Digest, now: ImageFingerprint | null): Promise<void> {
+  const { record, image } = requireEntry(store, digest);
+  let reason = 'the file is gone';
+  if (now !== null) {
+    try {
+      const recipe = await readRecipeFile(image.recipePath, record);
+      await using file = await open(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      const bad = await firstBadSegment(file, recipe);
+      if (bad === null) return await replaceRecord(store, { ...record, fingerprint: now });
+      reason = bad === -1 ? 'the file has another length' : `segment ${bad} has other bytes`;
+    } catch (error) {
+      reason = describeError(error);
+    }
+  }
+  await quarantine(store, digest, reason);
+  throw new VmdnError(
+    'corrupt',
+    `The image ${digest} was changed in the store (${reason}); it is in quarantine.`,
+    { data: { digest, reason } },
+  );
+}
+
+async function openDisk(store: Store, digest: Digest): Promise<ServedDisk> {
+  const image = await intact(store, digest);
+  const recipe = await store.recipes.get(digest, () => readRecipeFile(image.recipePath, image));
+  let file: FileHandle;
+  try {
+    file = await open(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw fileError(error, image.path);
+  }
+  return {
+    digest,
+    virtualSizeBytes: image.virtualSizeBytes,
+    recipe,
+    recipePath: image.recipePath,
+    async readInto(target, offsetBytes) {
+      if (await readFully(file, target, offsetBytes)) return;
+      throw new VmdnError('corrupt', 'The image is shorter than it should be.', {
+        data: { digest, offsetBytes },
+      });
+    },
+    release: () => file.close(),
+  };
+}
