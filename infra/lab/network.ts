@@ -1,0 +1,247 @@
+/**
+ * Room: infra, lab. A whole network on one machine: a coordinator, origins and edges as separate
+ * processes on free loopback ports, enrolled as any node is, through the API.
+ *
+ * I1: `startNetwork` resolves when every node is healthy in the coordinator's eyes, or throws after
+ *     having stopped whatever it had started.
+ * I2: `stop` ends everything the network started, by id, and says what had to be killed; a second
+ *     call does nothing.
+ * I3: the state of a network lies below one folder; nothing is shared with another network.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import {
+  type CoordinatorClient,
+  createCoordinatorClient,
+} from '@vmdn/core/http/clients/coordinator-client.ts';
+import { createEnrolmentToken, listEdges } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import {
+  CLIENT_FILE_NAME,
+  type ClientFile,
+  readClientFile,
+} from '@vmdn/core/io/files/client-file.ts';
+import { findMarked } from './processes.ts';
+import { type StopReport, stopRecorded, writeRecord } from './record.ts';
+import { type Service, type ServiceKind, startService } from './service.ts';
+import { waitFor } from './wait-for.ts';
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly region: string;
+  /** Further settings, such as VMDN_IMPORT_DIRS. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface OriginOptions extends NodeOptions {
+  /** The folder in which it finds its VMs. */
+  readonly vmsDir: string;
+  readonly uplinkBytesPerSecond?: number;
+}
+
+export interface NetworkOptions {
+  /** An absolute path; made if need be. */
+  readonly stateDir: string;
+  readonly origins: readonly OriginOptions[];
+  readonly edges: readonly NodeOptions[];
+  /** Further settings of the coordinator, such as DATABASE_URL. */
+  readonly coordinatorSettings?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** A node of a running network; it may be stopped and started again. */
+export interface LabNode {
+  readonly kind: ServiceKind;
+  readonly name: string;
+  readonly stateDir: string;
+  readonly logPath: string;
+  /** The process as it is now, or was last. */
+  readonly service: Service;
+  /** Starts it again after `service.stop` or `service.kill`, with the same state and address. */
+  restart(): Promise<void>;
+}
+
+export interface Network extends AsyncDisposable {
+  readonly stateDir: string;
+  readonly coordinator: LabNode;
+  /** Origins and edges by name. Throws `not_found`. */
+  node(name: string): LabNode;
+  readonly client: CoordinatorClient;
+  readonly clientFilePath: string;
+  readonly clientFile: ClientFile;
+  /** Throws when a service has ended by itself. */
+  assertRunning(): void;
+  /** Waits until the coordinator sees every node healthy. */
+  healthy(): Promise<void>;
+  stop(): Promise<StopReport>;
+}
+
+const LOOPBACK = '127.0.0.1';
+const HEALTHY_MS_MAX = 60_000;
+
+interface Launcher {
+  launch(
+    kind: ServiceKind,
+    name: string,
+    settings: Readonly<Record<string, string>>,
+  ): Promise<LabNode>;
+}
+
+function createLauncher(options: NetworkOptions, mark: string): Launcher {
+  return {
+    async launch(kind, name, settings) {
+      const stateDir = join(options.stateDir, name);
+      const logPath = join(options.stateDir, 'logs', `${name}.log`);
+      await mkdir(stateDir, { recursive: true, mode: 0o700 });
+      const all = { VMDN_STATE_DIR: stateDir, VMDN_LISTEN: `${LOOPBACK}:0`, ...settings };
+      const start = (listen: string): Promise<Service> =>
+        startService(
+          { kind, name, logPath, mark, settings: { ...all, VMDN_LISTEN: listen } },
+          options.signal,
+        );
+      let service = await start(all.VMDN_LISTEN);
+      return {
+        kind,
+        name,
+        stateDir,
+        logPath,
+        get service() {
+          return service;
+        },
+        async restart() {
+          service = await start(new URL(service.url).host);
+        },
+      };
+    },
+  };
+}
+
+async function enrolmentToken(client: CoordinatorClient, kind: 'origin' | 'edge'): Promise<string> {
+  return (await client.call(createEnrolmentToken, { body: { kind } })).enrolmentToken;
+}
+
+async function launchNodes(
+  launcher: Launcher,
+  options: NetworkOptions,
+  client: CoordinatorClient,
+): Promise<LabNode[]> {
+  const settingsOf = async (kind: 'origin' | 'edge', node: NodeOptions) => ({
+    VMDN_COORDINATOR_URL: client.url,
+    VMDN_NAME: node.name,
+    VMDN_REGION: node.region,
+    VMDN_ENROLMENT_TOKEN: await enrolmentToken(client, kind),
+    ...node.settings,
+  });
+  const origins = options.origins.map(async (origin) => {
+    const limit = origin.uplinkBytesPerSecond;
+    return launcher.launch('origin', origin.name, {
+      ...(await settingsOf('origin', origin)),
+      VMDN_VMS_DIR: origin.vmsDir,
+      ...(limit === undefined ? {} : { VMDN_UPLINK_BYTES_PER_SECOND: String(limit) }),
+    });
+  });
+  const edges = options.edges.map(async (edge) =>
+    launcher.launch('edge', edge.name, await settingsOf('edge', edge)),
+  );
+  // All settle before one failure is reported: nothing may start after the clean-up.
+  const results = await Promise.allSettled([...origins, ...edges]);
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+/** Starts a network and waits until it can be used. */
+export async function startNetwork(options: NetworkOptions): Promise<Network> {
+  const mark = randomUUID();
+  const coordinatorDir = join(options.stateDir, 'coordinator');
+  const record = {
+    mark,
+    stateDir: options.stateDir,
+    startedAt: new Date().toISOString(),
+    coordinatorUrl: null,
+    clientFile: join(coordinatorDir, CLIENT_FILE_NAME),
+  };
+  await mkdir(join(options.stateDir, 'logs'), { recursive: true, mode: 0o700 });
+  await writeRecord(record);
+  let client: CoordinatorClient | undefined;
+  try {
+    const launcher = createLauncher(options, mark);
+    const coordinator = await launcher.launch(
+      'coordinator',
+      'coordinator',
+      options.coordinatorSettings ?? {},
+    );
+    const { url } = coordinator.service;
+    await writeRecord({ ...record, coordinatorUrl: url });
+    const clientFile = await readClientFile(record.clientFile);
+    client = createCoordinatorClient({
+      url,
+      credentials: { kind: 'bearer', token: clientFile.token },
+    });
+    const nodes = await launchNodes(launcher, options, client);
+    const network = createNetwork({ record, coordinator, nodes, client, clientFile });
+    await network.healthy();
+    return network;
+  } catch (error) {
+    await client?.[Symbol.asyncDispose]();
+    await stopRecorded(record);
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly record: Parameters<typeof stopRecorded>[0];
+  readonly coordinator: LabNode;
+  readonly nodes: readonly LabNode[];
+  readonly client: CoordinatorClient;
+  readonly clientFile: ClientFile;
+}
+
+function createNetwork({ record, coordinator, nodes, client, clientFile }: Parts): Network {
+  let stopping: Promise<StopReport> | undefined;
+  const stop = async (): Promise<StopReport> => {
+    await client[Symbol.asyncDispose]();
+    return stopRecorded(record);
+  };
+  const assertRunning = (): void => {
+    for (const { service } of [coordinator, ...nodes]) service.assertRunning();
+  };
+  const network: Network = {
+    stateDir: record.stateDir,
+    coordinator,
+    node(name) {
+      const found = nodes.find((node) => node.name === name);
+      if (found !== undefined) return found;
+      throw new VmdnError('not_found', `This network has no node ${name}.`);
+    },
+    client,
+    clientFilePath: record.clientFile,
+    clientFile,
+    assertRunning,
+    async healthy() {
+      const allHealthy = async (): Promise<boolean> => {
+        const { nodes: seen } = await client.call(listEdges, {});
+        return nodes.every(({ name }) => seen.some((node) => node.name === name && node.healthy));
+      };
+      await waitFor('every node is healthy', allHealthy, {
+        timeoutMs: HEALTHY_MS_MAX,
+        watch: assertRunning,
+      });
+    },
+    stop() {
+      stopping ??= stop();
+      return stopping;
+    },
+    async [Symbol.asyncDispose]() {
+      await network.stop();
+    },
+  };
+  return network;
+}
+
+/** The processes of a network that still run: none, after `stop`. */
+export async function leftovers(mark: string): Promise<readonly string[]> {
+  return (await findMarked(mark)).map(({ command }) => command);
+}
