@@ -1,0 +1,37 @@
+/**
+ * Room: io, hashing. What the describing thread and its workers say to one another.
+ *
+ * I1: pages are claimed by adding 1 to one shared counter, so each is described exactly once.
+ */
+
+import type { ErrorCode, ErrorData } from '../../domain/errors.ts';
+import type { PageDescription } from '../../formats/recipe-builder.ts';
+
+/** Words of the shared control block: next page to claim, pages done, and whether to stop. */
+export const CONTROL_NEXT_PAGE = 0;
+export const CONTROL_DONE_PAGES = 1;
+export const CONTROL_STOP = 2;
+export const CONTROL_WORDS = 3;
+
+/** Given to a worker when it is made. */
+export interface HashWorkerData {
+  readonly socketPath: string;
+  readonly virtualSizeBytes: number;
+  readonly control: Int32Array<SharedArrayBuffer>;
+}
+
+/** The one message to a worker: begin, with the map of segments to read. */
+export interface HashWorkerStart {
+  readonly map: Uint8Array<SharedArrayBuffer>;
+}
+
+/** What a worker says: a page that is not all zero; the end; a failure. */
+export type HashWorkerMessage =
+  | { readonly kind: 'page'; readonly description: PageDescription }
+  | { readonly kind: 'done'; readonly readBytes: number }
+  | {
+      readonly kind: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly data: ErrorData;
+    };
