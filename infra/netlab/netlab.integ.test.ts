@@ -25,7 +25,7 @@ const RECEIVER = `
   socket.on('data', (chunk) => { bytes += chunk.length; });
   socket.on('end', () => {
     const seconds = (performance.now() - start) / 1000;
-    console.log(JSON.stringify({ bytes, seconds }));
+    process.stdout.write(JSON.stringify({ bytes, seconds }));
   });`;
 
 /** Moves `bytes` from one side to the other; what the receiver saw. */
@@ -57,7 +57,7 @@ test('a rate that is none is refused', () => {
   ]);
 });
 
-describe.skipIf(!isRoot)('as root', () => {
+describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
   test('I2: the meter counts each byte once, with the headers of frames of 1500 bytes', async () => {
     await using lab = await openNetlab({ runner });
     expect((await lab.meter()).totalBytes).toBe(0);
@@ -132,7 +132,7 @@ describe.skipIf(!isRoot)('as root', () => {
 
   test('a server that ends before it listens is an error with its last words', async () => {
     await using lab = await openNetlab({ runner });
-    const script = 'console.error("no such disk"); process.exit(3)';
+    const script = 'process.stderr.write("no such disk"); process.exitCode = 3';
     const server = lab.start('origin', node, ['-e', script]);
     await expect(lab.waitForListener(server, PORT)).rejects.toMatchObject({
       code: 'unavailable',

@@ -1,0 +1,162 @@
+/**
+ * Room: test, bench. Bytes that cross between origin and edge, both directions, to deliver a disk to an edge
+ * that has the base image: by VMDN, by what people would use instead, and the floor under them all.
+ *
+ * I1: one meter for all methods: the edge's interface, frame headers included (netlab's I2). The floor is
+ *     payload alone, which no method can reach.
+ * I2: a method's figure stands only beside a verified result.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { BenchmarkOptions, BenchmarkReport, Promised } from './benchmark.ts';
+import type { Floor } from './floor.ts';
+import { findGuest } from './guests.ts';
+import { casync } from './methods/casync.ts';
+import { type Cost, type Method, measure, STEP_TIMEOUT_MS, type Task } from './methods/method.ts';
+import { rsyncImage } from './methods/rsync-image.ts';
+import { rsyncTree } from './methods/rsync-tree.ts';
+import { zstdCopy } from './methods/zstd-copy.ts';
+import type { BarGroup } from './plot.ts';
+import { formatBytes, formatMegabytes, formatTable } from './table.ts';
+import { openWorkbench } from './workbench.ts';
+
+const BASE = 'debian-12-base';
+const WANTED = ['web-01', 'web-02', 'shop-01'] as const;
+const METHODS: readonly Method[] = [zstdCopy, rsyncImage, casync, rsyncTree];
+const OURS = 'vmdn';
+
+/** What VMDN may cost: this much of the floor, and this much of the non-zero bytes for the recipe. */
+const FLOOR_RATIO_MAX = 1.1;
+const NON_ZERO_RATIO_MAX = 0.004;
+
+/** Of one pair: the floor, and what each method cost with its best setting. */
+export interface PairFigures {
+  readonly floor: Floor;
+  readonly costs: ReadonlyMap<string, Cost>;
+}
+
+export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
+  const names = chosen('pair', options.pairs, WANTED);
+  const keys = chosen(
+    'method',
+    options.methods,
+    METHODS.map((method) => method.key),
+  );
+  const methods = METHODS.filter((method) => keys.includes(method.key));
+  await using bench = await openWorkbench(options);
+  const base = await bench.disk(await findGuest(BASE, options));
+  const pairs = new Map<string, PairFigures>();
+  for (const name of names) {
+    const wanted = await bench.disk(await findGuest(name, options));
+    pairs.set(name, await measurePair(methods, { base, wanted, bench, options }));
+  }
+  return report(pairs, methods);
+}
+
+/** The floor of a pair, and the cost of each method. */
+export async function measurePair(methods: readonly Method[], task: Task): Promise<PairFigures> {
+  const floor = await floorOf(task);
+  const costs = new Map<string, Cost>();
+  for (const method of methods) {
+    const [best] = await measure(method, task);
+    if (best !== undefined) costs.set(method.key, best);
+  }
+  return { floor, costs };
+}
+
+/** The names asked for, checked against those there are; all of them when none is asked for. */
+function chosen(
+  what: string,
+  asked: readonly string[] | undefined,
+  known: readonly string[],
+): readonly string[] {
+  const unknown = asked?.find((name) => !known.includes(name));
+  if (unknown === undefined) return asked ?? known;
+  const message = `There is no ${what} "${unknown}"; choose among ${known.join(', ')}.`;
+  throw new VmdnError('invalid_input', message);
+}
+
+/** The floor, computed by a program that shares nothing with the product. */
+async function floorOf(task: Task): Promise<Floor> {
+  const { base, wanted, options } = task;
+  options.progress(`${wanted.name}: the floor`);
+  const script = new URL('./floor.ts', import.meta.url).pathname;
+  const args = [script, '--wanted', wanted.rawPath, '--given', base.rawPath];
+  const { runner, signal } = options;
+  const { stdout } = await runner.run(process.execPath, args, {
+    timeoutMs: STEP_TIMEOUT_MS,
+    signal,
+  });
+  const floor = JSON.parse(stdout) as Floor;
+  if (floor.sha256 !== wanted.sha256) {
+    throw new VmdnError('corrupt', `The floor of ${wanted.name} is of another disk.`);
+  }
+  return floor;
+}
+
+function boundOf({ floor, nonZero }: Floor): number {
+  return Math.floor(FLOOR_RATIO_MAX * floor + NON_ZERO_RATIO_MAX * nonZero);
+}
+
+function report(
+  pairs: ReadonlyMap<string, PairFigures>,
+  methods: readonly Method[],
+): BenchmarkReport {
+  const entries = [...pairs];
+  return {
+    json: { pairs: Object.fromEntries(entries.map(([name, pair]) => [name, jsonOf(pair)])) },
+    table: entries.map(([name, pair]) => tableOf(name, pair, methods)).join('\n\n'),
+    plot: {
+      title: 'Bytes between origin and edge, both directions',
+      groups: entries.map(([name, pair]) => barsOf(name, pair, methods)),
+    },
+    promised: entries.flatMap(([name, pair]) => promisedOf(name, pair)),
+  };
+}
+
+function jsonOf({ floor, costs }: PairFigures): Record<string, number> {
+  const bytes = [...costs].map(([key, cost]) => [key, cost.bytes] as const);
+  return { ...Object.fromEntries(bytes), floor: floor.floor, nonZero: floor.nonZero };
+}
+
+function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): string {
+  const { floor, costs } = pair;
+  const ratio = (bytes: number): string => (bytes / floor.floor).toFixed(2);
+  const rows = methods.flatMap((method) => {
+    const cost = costs.get(method.key);
+    if (cost === undefined) return [];
+    const words = cost.setting === '' ? method.words : `${method.words} (${cost.setting})`;
+    const parts = [cost.bytes, cost.toEdgeBytes, cost.toOriginBytes].map(formatBytes);
+    return [[words, ...parts, ratio(cost.bytes)]];
+  });
+  const table = formatTable([
+    [`${BASE} → ${name}`, 'bytes', 'to edge', 'to origin', '× floor'],
+    ...rows,
+    ['floor: zstd -3 of the blocks in no given disk', formatBytes(floor.floor), '', '', '1.00'],
+    ['non-zero bytes of the disk', formatBytes(floor.nonZero), '', '', ratio(floor.nonZero)],
+  ]);
+  const promised = promisedOf(name, pair).map(
+    ({ words, holds }) => `${words}: ${holds ? 'yes' : 'NO'}`,
+  );
+  return [table, ...promised].join('\n');
+}
+
+function promisedOf(name: string, { floor, costs }: PairFigures): Promised[] {
+  const cost = costs.get(OURS);
+  if (cost === undefined) return [];
+  const bound = boundOf(floor);
+  const rule = `${FLOOR_RATIO_MAX} × floor + ${NON_ZERO_RATIO_MAX * 100} % of non-zero`;
+  const words = `${name}: ${formatBytes(cost.bytes)} ≤ ${formatBytes(bound)} (${rule})`;
+  return [{ words, holds: cost.bytes <= bound }];
+}
+
+function barsOf(name: string, { floor, costs }: PairFigures, methods: readonly Method[]): BarGroup {
+  const bars = methods.flatMap((method) => {
+    const value = costs.get(method.key)?.bytes;
+    if (value === undefined) return [];
+    const isOurs = method.key === OURS;
+    return [{ label: method.key, value, words: formatMegabytes(value), isOurs }];
+  });
+  const last = { label: 'floor', value: floor.floor, words: formatMegabytes(floor.floor) };
+  return { title: `${BASE} → ${name}`, bars: [...bars, last] };
+}

@@ -1,0 +1,137 @@
+/**
+ * Room: test, bench. The command `pnpm bench`: runs one benchmark and prints its figures.
+ *
+ * I1: with `--json` the last line of standard output is one JSON object; progress goes to standard error.
+ * I2: a figure is printed only when the whole benchmark came to its end.
+ */
+
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { describeError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { cacheDir } from '@vmdn/core/process/paths.ts';
+import { bytes as parseBytes } from '@vmdn/core/process/settings.ts';
+import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
+import { renderPlot } from './plot.ts';
+
+interface Entry {
+  readonly words: string;
+  /** The flags that it understands, beside those that all do. */
+  readonly flags: readonly ('pairs' | 'methods' | 'rate' | 'image')[];
+  load(): Promise<{ run(options: BenchmarkOptions): Promise<BenchmarkReport> }>;
+}
+
+const BENCHMARKS: Readonly<Record<string, Entry>> = {
+  bytes: {
+    words: 'bytes between origin and edge: VMDN, rsync, casync, zstd, and the floor',
+    flags: ['pairs', 'methods', 'rate'],
+    load: () => import('./bytes.ts'),
+  },
+};
+
+const FLAGS = {
+  json: { type: 'boolean' },
+  plot: { type: 'string' },
+  check: { type: 'boolean' },
+  list: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  pairs: { type: 'string' },
+  methods: { type: 'string' },
+  rate: { type: 'string' },
+  image: { type: 'string' },
+} as const;
+
+const DEFAULT_RATE = '10M';
+
+const HELP = `Usage: pnpm bench NAME [flags]
+
+  --json          the last line printed is one JSON object
+  --plot FILE     writes a plot, as SVG, too
+  --check         exit code 1 when a promised bound is missed
+  --pairs A,B     only these guests
+  --methods A,B   only these methods
+  --rate BYTES    the link's bytes per second, as 10M; "none": no limit (default ${DEFAULT_RATE})
+  --image FILE    measure with this disk image
+  --list          the benchmarks there are
+  --help          this text
+
+Needs root (network namespaces) and the packages of: infra/setup.sh run guests bench
+`;
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values: flags, positionals } = parseFlags(args);
+  if (flags.help === true) return print(HELP);
+  if (flags.list === true) {
+    for (const [name, entry] of Object.entries(BENCHMARKS))
+      print(`${name.padEnd(10)} ${entry.words}\n`);
+    return;
+  }
+  const [name] = positionals;
+  const entry = positionals.length === 1 ? BENCHMARKS[name ?? ''] : undefined;
+  if (name === undefined || entry === undefined) {
+    const known = Object.keys(BENCHMARKS).join(', ');
+    throw new VmdnError('invalid_input', `Name one benchmark of: ${known}. See --help.`);
+  }
+  for (const flag of ['pairs', 'methods', 'rate', 'image'] as const) {
+    if (flags[flag] === undefined || entry.flags.includes(flag)) continue;
+    throw new VmdnError('invalid_input', `The benchmark ${name} has no --${flag}.`);
+  }
+  const benchmark = await entry.load();
+  const report = await benchmark.run(optionsOf(flags));
+  if (flags.plot !== undefined && report.plot !== undefined) {
+    await writeFile(flags.plot, renderPlot(report.plot));
+  }
+  print(flags.json === true ? `${JSON.stringify(report.json)}\n` : `${report.table}\n`);
+  if (flags.check === true && report.promised.some(({ holds }) => !holds)) process.exitCode = 1;
+}
+
+function parseFlags(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: FLAGS, allowPositionals: true });
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    throw new VmdnError('invalid_input', `${words} See --help.`);
+  }
+}
+
+function optionsOf(flags: ReturnType<typeof parseFlags>['values']): BenchmarkOptions {
+  const names = (list: string): string[] => list.split(',').filter((name) => name !== '');
+  return {
+    json: flags.json === true,
+    ...(flags.pairs === undefined ? {} : { pairs: names(flags.pairs) }),
+    ...(flags.methods === undefined ? {} : { methods: names(flags.methods) }),
+    ...(flags.image === undefined ? {} : { image: flags.image }),
+    rateBytesPerSecond: rateOf(flags.rate ?? DEFAULT_RATE),
+    signal: stopSignal(),
+    runner: createCommandRunner({ env: { HOME: process.env.HOME ?? '/' } }),
+    cacheDir: cacheDir(process.env),
+    progress: (words) => process.stderr.write(`bench: ${words}\n`),
+  };
+}
+
+function rateOf(raw: string): number | null {
+  if (raw === 'none') return null;
+  const parsed = parseBytes().safeParse(raw);
+  if (parsed.success) return parsed.data;
+  throw new VmdnError('invalid_input', `--rate takes bytes per second such as 10M, or none.`);
+}
+
+/** Fires at Ctrl-C and at SIGTERM; the second signal ends the process at once, as usual. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(name, () => controller.abort(new VmdnError('cancelled', `Stopped by ${name}.`)));
+  }
+  return controller.signal;
+}
+
+function print(words: string): void {
+  process.stdout.write(words);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`bench: ${describeError(error)}\n`);
+  process.exitCode = 2;
+}
