@@ -3,7 +3,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { findMarked } from './processes.ts';
+import { findProcesses } from './processes.ts';
 import { demoStateDir, readRecord, stopRecorded } from './record.ts';
 
 const USAGE = `Usage: vmdn lab status|stop [--state-dir FOLDER]
@@ -48,7 +48,7 @@ async function main(args: readonly string[]): Promise<number> {
     );
     return 0;
   }
-  const processes = await findMarked(record.mark);
+  const processes = await findProcesses(record.mark, record.stateDir);
   say(`network of ${record.startedAt} in ${record.stateDir}, ${processes.length} processes`);
   for (const { pid, command } of processes)
     say(`  ${String(pid).padStart(7)}  ${command.slice(0, 120)}`);

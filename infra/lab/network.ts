@@ -23,7 +23,6 @@ import {
   type ClientFile,
   readClientFile,
 } from '@vmdn/core/io/files/client-file.ts';
-import { findMarked } from './processes.ts';
 import { type StopReport, stopRecorded, writeRecord } from './record.ts';
 import { type Service, type ServiceKind, startService } from './service.ts';
 import { waitFor } from './wait-for.ts';
@@ -239,9 +238,4 @@ function createNetwork({ record, coordinator, nodes, client, clientFile }: Parts
     },
   };
   return network;
-}
-
-/** The processes of a network that still run: none, after `stop`. */
-export async function leftovers(mark: string): Promise<readonly string[]> {
-  return (await findMarked(mark)).map(({ command }) => command);
 }

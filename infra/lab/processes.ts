@@ -3,11 +3,13 @@
  * network, and how to end them.
  *
  * I1: a process is its id and its start time: an id that was given to somebody else is never signalled.
- * I2: whoever a network started, directly or not, carries its mark in the environment it was started
- *     with; the sweep finds those and nobody else.
+ * I2: a network's services carry its mark in their environment. The tools they start get a clean one:
+ *     QEMU, a database, an export are known by a file of the network's state that they have open or
+ *     were given. Nobody else is touched, least of all an editor or a pager that looks at a log.
  */
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { waitFor } from './wait-for.ts';
 
 export interface ProcessIdentity {
@@ -79,27 +81,45 @@ export async function endProcess(process_: ProcessIdentity, graceMs: number): Pr
   }
 }
 
-/** A process that carries a mark, and its command line. */
-export interface MarkedProcess extends ProcessIdentity {
+/** A process that belongs to a network, and its command line. */
+export interface NetworkProcess extends ProcessIdentity {
   readonly command: string;
 }
 
-/** All processes that carry the mark of a network. */
-export async function findMarked(mark: string): Promise<MarkedProcess[]> {
-  const wanted = `${MARK_VARIABLE}=${mark}`;
-  const found: MarkedProcess[] = [];
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const environment = await readFile(`/proc/${entry}/environ`, 'latin1');
-      if (!environment.split('\0').includes(wanted)) continue;
-      const identity = await identify(Number(entry));
-      if (identity === undefined) continue;
-      const words = (await readFile(`/proc/${entry}/cmdline`, 'latin1')).split('\0');
-      found.push({ ...identity, command: words.join(' ').trim() });
-    } catch {
-      // It ended meanwhile, or belongs to somebody else: not ours in either case.
-    }
+/** Programs that services start and that may outlive them. */
+const TOOLS =
+  /^(qemu-(system-\w+|nbd|img|storage-daemon|io)|nbd(kit|copy|fuse)|postgres|initdb|setpriv)$/;
+
+/** The paths of what a process has open; empty when it may not be looked at. */
+async function openPaths(pid: string): Promise<string[]> {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = await readdir(folder).catch(() => []);
+  return Promise.all(descriptors.map((each) => readlink(`${folder}/${each}`).catch(() => '')));
+}
+
+async function belongsTo(
+  pid: string,
+  command: string,
+  mark: string,
+  stateDir: string,
+): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+  if (environment.split('\0').includes(`${MARK_VARIABLE}=${mark}`)) return true;
+  if (!TOOLS.test(basename(command.split(' ')[0] ?? ''))) return false;
+  if (command.includes(`${stateDir}/`)) return true;
+  return (await openPaths(pid)).some((path) => path.startsWith(`${stateDir}/`));
+}
+
+/** All processes of the network with this mark, whose state lies below `stateDir`. */
+export async function findProcesses(mark: string, stateDir: string): Promise<NetworkProcess[]> {
+  const found: NetworkProcess[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const words = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
+    const command = words.split('\0').join(' ').trim();
+    if (command === '' || !(await belongsTo(pid, command, mark, stateDir))) continue;
+    const identity = await identify(Number(pid));
+    if (identity !== undefined) found.push({ ...identity, command });
   }
   return found;
 }

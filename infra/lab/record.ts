@@ -8,7 +8,7 @@
 import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stateDir } from '@vmdn/core/process/paths.ts';
-import { endProcess, findMarked, type MarkedProcess } from './processes.ts';
+import { endProcess, findProcesses, type NetworkProcess } from './processes.ts';
 
 export interface NetworkRecord {
   /** The mark that all its processes carry. */
@@ -47,25 +47,27 @@ export async function readRecord(folder: string): Promise<NetworkRecord | undefi
 }
 
 /** How eagerly each kind of process is ended: edges before origins, the coordinator and its database last. */
-function stopOrder({ command }: MarkedProcess): number {
+function stopOrder({ command }: NetworkProcess): number {
   const order = ['/apps/edge/', '/apps/origin/', '/apps/coordinator/'];
   const index = order.findIndex((part) => command.includes(part));
   return index < 0 ? order.length : index;
 }
 
 export interface StopReport {
-  readonly stopped: readonly MarkedProcess[];
+  readonly stopped: readonly NetworkProcess[];
   /** Those that had to be killed. */
-  readonly killed: readonly MarkedProcess[];
+  readonly killed: readonly NetworkProcess[];
 }
 
-/** Ends every process that carries the mark: services first, then whatever they left. */
-export async function stopMarked(mark: string): Promise<StopReport> {
-  const stopped: MarkedProcess[] = [];
-  const killed: MarkedProcess[] = [];
+/** Stops a network by its record, services first, then whatever they left; takes the record away. */
+export async function stopRecorded(record: NetworkRecord): Promise<StopReport> {
+  const stopped: NetworkProcess[] = [];
+  const killed: NetworkProcess[] = [];
   // A service stops its own helpers: each round looks again at who is left.
   for (let order = 0; order <= 3; order += 1) {
-    const round = (await findMarked(mark)).filter((each) => stopOrder(each) <= order);
+    const round = (await findProcesses(record.mark, record.stateDir)).filter(
+      (each) => stopOrder(each) <= order,
+    );
     await Promise.all(
       round.map(async (each) => {
         stopped.push(each);
@@ -73,12 +75,6 @@ export async function stopMarked(mark: string): Promise<StopReport> {
       }),
     );
   }
-  return { stopped, killed };
-}
-
-/** Stops a network by its record and takes the record away. */
-export async function stopRecorded(record: NetworkRecord): Promise<StopReport> {
-  const report = await stopMarked(record.mark);
   await rm(join(record.stateDir, RECORD_NAME), { force: true });
-  return report;
+  return { stopped, killed };
 }

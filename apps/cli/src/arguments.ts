@@ -8,7 +8,6 @@
 import { type Digest, isDigest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Name, parseName } from '@vmdn/core/domain/names.ts';
-import { DISK_FORMATS, type DiskFormat } from '@vmdn/core/domain/vm-specification.ts';
 
 /** A place as the API takes it. */
 export type Place =
@@ -58,12 +57,6 @@ export function parseEdges(raw: string): Name[] {
 /** An image by digest or by name. */
 export function parseImage(raw: string): Digest | Name {
   return isDigest(raw) ? raw : parseName(raw, 'image');
-}
-
-export function parseFormat(raw: string): DiskFormat {
-  const format = DISK_FORMATS.find((known) => known === raw);
-  if (format !== undefined) return format;
-  throw wrong(`A disk format is one of: ${DISK_FORMATS.join(', ')}.`, raw);
 }
 
 export function parseNodeKind(raw: string): 'origin' | 'edge' {

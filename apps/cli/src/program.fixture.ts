@@ -41,6 +41,7 @@ const destination = (edge: string, distanceKm: number, reason: string) => ({
     estimatedSeconds: 11,
     candidates: [],
   },
+  estimatedSeconds: 51,
   eligible: edge === 'paris-1',
   reason,
 });

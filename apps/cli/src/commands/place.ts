@@ -4,6 +4,7 @@
 
 import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { parseDiskFormat } from '@vmdn/core/domain/disk-format.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { parseName } from '@vmdn/core/domain/names.ts';
 import {
@@ -15,7 +16,7 @@ import {
   type Seed,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { Command } from 'commander';
-import { parseCount, parseEdges, parseFormat, parseImage, parseNodeKind } from '../arguments.ts';
+import { parseCount, parseEdges, parseImage, parseNodeKind } from '../arguments.ts';
 import { formatBytesOrDash, formatTiers } from '../text/sizes.ts';
 import { renderTable } from '../text/table.ts';
 import { type CommandContext, examples } from './command.ts';
@@ -108,7 +109,7 @@ async function runImport(
     edge: parseName(options.edge, 'edge'),
     name: parseName(options.name, 'image'),
     file: resolve(file),
-    format: parseFormat(options.format),
+    format: parseDiskFormat(options.format),
   };
   const client = await context.client();
   const { signal } = context;

@@ -28,7 +28,7 @@ function destinationRow(destination: Destination, mark: string): string[] {
     `${Math.round(destination.distanceKm).toLocaleString('en')} km`,
     fetched === null ? 'not planned yet' : formatBytes(fetched),
     plan === null ? DASH : formatBytesOrDash(plan.wireBytes),
-    plan === null ? DASH : formatSeconds(plan.estimatedSeconds),
+    formatSeconds(destination.estimatedSeconds),
     destination.reason,
   ];
 }
