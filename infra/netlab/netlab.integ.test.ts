@@ -59,7 +59,7 @@ test('a rate that is none is refused', () => {
 
 describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
   test('I2: the meter counts each byte once, with the headers of frames of 1500 bytes', async () => {
-    await using lab = await openNetlab({ runner });
+    await using lab = await openNetlab({ runner, rateBytesPerSecond: 50_000_000 });
     expect((await lab.meter()).totalBytes).toBe(0);
     const payloadBytes = 20_000_000;
     expect((await move(lab, payloadBytes)).bytes).toBe(payloadBytes);

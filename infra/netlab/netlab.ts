@@ -13,10 +13,8 @@
  * Needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN) and iproute2.
  */
 
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
-import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { describeError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type {
   CommandResult,
   CommandRunner,
@@ -24,6 +22,8 @@ import type {
   RunOptions,
   StartOptions,
 } from '@vmdn/core/io/command/command-runner.ts';
+import { identify, signalProcess } from '../lab/processes.ts';
+import { waitFor } from '../lab/wait-for.ts';
 
 export type Side = 'origin' | 'edge';
 
@@ -37,7 +37,10 @@ export interface Metered {
 
 export interface NetlabOptions {
   readonly runner: CommandRunner;
-  /** Bytes per second, frame headers included, in each direction. Without it: as fast as it gets. */
+  /**
+   * Bytes per second, frame headers included, in each direction. Without it the cable is as fast as it gets:
+   * some frames are then lost and sent again (2 % measured), which the meter counts.
+   */
   readonly rateBytesPerSecond?: number | undefined;
   /** When it fires, every process in the lab ends; removing the lab stays the holder's duty. */
   readonly signal?: AbortSignal | undefined;
@@ -102,7 +105,7 @@ export async function openNetlab(options: NetlabOptions): Promise<Netlab> {
   const { runner } = options;
   await sweepNetlabs(runner);
   labsOpened += 1;
-  const owner = `${NAME_PREFIX}-${process.pid}-${startTimeOf(process.pid)}`;
+  const owner = `${NAME_PREFIX}-${process.pid}-${(await identify(process.pid))?.startTicks}`;
   const names = {
     origin: `${owner}-${labsOpened}-origin`,
     edge: `${owner}-${labsOpened}-edge`,
@@ -119,8 +122,9 @@ export async function openNetlab(options: NetlabOptions): Promise<Netlab> {
 /** Removes what the labs of processes that are gone left behind, with the processes in there. */
 export async function sweepNetlabs(runner: CommandRunner): Promise<void> {
   for (const name of await namespaces(runner)) {
-    const [, pid, startTime] = /^vmdn-lab-(\d+)-(\d+)-\d+-(?:origin|edge)$/.exec(name) ?? [];
-    if (pid === undefined || startTimeOf(Number(pid)) === startTime) continue;
+    const [, pid, startTicks] = /^vmdn-lab-(\d+)-(\d+)-\d+-(?:origin|edge)$/.exec(name) ?? [];
+    if (pid === undefined) continue;
+    if ((await identify(Number(pid)))?.startTicks === Number(startTicks)) continue;
     // Somebody else may sweep at the same moment; what counts is that it is gone.
     await removeNamespace(runner, name).catch(() => {});
   }
@@ -235,27 +239,31 @@ async function waitForListener(
   timeoutMs = LISTEN_TIMEOUT_MS,
 ): Promise<void> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const deadline = performance.now() + timeoutMs;
-  let ended = false;
-  const markEnded = (): void => {
-    ended = true;
+  let lastWords: string | undefined;
+  const noteEnd = async (): Promise<void> => {
+    lastWords = (await command.exited).stderrTail;
   };
-  command.exited.then(markEnded, markEnded);
-  while (performance.now() < deadline) {
-    if (ended) {
-      const { stderrTail } = await command.exited;
-      throw new VmdnError('unavailable', `A server ended before it listened: ${stderrTail}`);
-    }
-    const table = await readFile(`/proc/${command.pid}/net/tcp`, 'latin1').catch(() => '');
-    const listens = table.split('\n').some((line) => {
+  noteEnd().catch((error) => {
+    lastWords = describeError(error);
+  });
+  const listens = async (): Promise<boolean> => {
+    // The process enters the namespace a moment after it starts: the host's own table must not count.
+    if (!(await isInLab(command.pid))) return false;
+    const table = await readFile(`/proc/${command.pid}/net/tcp`, 'latin1');
+    return table.split('\n').some((line) => {
       const [, local, , state] = line.trim().split(/\s+/);
       return local?.endsWith(suffix) === true && state === LISTENING;
     });
-    // The process enters the namespace a moment after it starts: the host's own table must not count.
-    if (listens && (await isInLab(command.pid))) return;
-    await delay(POLL_MS);
-  }
-  throw new VmdnError('timeout', `Nothing listened on port ${port} within ${timeoutMs / 1000} s.`);
+  };
+  const watch = (): void => {
+    if (lastWords === undefined) return;
+    throw new VmdnError('unavailable', `A server ended before it listened: ${lastWords}`);
+  };
+  await waitFor(`something listens on port ${port}`, listens, {
+    timeoutMs,
+    intervalMs: POLL_MS,
+    watch,
+  });
 }
 
 async function isInLab(pid: number): Promise<boolean> {
@@ -271,17 +279,18 @@ async function namespaces(runner: CommandRunner): Promise<string[]> {
 /** Ends the processes in a namespace and removes it. One that does not exist is removed already. */
 async function removeNamespace(runner: CommandRunner, name: string): Promise<void> {
   if (!(await namespaces(runner)).includes(name)) return;
-  const deadline = performance.now() + GRACE_MS;
-  for (let pids = await pidsIn(runner, name); pids.length > 0; pids = await pidsIn(runner, name)) {
-    const isLate = performance.now() > deadline;
-    for (const pid of pids) signalProcess(pid, isLate ? 'SIGKILL' : 'SIGTERM');
-    if (performance.now() > deadline + GRACE_MS) {
-      throw new VmdnError('tool_failed', `Processes in the namespace ${name} do not end.`, {
-        data: { pids },
-      });
+  const killFrom = performance.now() + GRACE_MS;
+  const isEmpty = async (): Promise<boolean> => {
+    const pids = await pidsIn(runner, name);
+    const signal = performance.now() > killFrom ? 'SIGKILL' : 'SIGTERM';
+    for (const pid of pids) {
+      const found = await identify(pid);
+      if (found !== undefined) await signalProcess(found, signal);
     }
-    await delay(POLL_MS);
-  }
+    return pids.length === 0;
+  };
+  const timing = { timeoutMs: 2 * GRACE_MS, intervalMs: POLL_MS };
+  await waitFor(`the processes in the namespace ${name} have ended`, isEmpty, timing);
   await runner.run('ip', ['netns', 'delete', name], { timeoutMs: TOOL_TIMEOUT_MS });
 }
 
@@ -290,23 +299,4 @@ async function pidsIn(runner: CommandRunner, name: string): Promise<number[]> {
     timeoutMs: TOOL_TIMEOUT_MS,
   });
   return stdout.split('\n').filter(Boolean).map(Number);
-}
-
-function signalProcess(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It ended by itself.
-  }
-}
-
-/** When a process started, in clock ticks since boot; undefined when there is no such process. */
-function startTimeOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // Field 22; the name in field 2 may hold spaces and brackets, so count from its last bracket.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
 }

@@ -9,10 +9,11 @@
  */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { identify } from '@vmdn/infra/lab/processes.ts';
 import type { BenchmarkOptions } from './benchmark.ts';
 import type { Guest } from './guests.ts';
 
@@ -49,7 +50,7 @@ export async function openWorkbench(options: BenchmarkOptions): Promise<Workbenc
   const runs = join(root, 'runs');
   await mkdir(runs, { recursive: true, mode: 0o700 });
   await sweep(runs);
-  const folder = join(runs, `${process.pid}-${startTimeOf(process.pid)}`);
+  const folder = join(runs, `${process.pid}-${(await identify(process.pid))?.startTicks}`);
   await mkdir(folder, { mode: 0o700 });
   return {
     folder,
@@ -112,18 +113,9 @@ async function openDisk(options: BenchmarkOptions, disks: string, guest: Guest):
 /** Removes the folders of processes that are gone. */
 async function sweep(runs: string): Promise<void> {
   for (const name of await readdir(runs)) {
-    const [, pid, startTime] = /^(\d+)-(\d+)$/.exec(name) ?? [];
-    if (pid === undefined || startTimeOf(Number(pid)) === startTime) continue;
+    const [, pid, startTicks] = /^(\d+)-(\d+)$/.exec(name) ?? [];
+    if (pid === undefined) continue;
+    if ((await identify(Number(pid)))?.startTicks === Number(startTicks)) continue;
     await rm(join(runs, name), { recursive: true, force: true });
-  }
-}
-
-/** When a process started, in clock ticks since boot (proc(5), field 22); undefined when there is none. */
-function startTimeOf(pid: number): string | undefined {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return line.slice(line.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
   }
 }
