@@ -4,18 +4,10 @@
  * to a hypervisor unparsed.
  */
 
+import type { DiskLayer } from './disk-format.ts';
 import type { Name } from './names.ts';
 
-/** The disk formats that can be a source. Recorded once, never probed again. */
-export const DISK_FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhdx'] as const;
-export type DiskFormat = (typeof DISK_FORMATS)[number];
-
-/** One file of a disk. */
-export interface DiskLayer {
-  /** Path of the file, absolute once the specification was read. */
-  readonly file: string;
-  readonly format: DiskFormat;
-}
+export { DISK_FORMATS, type DiskFormat } from './disk-format.ts';
 
 /** A disk as an origin finds it: the top layer first, then each layer it stands on, all named. */
 export interface DiskSource {

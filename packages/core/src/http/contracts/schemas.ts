@@ -6,10 +6,10 @@
 import { z } from 'zod';
 import { DESCRIPTION_SCHEMA, VERSION_STATES } from '../../domain/description.ts';
 import { type Digest, isDigest } from '../../domain/digest.ts';
+import { DISK_FORMATS } from '../../domain/disk-format.ts';
 import { ERROR_CODES } from '../../domain/errors.ts';
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
 import { TELEPORT_STATES } from '../../domain/teleport.ts';
-import { DISK_FORMATS } from '../../domain/vm-specification.ts';
 
 /** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
 export const PROTOCOL_VERSION = 1;
