@@ -9,7 +9,6 @@
  *     the 32-character string dies young.
  */
 
-import { Buffer } from 'node:buffer';
 import { hash } from 'node:crypto';
 import { HASH_BYTES } from '../domain/digest.ts';
 import { BLOCK_BYTES, SEGMENT_BYTES } from '../domain/units.ts';
