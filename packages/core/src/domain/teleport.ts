@@ -1,7 +1,8 @@
 /**
  * Room: domain. The states of a teleport and the moves between them, as one total table.
  *
- * I1: `running`, `failed` and `cancelled` are final: nothing leaves them.
+ * I1: `running`, `failed` and `cancelled` are final: no report leaves them. Only a user's wish does:
+ *     it cancels what runs, which stops and removes the VM (`mayCancel`).
  * I2: a report that names the present state again changes nothing, so reports may be repeated.
  * I3: `waiting` (a source is away) returns to `syncing` by itself; it is never an end.
  */
@@ -37,4 +38,9 @@ export function isFinal(state: TeleportState): boolean {
 /** Whether a teleport in state `from` may report `to`. */
 export function mayMove(from: TeleportState, to: TeleportState): boolean {
   return from === to || NEXT[from].includes(to);
+}
+
+/** Whether a user may cancel a teleport in this state; what failed or was cancelled stays so. */
+export function mayCancel(state: TeleportState): boolean {
+  return state !== 'failed' && state !== 'cancelled';
 }

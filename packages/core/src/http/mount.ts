@@ -4,7 +4,9 @@
  *
  * I1: the order is: bound the body, check the caller, parse the input, run. Nothing of the input is
  *     looked at before the caller is known (the proof covers the raw body).
- * I2: an error never leaves a route except through `errorToReply`.
+ * I2: a field that the schema does not know is an error, at any depth: a misspelt option must not
+ *     be taken for a left out one.
+ * I3: an error never leaves a route except through `errorToReply`.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -26,6 +28,9 @@ export type AppContext = Context<AppEnv>;
 /** JSON bodies: a description with 50,000 packages is some 5 MB; most operations take far less. */
 export const JSON_BODY_BYTES_MAX = 1024 * 1024;
 
+/** Problems that one reply names: enough to correct a request, too few to flood a log. */
+const PROBLEMS_MAX = 10;
+
 /** Checks who calls; `body` is the raw body. Throws `unauthenticated` or `forbidden`. */
 export type Guard<Identity> = (context: AppContext, body: Uint8Array) => Promise<Identity>;
 
@@ -34,6 +39,13 @@ type InputOf<Op extends Operation> = {
   readonly query: z.output<Op['query']>;
   readonly body: z.output<Op['body']>;
 };
+
+/** What a handler returns may be read-only all the way down: it is only written out. */
+type ReplyOf<T> = T extends readonly (infer Item)[]
+  ? readonly ReplyOf<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: ReplyOf<T[Key]> }
+    : T;
 
 /** An empty application with request ids and error replies. */
 export function createApp(options: { readonly logger: Logger }): App {
@@ -78,7 +90,7 @@ export function mountOperation<
     input: InputOf<Operation<Params, Query, Body, Reply>>,
     identity: Identity,
     context: AppContext,
-  ) => Promise<z.input<Reply> | Response>,
+  ) => Promise<ReplyOf<z.input<Reply>> | Response>,
   options: { readonly bodyBytesMax?: number } = {},
 ): void {
   const path = operation.path.replace(/\{(\w+)\}/g, ':$1');
@@ -109,13 +121,25 @@ function parse<Schema extends z.ZodType>(
   // An operation whose parameters are all optional may be called without any.
   const parsed = schema.safeParse(value);
   const result = !parsed.success && value === undefined ? schema.safeParse({}) : parsed;
-  if (result.success) return result.data;
-  const problems = result.error.issues
-    .slice(0, 10)
-    .map((issue) => `${[where, ...issue.path].join('.')}: ${issue.message}`);
+  const problems = result.success
+    ? unknownFields(value, result.data, [where])
+    : result.error.issues.map((issue) => `${[where, ...issue.path].join('.')}: ${issue.message}`);
+  if (result.success && problems.length === 0) return result.data;
+  problems.length = Math.min(problems.length, PROBLEMS_MAX);
   throw new VmdnError('invalid_input', `The request is wrong: ${problems.join('; ')}.`, {
     data: { problems },
   });
+}
+
+/** Fields of the input that parsing left out: zod drops what an object's schema does not name. */
+function unknownFields(given: unknown, parsed: unknown, path: readonly string[]): string[] {
+  if (typeof given !== 'object' || given === null) return [];
+  if (typeof parsed !== 'object' || parsed === null) return [];
+  return Object.entries(given).flatMap(([key, value]) =>
+    Object.hasOwn(parsed, key)
+      ? unknownFields(value, (parsed as Record<string, unknown>)[key], [...path, key])
+      : [`${[...path, key].join('.')}: there is no such field`],
+  );
 }
 
 function parseJson(bytes: Uint8Array): unknown {

@@ -32,6 +32,8 @@ export const destination = z.object({
   distanceKm: z.number().nonnegative(),
   /** Null when the edge has not planned this version yet. */
   plan: planSummary.nullable(),
+  /** To a running VM; without a plan, as if all came from the origin. */
+  estimatedSeconds: seconds,
   eligible: z.boolean(),
   /** In words: why it was chosen, or why not. */
   reason: z.string(),
@@ -392,6 +394,19 @@ export const createEnrolmentToken = defineOperation({
   reply: z.object({ enrolmentToken: z.string(), kind: nodeKind, expiresAt: timestamp }),
 });
 
+export const openApi = defineOperation({
+  id: 'openApi',
+  method: 'get',
+  path: '/v1/openapi.json',
+  summary: 'This API as an OpenAPI 3.1 document.',
+  caller: 'client',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.record(z.string(), z.unknown()),
+});
+
 export const CLIENT_OPERATIONS = [
   requestTeleport,
   getTeleport,
@@ -410,4 +425,5 @@ export const CLIENT_OPERATIONS = [
   getImport,
   cacheStatistics,
   createEnrolmentToken,
+  openApi,
 ] as const;

@@ -1,0 +1,195 @@
+/**
+ * Room: coordinator, reconcilers. Teleports that can't go on as they are: the edge is away, or the
+ * version was withdrawn under it.
+ *
+ * I1: whatever is decided is decided under the routing lock and the row's lock, after looking again;
+ *     a new route has the next epoch, so the former holder's reports are stale.
+ * I2: a teleport that finds no new home waits, says why, and is looked at again.
+ * I3: versions are never mixed: a teleport starts over on a new version as a whole (DESIGN §2.1).
+ */
+
+import type { Id } from '@vmdn/core/domain/names.ts';
+import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import type { Context } from '../services/context.ts';
+import { answerOf, findRoute, type RouteAnswer } from '../services/routing.ts';
+import type { Tables } from '../store/store.ts';
+import type { TeleportRow } from '../store/teleport-store.ts';
+import type { Reconciler } from './reconciler.ts';
+
+interface Found {
+  readonly id: Id;
+  readonly project: Id;
+}
+
+/** Moves teleports whose edge let its lease run out. */
+export function reconcileLeases(context: Context): Reconciler {
+  return {
+    name: 'leases',
+    async run(signal) {
+      const found = await context.store.read((tables) => tables.teleports.expired());
+      await eachOf(context, found, signal, async (tables, row) => {
+        if (!(await tables.teleports.isExpired(row.id))) return;
+        await leaveEdge(context, tables, row);
+      });
+    },
+  };
+}
+
+/** Starts teleports over whose version was withdrawn before its bytes were all there. */
+export function reconcileWithdrawn(context: Context): Reconciler {
+  return {
+    name: 'withdrawn',
+    async run(signal) {
+      const found = await context.store.read((tables) => tables.teleports.withdrawn());
+      await eachOf(context, found, signal, async (tables, row) => {
+        const version = await tables.vms.version(row.vmId, row.version);
+        const isEarly = ['routed', 'syncing', 'waiting'].includes(row.state);
+        if (version?.state !== 'withdrawn' || !isEarly) return;
+        if (await isCovered(context, tables, row)) return;
+        await startOver(context, tables, row);
+      });
+    },
+  };
+}
+
+async function eachOf(
+  context: Context,
+  found: readonly Found[],
+  signal: AbortSignal,
+  work: (tables: Tables, row: TeleportRow) => Promise<void>,
+): Promise<void> {
+  for (const { id, project } of found) {
+    if (signal.aborted) return;
+    await context.store.transaction(async (tables) => {
+      await tables.teleports.lockRouting(project);
+      const row = await tables.teleports.lock(project, id);
+      if (row !== undefined && !isFinal(row.state)) await work(tables, row);
+    });
+  }
+}
+
+async function routeAgain(
+  context: Context,
+  tables: Tables,
+  row: TeleportRow,
+  version: number,
+): Promise<RouteAnswer | null> {
+  const { project, vmId, near, withinKm, id } = row;
+  const wish = { project, vmId, version, near, withinKm, teleport: id };
+  return answerOf(await findRoute(context, tables, wish));
+}
+
+async function leaveEdge(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
+  const version = await versionToDeliver(context, tables, row);
+  const answer = await routeAgain(context, tables, row, version);
+  if (answer === null || answer.edge === row.edgeId) {
+    await explain(
+      context,
+      tables,
+      row,
+      `Edge ${row.edge} is away, and no other edge has room; waiting.`,
+    );
+    return;
+  }
+  await reroute(context, tables, row, {
+    ...answer,
+    version,
+    message: `Edge ${row.edge} went away; ${answer.chosen.edge} took over.`,
+  });
+}
+
+/** The present version while it can be read from somewhere, else the newest that can. */
+async function versionToDeliver(
+  context: Context,
+  tables: Tables,
+  row: TeleportRow,
+): Promise<number> {
+  const present = await tables.vms.version(row.vmId, row.version);
+  if (present?.state !== 'withdrawn' || (await isCovered(context, tables, row))) return row.version;
+  return (await tables.vms.newestAvailable(row.vmId))?.version ?? row.version;
+}
+
+/** Whether the version can be finished without its origin: other holders, or the edge's own images. */
+async function isCovered(context: Context, tables: Tables, row: TeleportRow): Promise<boolean> {
+  const disks = await tables.vms.disks(row.vmId, row.version);
+  const digests = disks.map((disk) => disk.digest);
+  const { silenceSeconds } = context.timing;
+  const holders = await tables.images.holders(row.project, digests, silenceSeconds);
+  const scores = await tables.vms.scores(row.vmId, row.version);
+  const mine = scores.find((score) => score.edgeId === row.edgeId);
+  return disks.every((disk, index) => {
+    const isHeld = holders.some((holder) => holder.digest === disk.digest);
+    return isHeld || mine?.disks[index]?.plan.diskBytes.origin === 0;
+  });
+}
+
+async function startOver(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
+  const next = await tables.vms.newestAvailable(row.vmId);
+  if (next === undefined || next.version <= row.version) {
+    const why = `The source of ${row.vm} changed while it was read; waiting for its next version.`;
+    await explain(context, tables, row, why);
+    return;
+  }
+  const answer = await routeAgain(context, tables, row, next.version);
+  if (answer === null) {
+    const why = `The source of ${row.vm} changed, and no edge has room for version ${next.version}; waiting.`;
+    await explain(context, tables, row, why);
+    return;
+  }
+  await reroute(context, tables, row, {
+    ...(await preferPresentEdge(tables, row, answer)),
+    version: next.version,
+    message: `The source changed while it was read; started over on version ${next.version}.`,
+  });
+}
+
+/** The edge that worked on it has most of the segments already, if it can still take the VM. */
+async function preferPresentEdge(
+  tables: Tables,
+  row: TeleportRow,
+  answer: RouteAnswer,
+): Promise<RouteAnswer> {
+  const present = answer.others.find((other) => other.edge === row.edge);
+  const isBetter = present === undefined || !present.eligible || row.spilled !== answer.spilled;
+  if (answer.edge === row.edgeId || isBetter) return answer;
+  const node = await tables.nodes.find(row.edgeId);
+  if (node === undefined) return answer;
+  const reason = `It worked on the version before and keeps what recurs. ${present.reason}`;
+  return {
+    edge: node.id,
+    spilled: answer.spilled,
+    chosen: { ...present, reason },
+    others: [answer.chosen, ...answer.others.filter((other) => other !== present)],
+  };
+}
+
+async function reroute(
+  context: Context,
+  tables: Tables,
+  row: TeleportRow,
+  route: RouteAnswer & { readonly version: number; readonly message: string },
+): Promise<void> {
+  await tables.teleports.reroute(row.id, {
+    ...route,
+    leaseSeconds: context.timing.leaseSeconds,
+  });
+  await tables.notify(`teleport:${row.id}`, `edge:${row.edgeId}`, `edge:${route.edge}`);
+  context.events('teleport_rerouted', {
+    teleport: row.id,
+    from: row.edge,
+    to: route.chosen.edge,
+    epoch: row.epoch + 1,
+    version: route.version,
+  });
+}
+
+async function explain(
+  context: Context,
+  tables: Tables,
+  row: TeleportRow,
+  message: string,
+): Promise<void> {
+  if (!(await tables.teleports.explain(row.id, message))) return;
+  await tables.notify(`teleport:${row.id}`);
+  context.events('teleport_stuck', { teleport: row.id, edge: row.edge, message });
+}

@@ -1,0 +1,90 @@
+/**
+ * Room: coordinator, routes. What nodes say and ask: each operation of the contracts and the use case
+ * it calls.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import * as ops from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { health } from '@vmdn/core/http/contracts/disks.ts';
+import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
+import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX, LONG_POLLS_MAX } from '../limits.ts';
+import type { Context, NodeIdentity } from '../services/context.ts';
+import { desiredState } from '../services/desired.ts';
+import { enrolNode } from '../services/enrolment.ts';
+import type { GrantIssuer } from '../services/grants.ts';
+import { heartbeat, reportHoldings } from '../services/nodes.ts';
+import { reportImport, reportSeed } from '../services/orders.ts';
+import { renewGrant, reportProgress } from '../services/progress.ts';
+import { announceVersion, reportScores, setVersionState } from '../services/versions.ts';
+import type { Guards } from './guard.ts';
+
+/** How long a poll waits that names a revision but no time: below a client's usual 30 s. */
+const WAIT_SECONDS_DEFAULT = 20;
+
+/** Mounts everything that nodes may call. */
+export function mountNodeRoutes(
+  app: App,
+  context: Context,
+  grants: GrantIssuer,
+  guards: Guards,
+): void {
+  mountOperation(app, health, guards.open, async () => ({ status: 'ok' as const }));
+  mountOperation(app, ops.enrolNode, guards.open, ({ body }) => enrolNode(context, body));
+  mountOperation(app, ops.heartbeat, guards.node, ({ body }, node) =>
+    heartbeat(context, node, body),
+  );
+  mountOperation(
+    app,
+    ops.reportHoldings,
+    guards.node,
+    ({ body }, node) => reportHoldings(context, node, body.images),
+    { bodyBytesMax: HOLDINGS_BODY_BYTES_MAX },
+  );
+  mountOperation(
+    app,
+    ops.announceVersion,
+    guards.origin,
+    ({ params, body }, node) => announceVersion(context, node, params, body),
+    { bodyBytesMax: DESCRIPTION_BODY_BYTES_MAX },
+  );
+  mountOperation(app, ops.setVersionState, guards.origin, ({ params, body }, node) =>
+    setVersionState(context, node, params, body.state),
+  );
+  mountDesiredState(app, context, grants, guards);
+  mountOperation(app, ops.reportScores, guards.edge, ({ params, body }, node) =>
+    reportScores(context, node, params, body),
+  );
+  mountOperation(app, ops.reportProgress, guards.edge, ({ params, body }, node) =>
+    reportProgress(context, node, params.teleport, body),
+  );
+  mountOperation(app, ops.renewGrant, guards.edge, ({ params, body }, node) =>
+    renewGrant(context, grants, node, params.teleport, body.epoch),
+  );
+  mountOperation(app, ops.reportSeed, guards.edge, ({ params, body }, node) =>
+    reportSeed(context, node, params.seed, body),
+  );
+  mountOperation(app, ops.reportImport, guards.edge, ({ params, body }, node) =>
+    reportImport(context, node, params.import, body),
+  );
+}
+
+function mountDesiredState(app: App, context: Context, grants: GrantIssuer, guards: Guards): void {
+  let open = 0;
+  mountOperation(
+    app,
+    ops.desiredState,
+    guards.edge,
+    async ({ query }, node: NodeIdentity, call) => {
+      if (open >= LONG_POLLS_MAX) throw new VmdnError('busy', 'Too many polls are waiting here.');
+      open += 1;
+      try {
+        const waitSeconds =
+          query.revision === undefined ? 0 : (query.waitSeconds ?? WAIT_SECONDS_DEFAULT);
+        const poll = { revision: query.revision, waitSeconds, signal: call.req.raw.signal };
+        return await desiredState(context, grants, node, poll);
+      } finally {
+        open -= 1;
+      }
+    },
+  );
+}

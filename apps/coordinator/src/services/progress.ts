@@ -1,0 +1,147 @@
+/**
+ * Room: coordinator, services. What edges report about teleports, and the grants they hold for them.
+ *
+ * I1: a report counts only from the edge and under the epoch that the row names; any other is
+ *     `stale_epoch` and changes nothing.
+ * I2: states move as domain/teleport.ts allows; a report under a cancelled row changes nothing and is
+ *     told so, until it confirms the cancellation.
+ * I3: counters are absolute, belong to disks of the version, and never add up to more than the disk.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
+import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import type { DeliveryValue, EndpointValue } from '../store/schema/values.ts';
+import type { Tables } from '../store/store.ts';
+import type { TeleportRow } from '../store/teleport-store.ts';
+import type { DiskRow } from '../store/vm-store.ts';
+import type { Context, NodeIdentity } from './context.ts';
+import type { GrantIssuer } from './grants.ts';
+import { randomId } from './secrets.ts';
+import { unknownTeleport } from './teleport-view.ts';
+
+export interface ProgressReport {
+  readonly epoch: number;
+  readonly state: TeleportState;
+  readonly message?: string | undefined;
+  readonly errorCode?: string | undefined;
+  readonly disks: readonly DeliveryValue[];
+  readonly endpoints: readonly EndpointValue[];
+  readonly phases?: Readonly<Record<string, number>> | undefined;
+  readonly accelerator?: 'kvm' | 'tcg' | undefined;
+}
+
+/** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
+async function lockHeld(
+  tables: Tables,
+  { node, project }: NodeIdentity,
+  teleport: Id,
+  epoch: number,
+): Promise<TeleportRow> {
+  const row = await tables.teleports.lock(project, teleport);
+  if (row === undefined) throw unknownTeleport(teleport);
+  if (row.edgeId === node.id && row.epoch === epoch) return row;
+  throw new VmdnError(
+    'stale_epoch',
+    'This teleport has moved on: drop it, and read the desired state.',
+    { data: { teleport, epoch, present: row.epoch, isHolder: row.edgeId === node.id } },
+  );
+}
+
+/** Takes a report. Throws `not_found`, `stale_epoch`, `conflict`, `invalid_input`. */
+export async function reportProgress(
+  context: Context,
+  identity: NodeIdentity,
+  teleport: Id,
+  report: ProgressReport,
+) {
+  const { row, state } = await context.store.transaction(async (tables) => {
+    const held = await lockHeld(tables, identity, teleport, report.epoch);
+    return { row: held, state: await applyReport(context, tables, identity, held, report) };
+  });
+  if (row.state !== state) {
+    context.events('teleport_state', { teleport, from: row.state, to: state, edge: row.edge });
+  }
+  return { state, epoch: row.epoch };
+}
+
+async function applyReport(
+  context: Context,
+  tables: Tables,
+  { node }: NodeIdentity,
+  row: TeleportRow,
+  report: ProgressReport,
+): Promise<TeleportState> {
+  if (row.state === 'cancelled') {
+    if (report.state === 'cancelled' && !row.released) {
+      await tables.teleports.release(row.id, report.message ?? null);
+      await tables.notify(`teleport:${row.id}`, `edge:${node.id}`);
+    }
+    return row.state;
+  }
+  requireMove(row, report.state);
+  const disks = await tables.vms.disks(row.vmId, row.version);
+  for (const delivery of report.disks) requirePlausible(delivery, disks);
+  const key = { teleport: row.id, epoch: row.epoch, edge: node.id, version: row.version };
+  await tables.deliveries.put(key, report.disks);
+  await tables.teleports.progress(row.id, {
+    state: report.state,
+    final: isFinal(report.state),
+    message: report.message ?? null,
+    errorCode: report.errorCode ?? null,
+    endpoints: report.endpoints,
+    phases: report.phases,
+    accelerator: report.accelerator,
+    leaseSeconds: context.timing.leaseSeconds,
+  });
+  await tables.notify(`teleport:${row.id}`);
+  if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
+  return report.state;
+}
+
+function requireMove(row: TeleportRow, to: TeleportState): void {
+  // Cancelling is the user's; an edge only confirms it.
+  if (to !== 'cancelled' && mayMove(row.state, to)) return;
+  throw new VmdnError('conflict', `A teleport that is ${row.state} can't become ${to}.`, {
+    data: { teleport: row.id, from: row.state, to },
+  });
+}
+
+function requirePlausible(delivery: DeliveryValue, disks: readonly DiskRow[]): void {
+  const disk = disks.find((one) => one.digest === delivery.digest);
+  const isPlausible =
+    disk !== undefined &&
+    delivery.virtualSizeBytes === disk.virtualSizeBytes &&
+    delivery.verifiedBytes <= disk.virtualSizeBytes &&
+    totalTierBytes(delivery.diskBytes) <= disk.virtualSizeBytes;
+  if (isPlausible) return;
+  throw new VmdnError(
+    'invalid_input',
+    'The report names a disk that is not of this version, or more bytes than the disk has.',
+    { data: { digest: delivery.digest } },
+  );
+}
+
+/** A fresh grant for a teleport that this edge still holds. Throws `not_found`, `stale_epoch`, `cancelled`. */
+export async function renewGrant(
+  context: Context,
+  grants: GrantIssuer,
+  identity: NodeIdentity,
+  teleport: Id,
+  epoch: number,
+) {
+  const disks = await context.store.transaction(async (tables) => {
+    const row = await lockHeld(tables, identity, teleport, epoch);
+    if (row.state === 'cancelled' || row.state === 'failed') {
+      throw new VmdnError(
+        'cancelled',
+        `This teleport is ${row.state}; it needs no bytes any more.`,
+      );
+    }
+    await tables.teleports.renewLeases(identity.node.id, context.timing.leaseSeconds);
+    return await tables.vms.disks(row.vmId, row.version);
+  });
+  const purpose = { purpose: 'teleport', teleport, epoch } as const;
+  return { grant: await grants.issue(identity.node, purpose, disks, randomId()) };
+}

@@ -1,0 +1,77 @@
+/**
+ * Room: coordinator, services. The cache's statistics: requests by outcome and bytes by tier.
+ *
+ * I1: everything is computed from rows that are absolute, so a report sent twice counts once.
+ * I2: a request counts once it was delivered to the end; its bytes count from the first report on.
+ */
+
+import type { Name } from '@vmdn/core/domain/names.ts';
+import {
+  addTierBytes,
+  type CacheOutcome,
+  cacheOutcome,
+  NO_TIER_BYTES,
+  type TierBytes,
+} from '@vmdn/core/domain/tiers.ts';
+import type { DeliveryCount, TierSum } from '../store/delivery-store.ts';
+import type { ClientIdentity, Context } from './context.ts';
+
+interface CacheRow {
+  readonly requests: Readonly<Record<CacheOutcome, number>>;
+  readonly diskBytes: TierBytes;
+  readonly wireBytes: TierBytes;
+}
+
+const NOTHING: CacheRow = {
+  requests: { hit: 0, partial: 0, miss: 0 },
+  diskBytes: NO_TIER_BYTES,
+  wireBytes: NO_TIER_BYTES,
+};
+
+function addSum(row: CacheRow, sum: TierSum): CacheRow {
+  const only = (bytes: number): TierBytes => ({ ...NO_TIER_BYTES, [sum.tier]: bytes });
+  return {
+    requests: row.requests,
+    diskBytes: addTierBytes(row.diskBytes, only(sum.diskBytes)),
+    wireBytes: addTierBytes(row.wireBytes, only(sum.wireBytes)),
+  };
+}
+
+function addCount(row: CacheRow, count: DeliveryCount): CacheRow {
+  // One byte stands for any number of them: the outcome only asks whether there were some.
+  const outcome = cacheOutcome({
+    ...NO_TIER_BYTES,
+    origin: count.fromOrigin ? 1 : 0,
+    local: count.fromNear ? 1 : 0,
+  });
+  const requests = { ...row.requests, [outcome]: row.requests[outcome] + count.requests };
+  return { ...row, requests };
+}
+
+function tabulate(
+  sums: readonly TierSum[],
+  counts: readonly DeliveryCount[],
+  keyOf: (row: { readonly edge: Name; readonly vm: Name }) => Name,
+): [Name, CacheRow][] {
+  const rows = new Map<Name, CacheRow>();
+  const get = (key: Name): CacheRow => rows.get(key) ?? NOTHING;
+  for (const sum of sums) rows.set(keyOf(sum), addSum(get(keyOf(sum)), sum));
+  for (const count of counts) rows.set(keyOf(count), addCount(get(keyOf(count)), count));
+  return [...rows].sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/** Requests by outcome and bytes by tier: in total, by edge and by VM. */
+export async function cacheStatistics(context: Context, { project }: ClientIdentity) {
+  return await context.store.transaction(async (tables) => {
+    const sums = await tables.deliveries.sums(project);
+    const counts = await tables.deliveries.counts(project);
+    const total = counts.reduce(addCount, sums.reduce(addSum, NOTHING));
+    const byEdge = tabulate(sums, counts, (row) => row.edge);
+    const byVm = tabulate(sums, counts, (row) => row.vm);
+    return {
+      total,
+      byEdge: byEdge.map(([edge, row]) => ({ edge, ...row })),
+      byVm: byVm.map(([vm, row]) => ({ vm, ...row })),
+    };
+  });
+}

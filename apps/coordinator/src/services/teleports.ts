@@ -1,0 +1,216 @@
+/**
+ * Room: coordinator, services. Teleports as users ask for them.
+ *
+ * I1: a request is one row, made in one transaction with its route; the same request id again gives
+ *     the same teleport.
+ * I2: cancelling is a wish: the edge reads it from its desired state and confirms by reporting
+ *     `cancelled`.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import { isFinal, mayCancel } from '@vmdn/core/domain/teleport.ts';
+import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
+import type { PlaceValue } from '../store/schema/values.ts';
+import type { Tables } from '../store/store.ts';
+import type { TeleportRow } from '../store/teleport-store.ts';
+import type { ClientIdentity, Context } from './context.ts';
+import { findRoute, requireRoute } from './routing.ts';
+import {
+  type TeleportView,
+  unknownTeleport,
+  viewTeleport,
+  viewTeleports,
+} from './teleport-view.ts';
+import { unknownVm } from './versions.ts';
+
+export interface TeleportRequest {
+  readonly vm: Name;
+  readonly near: PlaceValue;
+  readonly withinKm?: number | undefined;
+  readonly requestId?: Id | undefined;
+}
+
+interface RequestedVersion {
+  readonly vmId: Id;
+  readonly version: number;
+}
+
+/** The version that a request means: the newest that can be had. Throws `not_found`, `withdrawn`. */
+async function requestedVersion(
+  tables: Tables,
+  project: Id,
+  name: Name,
+): Promise<RequestedVersion> {
+  const vm = await tables.vms.find(project, name);
+  if (vm === undefined) throw await unknownVm(tables, project, name);
+  const version = await tables.vms.newestAvailable(vm.id);
+  if (version !== undefined) return { vmId: vm.id, version: version.version };
+  throw new VmdnError(
+    'withdrawn',
+    `"${name}" can't be had now: it runs or has changed at its origin. Shut it down there, or let the origin pin versions.`,
+    { data: { vm: name } },
+  );
+}
+
+/** Runs a VM near a place. Throws `not_found`, `withdrawn`, `no_room`, `conflict`. */
+export async function requestTeleport(
+  context: Context,
+  { project }: ClientIdentity,
+  request: TeleportRequest,
+): Promise<TeleportView> {
+  const { view, isNew } = await context.store.transaction(async (tables) => {
+    // The lock comes first: a second request with the same id must see the first one's row.
+    await tables.teleports.lockRouting(project);
+    const present = await earlierRequest(tables, project, request);
+    if (present !== undefined) {
+      return { view: (await viewTeleports(tables, [present]))[0]!, isNew: false };
+    }
+    return { view: await addTeleport(context, tables, project, request), isNew: true };
+  });
+  if (isNew) {
+    context.events('teleport_requested', {
+      teleport: view.teleport,
+      vm: view.vm,
+      edge: view.edge,
+      spilled: view.spilled,
+    });
+  }
+  return view;
+}
+
+async function earlierRequest(
+  tables: Tables,
+  project: Id,
+  request: TeleportRequest,
+): Promise<TeleportRow | undefined> {
+  if (request.requestId === undefined) return undefined;
+  const present = await tables.teleports.findByRequest(project, request.requestId);
+  if (present === undefined) return undefined;
+  const asked = [request.vm, request.withinKm ?? null, placeWords(request.near)];
+  const known = [present.vm, present.withinKm, placeWords(present.near)];
+  if (JSON.stringify(asked) === JSON.stringify(known)) return present;
+  throw new VmdnError(
+    'conflict',
+    'This request id was used for another request; choose a new one.',
+    {
+      data: { requestId: request.requestId, teleport: present.id },
+    },
+  );
+}
+
+/** JSON columns don't keep the order of keys. */
+function placeWords(place: PlaceValue): readonly unknown[] {
+  return 'region' in place ? [place.region] : [place.latitude, place.longitude];
+}
+
+async function addTeleport(
+  context: Context,
+  tables: Tables,
+  project: Id,
+  request: TeleportRequest,
+): Promise<TeleportView> {
+  const version = await requestedVersion(tables, project, request.vm);
+  const withinKm = request.withinKm ?? null;
+  const wish = { project, ...version, near: request.near, withinKm, teleport: null };
+  const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
+  const id = await tables.teleports.add({
+    project,
+    requestId: request.requestId ?? null,
+    vm: version.vmId,
+    version: version.version,
+    near: request.near,
+    withinKm,
+    leaseSeconds: context.timing.leaseSeconds,
+    ...answer,
+  });
+  await tables.notify(`edge:${answer.edge}`, `teleport:${id}`);
+  return await viewTeleport(tables, project, id);
+}
+
+/** What a teleport would move from where, without moving it. Throws as `requestTeleport`. */
+export async function planTeleport(
+  context: Context,
+  { project }: ClientIdentity,
+  request: TeleportRequest,
+) {
+  return await context.store.read(async (tables) => {
+    const version = await requestedVersion(tables, project, request.vm);
+    const withinKm = request.withinKm ?? null;
+    const wish = { project, ...version, near: request.near, withinKm, teleport: null };
+    const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
+    const { spilled, chosen, others } = answer;
+    return { vm: request.vm, version: version.version, spilled, chosen, others: [...others] };
+  });
+}
+
+/** A teleport as it is now. Throws `not_found`. */
+export async function getTeleport(
+  context: Context,
+  { project }: ClientIdentity,
+  teleport: Id,
+): Promise<TeleportView> {
+  return await context.store.read((tables) => viewTeleport(tables, project, teleport));
+}
+
+/** Teleports, newest first. */
+export async function listTeleports(
+  context: Context,
+  { project }: ClientIdentity,
+  limit: number = TELEPORTS_PAGE_DEFAULT,
+): Promise<TeleportView[]> {
+  return await context.store.read(async (tables) =>
+    viewTeleports(tables, await tables.teleports.list(project, limit)),
+  );
+}
+
+/** Cancels a teleport, or stops and removes the VM it delivered. Throws `not_found`. */
+export async function cancelTeleport(
+  context: Context,
+  { project }: ClientIdentity,
+  teleport: Id,
+): Promise<TeleportView> {
+  const { view, isNews } = await context.store.transaction(async (tables) => {
+    const row = await tables.teleports.lock(project, teleport);
+    if (row === undefined) throw unknownTeleport(teleport);
+    const isPossible = mayCancel(row.state);
+    if (isPossible) {
+      const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
+      await tables.teleports.cancel(teleport, `${what} at the user's wish.`);
+      await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
+    }
+    return { view: await viewTeleport(tables, project, teleport), isNews: isPossible };
+  });
+  if (isNews) context.events('teleport_cancelled', { teleport, edge: view.edge });
+  return view;
+}
+
+/**
+ * Yields the teleport now and at each change, null when nothing happened for a while (the stream
+ * then sends a comment), and ends after its final state or when the coordinator stops.
+ */
+export async function* followTeleport(
+  context: Context,
+  client: ClientIdentity,
+  teleport: Id,
+  signal: AbortSignal,
+): AsyncGenerator<TeleportView | null> {
+  using watch = context.wakes.watch([`teleport:${teleport}`]);
+  const stop = AbortSignal.any([signal, context.closing]);
+  let last = '';
+  let silentSince = Date.now();
+  while (!stop.aborted) {
+    const view = await getTeleport(context, client, teleport);
+    const words = JSON.stringify(view);
+    if (words !== last) {
+      last = words;
+      silentSince = Date.now();
+      yield view;
+      if (isFinal(view.state)) return;
+    } else if (Date.now() - silentSince >= EVENT_COMMENT_MS) {
+      silentSince = Date.now();
+      yield null;
+    }
+    await watch.next(WATCH_TIMER_MS, stop);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Room: coordinator, services. Versions of VMs: what origins announce and users look at.
+ *
+ * I1: a description counts only with its origin's signature, under the name and version it speaks of.
+ * I2: an older version than the one known is refused, and a known version never changes its content.
+ * I3: a VM belongs to the origin that announced it first.
+ */
+
+import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { DiskScore } from '../store/schema/scores.ts';
+import type { Tables } from '../store/store.ts';
+import type { Vm } from '../store/vm-store.ts';
+import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
+import { contentHash } from './secrets.ts';
+
+interface VersionKey {
+  readonly vm: Name;
+  readonly version: number;
+}
+
+/** Takes a signed description. Throws `forbidden`, `corrupt`, `invalid_input`, `conflict`. */
+export async function announceVersion(
+  context: Context,
+  { node, project }: NodeIdentity,
+  key: VersionKey,
+  announced: { readonly description: string; readonly state: VersionState },
+) {
+  const description = await context.keys.verifyDescription(announced.description, node.publicKey);
+  if (description.vm !== key.vm || description.version !== key.version) {
+    throw new VmdnError('invalid_input', 'The description speaks of another VM or version.', {
+      data: { asked: key, described: { vm: description.vm, version: description.version } },
+    });
+  }
+  const isNew = await context.store.transaction(async (tables) => {
+    const vm = await tables.vms.lockOrAdd(project, key.vm, node.id);
+    requireOwner(vm, node.id);
+    const hash = contentHash({ ...description, describedAt: '' });
+    const isKnown = await isKnownVersion(tables, vm, key.version, hash);
+    if (isKnown) {
+      await changeState(tables, vm, key.version, announced.state);
+    } else {
+      await tables.vms.addVersion({
+        vm: vm.id,
+        version: key.version,
+        state: announced.state,
+        description,
+        signedDescription: announced.description,
+        contentHash: hash,
+      });
+      await tables.images.putDescribed(project, description.disks);
+      await tables.vms.withdrawLiveBefore(vm.id, key.version);
+    }
+    await tables.notify(`edges:${project}`, 'jobs');
+    return !isKnown;
+  });
+  if (isNew) context.events('version_announced', { ...key, origin: node.name });
+  return { accepted: true as const };
+}
+
+function requireOwner(vm: Vm, origin: string): void {
+  if (vm.originId === origin) return;
+  throw new VmdnError('conflict', `Another origin announces a VM "${vm.name}"; rename this one.`, {
+    data: { vm: vm.name },
+  });
+}
+
+async function isKnownVersion(
+  tables: Tables,
+  vm: Vm,
+  version: number,
+  hash: string,
+): Promise<boolean> {
+  const present = await tables.vms.version(vm.id, version);
+  if (present?.contentHash === hash) return true;
+  if (present !== undefined) {
+    throw new VmdnError(
+      'conflict',
+      `Version ${version} of ${vm.name} is known with other content; announce a new version.`,
+      { data: { vm: vm.name, version } },
+    );
+  }
+  const newest = await tables.vms.newest(vm.id);
+  if (newest === undefined || newest.version < version) return false;
+  throw new VmdnError(
+    'conflict',
+    `Version ${version} of ${vm.name} is older than version ${newest.version}, which is known.`,
+    { data: { vm: vm.name, version, known: newest.version } },
+  );
+}
+
+/** An older version may stay pinned or go; it does not come back to life. */
+async function changeState(
+  tables: Tables,
+  vm: Vm,
+  version: number,
+  state: VersionState,
+): Promise<void> {
+  const present = await tables.vms.version(vm.id, version);
+  if (present === undefined || present.state === state) return;
+  const newest = await tables.vms.newest(vm.id);
+  const isOld = newest !== undefined && newest.version > version;
+  if (isOld && (state === 'live' || present.state === 'withdrawn')) {
+    throw new VmdnError(
+      'conflict',
+      `Version ${version} of ${vm.name} is ${present.state} and version ${newest.version} has replaced it.`,
+      { data: { vm: vm.name, version, known: newest.version, state: present.state } },
+    );
+  }
+  await tables.vms.setState(vm.id, version, state);
+}
+
+/** Says that a version is live, pinned or withdrawn. Throws `not_found`, `forbidden`, `conflict`. */
+export async function setVersionState(
+  context: Context,
+  { node, project }: NodeIdentity,
+  key: VersionKey,
+  state: VersionState,
+) {
+  await context.store.transaction(async (tables) => {
+    const vm = await tables.vms.find(project, key.vm);
+    if (vm !== undefined && vm.originId !== node.id) {
+      throw new VmdnError('forbidden', `The VM "${key.vm}" belongs to another origin.`);
+    }
+    if (vm !== undefined) await tables.vms.lock(vm.id);
+    const present = vm && (await tables.vms.version(vm.id, key.version));
+    if (vm === undefined || present === undefined) throw unknownVersion(key);
+    await changeState(tables, vm, key.version, state);
+    if (present.state !== state) await tables.notify(`edges:${project}`, 'jobs');
+  });
+  context.events('version_state', { ...key, state });
+  return { accepted: true as const };
+}
+
+function unknownVersion(key: VersionKey): VmdnError {
+  return new VmdnError('not_found', `There is no version ${key.version} of a VM "${key.vm}".`, {
+    data: { ...key },
+  });
+}
+
+/** Takes an edge's plan for a version. Throws `not_found`, `invalid_input`. */
+export async function reportScores(
+  context: Context,
+  { node, project }: NodeIdentity,
+  key: VersionKey,
+  report: { readonly disks: readonly DiskScore[]; readonly computedAt: string },
+) {
+  await context.store.transaction(async (tables) => {
+    const vm = await tables.vms.find(project, key.vm);
+    const disks = vm === undefined ? [] : await tables.vms.disks(vm.id, key.version);
+    if (vm === undefined || disks.length === 0) throw unknownVersion(key);
+    const isOfVersion =
+      disks.length === report.disks.length &&
+      disks.every((disk, index) => disk.digest === report.disks[index]?.digest);
+    if (!isOfVersion) {
+      throw new VmdnError(
+        'invalid_input',
+        'The scores must name the disks of the version, in order.',
+      );
+    }
+    await tables.vms.putScore({ ...key, vm: vm.id, edge: node.id, project, ...report });
+  });
+  return { accepted: true as const };
+}
+
+/** The VMs of a project, the newest version of each. */
+export async function listVms(context: Context, { project }: ClientIdentity) {
+  return await context.store.read((tables) => tables.vms.list(project));
+}
+
+/** The newest description of a VM, and the edges' scores for it. Throws `not_found`. */
+export async function describeVm(context: Context, { project }: ClientIdentity, name: Name) {
+  return await context.store.read(async (tables) => {
+    const vm = await tables.vms.find(project, name);
+    const newest = vm && (await tables.vms.newest(vm.id));
+    if (vm === undefined || newest === undefined) throw await unknownVm(tables, project, name);
+    const origin = await tables.nodes.find(vm.originId);
+    const description: Description = await tables.vms.description(vm.id, newest.version);
+    const scores = await tables.vms.scores(vm.id, newest.version);
+    return {
+      state: newest.state,
+      origin: origin!.name,
+      description,
+      scores: scores.map((score) => ({
+        edge: score.edge,
+        disks: score.disks.map((disk) => disk.plan),
+        computedAt: score.computedAt.toISOString(),
+      })),
+    };
+  });
+}
+
+/** The error for a VM that nobody announced, with the names that exist. */
+export async function unknownVm(
+  tables: Tables,
+  project: ClientIdentity['project'],
+  name: Name,
+): Promise<VmdnError> {
+  const known = (await tables.vms.list(project)).map((vm) => vm.vm).slice(0, 10);
+  const hint =
+    known.length > 0 ? `Known are ${known.join(', ')}.` : 'No origin has announced any yet.';
+  return new VmdnError('not_found', `There is no VM "${name}". ${hint}`, {
+    data: { vm: name, known },
+  });
+}

@@ -1,0 +1,37 @@
+/** Room: store, schema. All tables, for kysely. */
+
+import type { ClientsTable } from './clients.ts';
+import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
+import type { DisksTable } from './disks.ts';
+import type { EnrolmentTokensTable } from './enrolment-tokens.ts';
+import type { HoldingsTable } from './holdings.ts';
+import type { ImagesTable } from './images.ts';
+import type { ImportsTable } from './imports.ts';
+import type { NodesTable } from './nodes.ts';
+import type { ProjectsTable } from './projects.ts';
+import type { ScoresTable } from './scores.ts';
+import type { SeedEdgesTable, SeedsTable } from './seeds.ts';
+import type { SettingsTable } from './settings.ts';
+import type { TeleportsTable } from './teleports.ts';
+import type { VmVersionsTable } from './vm-versions.ts';
+import type { VmsTable } from './vms.ts';
+
+export interface Schema {
+  projects: ProjectsTable;
+  settings: SettingsTable;
+  clients: ClientsTable;
+  nodes: NodesTable;
+  enrolment_tokens: EnrolmentTokensTable;
+  images: ImagesTable;
+  holdings: HoldingsTable;
+  vms: VmsTable;
+  vm_versions: VmVersionsTable;
+  disks: DisksTable;
+  scores: ScoresTable;
+  teleports: TeleportsTable;
+  delivered_disks: DeliveredDisksTable;
+  deliveries: DeliveriesTable;
+  seeds: SeedsTable;
+  seed_edges: SeedEdgesTable;
+  imports: ImportsTable;
+}

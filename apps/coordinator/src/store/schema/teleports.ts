@@ -1,0 +1,34 @@
+/** Room: store, schema. Teleports: one row each, a state machine with a lease. */
+
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
+import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
+import type { DestinationValue, EndpointValue, PlaceValue } from './values.ts';
+
+export interface TeleportsTable {
+  id: GeneratedId<Id>;
+  project_id: Id;
+  request_id: Id | null;
+  vm_id: Id;
+  version: number;
+  near: Json<PlaceValue>;
+  within_km: number | null;
+  state: TeleportState;
+  epoch: GeneratedId<number>;
+  edge_id: Id;
+  /** Null when nobody needs to hold it: the teleport is final. */
+  lease_expires_at: NullableTimestamp;
+  /** The edge said that it removed a cancelled VM. */
+  released: GeneratedId<boolean>;
+  spilled: boolean;
+  chosen: Json<DestinationValue>;
+  others: Json<readonly DestinationValue[]>;
+  endpoints: GeneratedJson<readonly EndpointValue[]>;
+  phases: GeneratedJson<Readonly<Record<string, number>>>;
+  accelerator: 'kvm' | 'tcg' | null;
+  message: string | null;
+  error_code: string | null;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+  finished_at: NullableTimestamp;
+}

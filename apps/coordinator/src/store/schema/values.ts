@@ -1,0 +1,44 @@
+/** Room: store, schema. Values that stand in JSON columns; the contracts' shapes in domain terms. */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Location } from '@vmdn/core/domain/geography.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { PlanNumbers } from '@vmdn/core/domain/routing-estimate.ts';
+import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
+
+/** An Ed25519 public key as a JWK (RFC 8037). */
+export interface PublicKeyValue {
+  readonly kty: 'OKP';
+  readonly crv: 'Ed25519';
+  readonly x: string;
+}
+
+/** Where a running VM's port is reachable. */
+export interface EndpointValue {
+  readonly port: Name;
+  readonly host: string;
+  readonly hostPort: number;
+}
+
+/** Where a VM should run. */
+export type PlaceValue = { readonly region: Name } | Location;
+
+/** An edge as a destination, chosen or not, and why. */
+export interface DestinationValue {
+  readonly edge: Name;
+  readonly region: Name | null;
+  readonly distanceKm: number;
+  readonly plan: PlanNumbers | null;
+  readonly estimatedSeconds: number;
+  readonly eligible: boolean;
+  readonly reason: string;
+}
+
+/** What was delivered of one disk. */
+export interface DeliveryValue {
+  readonly digest: Digest;
+  readonly virtualSizeBytes: number;
+  readonly verifiedBytes: number;
+  readonly diskBytes: TierBytes;
+  readonly wireBytes: TierBytes;
+}

@@ -1,0 +1,16 @@
+/** Room: store, schema. Versions of VMs: the description as its origin signed it. */
+
+import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Json, Timestamp } from './columns.ts';
+
+export interface VmVersionsTable {
+  vm_id: Id;
+  version: number;
+  state: VersionState;
+  description: Json<Description>;
+  signed_description: string;
+  /** SHA-256 of the description's content, hexadecimal: the same version says the same. */
+  content_hash: string;
+  announced_at: Timestamp;
+}

@@ -1,0 +1,347 @@
+/**
+ * Room: store. Teleports: one row each. Leases are times of the database's clock.
+ *
+ * I1: a row is changed only under its lock (`lock`), by whoever checked its epoch in that
+ *     transaction.
+ */
+
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { Room } from '@vmdn/core/domain/routing.ts';
+import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
+import { sql } from 'kysely';
+import { RECONCILED_MAX } from '../limits.ts';
+import type { Db } from './database.ts';
+import type { DestinationValue, EndpointValue, PlaceValue } from './schema/values.ts';
+
+/** A teleport as it stands in its row, with the names that people know. */
+export interface TeleportRow {
+  readonly id: Id;
+  readonly project: Id;
+  readonly requestId: Id | null;
+  readonly vmId: Id;
+  readonly vm: Name;
+  readonly version: number;
+  readonly near: PlaceValue;
+  readonly withinKm: number | null;
+  readonly state: TeleportState;
+  readonly epoch: number;
+  readonly edgeId: Id;
+  readonly edge: Name;
+  readonly released: boolean;
+  readonly spilled: boolean;
+  readonly chosen: DestinationValue;
+  readonly others: readonly DestinationValue[];
+  readonly endpoints: readonly EndpointValue[];
+  readonly phases: Readonly<Record<string, number>>;
+  readonly accelerator: 'kvm' | 'tcg' | null;
+  readonly message: string | null;
+  readonly errorCode: string | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly finishedAt: Date | null;
+}
+
+export interface NewTeleport {
+  readonly project: Id;
+  readonly requestId: Id | null;
+  readonly vm: Id;
+  readonly version: number;
+  readonly near: PlaceValue;
+  readonly withinKm: number | null;
+  readonly edge: Id;
+  readonly spilled: boolean;
+  readonly chosen: DestinationValue;
+  readonly others: readonly DestinationValue[];
+  readonly leaseSeconds: number;
+}
+
+/** A new route for a teleport: another edge, another version, or both. */
+export interface Reroute {
+  readonly version: number;
+  readonly edge: Id;
+  readonly spilled: boolean;
+  readonly chosen: DestinationValue;
+  readonly others: readonly DestinationValue[];
+  readonly message: string;
+  readonly leaseSeconds: number;
+}
+
+export interface Progress {
+  readonly state: TeleportState;
+  readonly final: boolean;
+  readonly message: string | null;
+  readonly errorCode: string | null;
+  readonly endpoints: readonly EndpointValue[];
+  readonly phases: Readonly<Record<string, number>> | undefined;
+  readonly accelerator: 'kvm' | 'tcg' | undefined;
+  readonly leaseSeconds: number;
+}
+
+const UNFINISHED = ['routed', 'syncing', 'waiting', 'verified', 'booting'] as const;
+
+const COLUMNS = [
+  'teleports.id',
+  'teleports.project_id as project',
+  'teleports.request_id as requestId',
+  'teleports.vm_id as vmId',
+  'vms.name as vm',
+  'teleports.version',
+  'teleports.near',
+  'teleports.within_km as withinKm',
+  'teleports.state',
+  'teleports.epoch',
+  'teleports.edge_id as edgeId',
+  'nodes.name as edge',
+  'teleports.released',
+  'teleports.spilled',
+  'teleports.chosen',
+  'teleports.others',
+  'teleports.endpoints',
+  'teleports.phases',
+  'teleports.accelerator',
+  'teleports.message',
+  'teleports.error_code as errorCode',
+  'teleports.created_at as createdAt',
+  'teleports.updated_at as updatedAt',
+  'teleports.finished_at as finishedAt',
+] as const;
+
+function leaseOf(seconds: number) {
+  return sql<Date>`now() + make_interval(secs => ${seconds})`;
+}
+
+export function teleportStore(db: Db) {
+  const rows = () =>
+    db
+      .selectFrom('teleports')
+      .innerJoin('vms', 'vms.id', 'teleports.vm_id')
+      .innerJoin('nodes', 'nodes.id', 'teleports.edge_id')
+      .select(COLUMNS);
+  return {
+    find: (project: Id, id: Id): Promise<TeleportRow | undefined> =>
+      rows()
+        .where('teleports.project_id', '=', project)
+        .where('teleports.id', '=', id)
+        .executeTakeFirst(),
+
+    findByRequest: (project: Id, requestId: Id): Promise<TeleportRow | undefined> =>
+      rows()
+        .where('teleports.project_id', '=', project)
+        .where('teleports.request_id', '=', requestId)
+        .executeTakeFirst(),
+
+    /** Locks the row until the transaction ends. */
+    lock: (project: Id, id: Id): Promise<TeleportRow | undefined> =>
+      rows()
+        .where('teleports.project_id', '=', project)
+        .where('teleports.id', '=', id)
+        .forUpdate('teleports')
+        .executeTakeFirst(),
+
+    list: (project: Id, limit: number): Promise<TeleportRow[]> =>
+      rows()
+        .where('teleports.project_id', '=', project)
+        .orderBy('teleports.created_at', 'desc')
+        .orderBy('teleports.id')
+        .limit(limit)
+        .execute(),
+
+    /** One route at a time in a project: two requests must not both take an edge's last room. */
+    async lockRouting(project: Id): Promise<void> {
+      await sql`select pg_advisory_xact_lock(hashtextextended('vmdn-routing/' || ${project}, 0))`.execute(
+        db,
+      );
+    },
+
+    async add(teleport: NewTeleport): Promise<Id> {
+      const row = await db
+        .insertInto('teleports')
+        .values({
+          project_id: teleport.project,
+          request_id: teleport.requestId,
+          vm_id: teleport.vm,
+          version: teleport.version,
+          near: JSON.stringify(teleport.near),
+          within_km: teleport.withinKm,
+          state: 'routed',
+          edge_id: teleport.edge,
+          lease_expires_at: leaseOf(teleport.leaseSeconds),
+          spilled: teleport.spilled,
+          chosen: JSON.stringify(teleport.chosen),
+          others: JSON.stringify(teleport.others),
+        })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      return row.id;
+    },
+
+    /** Gives a locked teleport a new route, with the next epoch. */
+    async reroute(id: Id, route: Reroute): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set((eb) => ({
+          version: route.version,
+          edge_id: route.edge,
+          spilled: route.spilled,
+          chosen: JSON.stringify(route.chosen),
+          others: JSON.stringify(route.others),
+          message: route.message,
+          error_code: null,
+          state: 'routed' as const,
+          epoch: eb('epoch', '+', 1),
+          endpoints: '[]',
+          phases: '{}',
+          accelerator: null,
+          lease_expires_at: leaseOf(route.leaseSeconds),
+          updated_at: sql<Date>`now()`,
+        }))
+        .where('id', '=', id)
+        .execute();
+    },
+
+    /** Takes a report on a locked teleport. */
+    async progress(id: Id, report: Progress): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set({
+          state: report.state,
+          message: report.message,
+          error_code: report.errorCode,
+          endpoints: JSON.stringify(report.endpoints),
+          updated_at: sql<Date>`now()`,
+          lease_expires_at: report.final ? null : leaseOf(report.leaseSeconds),
+          finished_at: report.final ? sql<Date>`coalesce(finished_at, now())` : null,
+        })
+        .$if(report.phases !== undefined, (query) =>
+          query.set({ phases: JSON.stringify(report.phases) }),
+        )
+        .$if(report.accelerator !== undefined, (query) =>
+          query.set({ accelerator: report.accelerator ?? null }),
+        )
+        .where('id', '=', id)
+        .execute();
+    },
+
+    async cancel(id: Id, message: string): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set({
+          state: 'cancelled',
+          message,
+          error_code: 'cancelled',
+          endpoints: '[]',
+          lease_expires_at: null,
+          updated_at: sql<Date>`now()`,
+          finished_at: sql<Date>`coalesce(finished_at, now())`,
+        })
+        .where('id', '=', id)
+        .execute();
+    },
+
+    /** The edge removed what a cancelled teleport left there. */
+    async release(id: Id, message: string | null): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set({ released: true, updated_at: sql<Date>`now()` })
+        .$if(message !== null, (query) => query.set({ message }))
+        .where('id', '=', id)
+        .execute();
+    },
+
+    async explain(id: Id, message: string): Promise<boolean> {
+      const result = await db
+        .updateTable('teleports')
+        .set({ message, updated_at: sql<Date>`now()` })
+        .where('id', '=', id)
+        .where(sql<boolean>`message is distinct from ${message}`)
+        .executeTakeFirst();
+      return result.numUpdatedRows > 0n;
+    },
+
+    /** The edge was heard of: its leases go on. */
+    async renewLeases(edge: Id, leaseSeconds: number): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set({ lease_expires_at: leaseOf(leaseSeconds) })
+        .where('edge_id', '=', edge)
+        .where('lease_expires_at', 'is not', null)
+        .execute();
+    },
+
+    /** What an edge should work on, keep running, or remove; oldest first. */
+    ofEdge: (edge: Id): Promise<TeleportRow[]> =>
+      rows()
+        .where('teleports.edge_id', '=', edge)
+        .where('teleports.state', '!=', 'failed')
+        .where('teleports.released', '=', false)
+        .orderBy('teleports.created_at')
+        .orderBy('teleports.id')
+        .execute(),
+
+    /** Teleports whose edge let the lease run out. */
+    expired: (): Promise<{ id: Id; project: Id }[]> =>
+      db
+        .selectFrom('teleports')
+        .select(['id', 'project_id as project'])
+        .where('lease_expires_at', '<', sql<Date>`now()`)
+        .orderBy('lease_expires_at')
+        .limit(RECONCILED_MAX)
+        .execute(),
+
+    async isExpired(id: Id): Promise<boolean> {
+      const row = await db
+        .selectFrom('teleports')
+        .select('id')
+        .where('id', '=', id)
+        .where('lease_expires_at', '<', sql<Date>`now()`)
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+
+    /** Unfinished teleports of versions that were withdrawn before the bytes were all there. */
+    withdrawn: (): Promise<{ id: Id; project: Id }[]> =>
+      db
+        .selectFrom('teleports')
+        .innerJoin('vm_versions', (join) =>
+          join
+            .onRef('vm_versions.vm_id', '=', 'teleports.vm_id')
+            .onRef('vm_versions.version', '=', 'teleports.version'),
+        )
+        .select(['teleports.id', 'teleports.project_id as project'])
+        .where('teleports.state', 'in', ['routed', 'syncing', 'waiting'])
+        .where('vm_versions.state', '=', 'withdrawn')
+        .orderBy('teleports.updated_at')
+        .limit(RECONCILED_MAX)
+        .execute(),
+
+    /** What unfinished teleports will still take of each edge's room. */
+    async promised(project: Id, except: Id | null): Promise<ReadonlyMap<Id, Room>> {
+      const { rows: found } = await sql<{ edge: Id } & Room>`
+        select teleports.edge_id as edge,
+          sum(greatest(0, (select coalesce(sum(non_zero_bytes), 0) from disks
+              where disks.vm_id = teleports.vm_id and disks.version = teleports.version)
+            - (select coalesce(sum(deliveries.disk_bytes), 0) from deliveries
+              where deliveries.teleport_id = teleports.id and deliveries.epoch = teleports.epoch
+                and deliveries.tier <> 'zero')))::bigint as "storeBytes",
+          sum((v.description->'hardware'->>'memoryMiB')::int)::bigint as "memoryMiB",
+          sum((v.description->'hardware'->>'vcpus')::int)::bigint as "vcpus"
+        from teleports join vm_versions v on v.vm_id = teleports.vm_id and v.version = teleports.version
+        where teleports.project_id = ${project}
+          and teleports.state = any(${[...UNFINISHED]})
+          and teleports.id is distinct from ${except}
+        group by teleports.edge_id`.execute(db);
+      return new Map(found.map(({ edge, ...room }) => [edge, room]));
+    },
+
+    async runningByEdge(project: Id): Promise<ReadonlyMap<Id, number>> {
+      const found = await db
+        .selectFrom('teleports')
+        .select(['edge_id', db.fn.countAll<number>().as('running')])
+        .where('project_id', '=', project)
+        .where('state', '=', 'running')
+        .groupBy('edge_id')
+        .execute();
+      return new Map(found.map((row) => [row.edge_id, row.running]));
+    },
+  };
+}

@@ -1,0 +1,313 @@
+/** Room: store. VMs, their versions with disks, and the edges' scores for them. */
+
+import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import { sql } from 'kysely';
+import type { Db } from './database.ts';
+import type { DiskScore } from './schema/scores.ts';
+
+export interface Vm {
+  readonly id: Id;
+  readonly name: Name;
+  readonly originId: Id;
+}
+
+export interface VersionFacts {
+  readonly version: number;
+  readonly state: VersionState;
+  readonly contentHash: string;
+}
+
+export interface NewVersion {
+  readonly vm: Id;
+  readonly version: number;
+  readonly state: VersionState;
+  readonly description: Description;
+  readonly signedDescription: string;
+  readonly contentHash: string;
+}
+
+/** A version without its long texts. */
+export interface VersionRow {
+  readonly vmId: Id;
+  readonly vm: Name;
+  readonly version: number;
+  readonly state: VersionState;
+  readonly contentHash: string;
+  readonly originId: Id;
+}
+
+export interface DiskRow {
+  readonly vmId: Id;
+  readonly version: number;
+  readonly digest: Digest;
+  readonly virtualSizeBytes: number;
+  readonly nonZeroBytes: number;
+  readonly recipeBytes: number;
+}
+
+export interface ScoreRow {
+  readonly edgeId: Id;
+  readonly edge: Name;
+  readonly disks: readonly DiskScore[];
+  readonly computedAt: Date;
+}
+
+export interface ListedVm {
+  readonly vm: Name;
+  readonly version: number;
+  readonly state: VersionState;
+  readonly origin: Name;
+  readonly os: string | null;
+  readonly packages: number;
+  readonly virtualSizeBytes: number;
+  readonly nonZeroBytes: number;
+  readonly describedAt: string;
+}
+
+const AVAILABLE = ['live', 'pinned'] as const;
+
+export function vmStore(db: Db) {
+  const versionRows = () =>
+    db
+      .selectFrom('vm_versions')
+      .innerJoin('vms', 'vms.id', 'vm_versions.vm_id')
+      .select([
+        'vms.id as vmId',
+        'vms.name as vm',
+        'vm_versions.version',
+        'vm_versions.state',
+        'vm_versions.content_hash as contentHash',
+        'vms.origin_id as originId',
+      ]);
+  return {
+    find: (project: Id, name: Name): Promise<Vm | undefined> =>
+      db
+        .selectFrom('vms')
+        .select(['id', 'name', 'origin_id as originId'])
+        .where('project_id', '=', project)
+        .where('name', '=', name)
+        .executeTakeFirst(),
+
+    /** The VM of this name, made for `origin` if there is none, locked until the transaction ends. */
+    async lockOrAdd(project: Id, name: Name, origin: Id): Promise<Vm> {
+      await db
+        .insertInto('vms')
+        .values({ project_id: project, name, origin_id: origin })
+        .onConflict((conflict) => conflict.columns(['project_id', 'name']).doNothing())
+        .execute();
+      return await db
+        .selectFrom('vms')
+        .select(['id', 'name', 'origin_id as originId'])
+        .where('project_id', '=', project)
+        .where('name', '=', name)
+        .forUpdate()
+        .executeTakeFirstOrThrow();
+    },
+
+    async lock(vm: Id): Promise<void> {
+      await db.selectFrom('vms').select('id').where('id', '=', vm).forUpdate().execute();
+    },
+
+    version: (vm: Id, version: number): Promise<VersionFacts | undefined> =>
+      db
+        .selectFrom('vm_versions')
+        .select(['version', 'state', 'content_hash as contentHash'])
+        .where('vm_id', '=', vm)
+        .where('version', '=', version)
+        .executeTakeFirst(),
+
+    newest: (vm: Id): Promise<VersionFacts | undefined> =>
+      db
+        .selectFrom('vm_versions')
+        .select(['version', 'state', 'content_hash as contentHash'])
+        .where('vm_id', '=', vm)
+        .orderBy('version', 'desc')
+        .executeTakeFirst(),
+
+    newestAvailable: (vm: Id): Promise<VersionFacts | undefined> =>
+      db
+        .selectFrom('vm_versions')
+        .select(['version', 'state', 'content_hash as contentHash'])
+        .where('vm_id', '=', vm)
+        .where('state', 'in', AVAILABLE)
+        .orderBy('version', 'desc')
+        .executeTakeFirst(),
+
+    async addVersion(version: NewVersion): Promise<void> {
+      await db
+        .insertInto('vm_versions')
+        .values({
+          vm_id: version.vm,
+          version: version.version,
+          state: version.state,
+          description: JSON.stringify(version.description),
+          signed_description: version.signedDescription,
+          content_hash: version.contentHash,
+        })
+        .execute();
+      const disks = version.description.disks.map((disk, position) => ({
+        vm_id: version.vm,
+        version: version.version,
+        position,
+        digest: disk.digest,
+        virtual_size_bytes: disk.virtualSizeBytes,
+        non_zero_bytes: disk.nonZeroBytes,
+        keys_root: disk.keysRoot,
+        recipe_bytes: disk.recipeBytes,
+      }));
+      await db.insertInto('disks').values(disks).execute();
+    },
+
+    async setState(vm: Id, version: number, state: VersionState): Promise<void> {
+      await db
+        .updateTable('vm_versions')
+        .set({ state })
+        .where('vm_id', '=', vm)
+        .where('version', '=', version)
+        .execute();
+    },
+
+    /** The source is one: a new version means that older live ones are live no more. */
+    async withdrawLiveBefore(vm: Id, version: number): Promise<void> {
+      await db
+        .updateTable('vm_versions')
+        .set({ state: 'withdrawn' })
+        .where('vm_id', '=', vm)
+        .where('version', '<', version)
+        .where('state', '=', 'live')
+        .execute();
+    },
+
+    disks: (vm: Id, version: number): Promise<DiskRow[]> =>
+      db
+        .selectFrom('disks')
+        .select(['vm_id as vmId', 'version', 'digest', 'virtual_size_bytes as virtualSizeBytes'])
+        .select(['non_zero_bytes as nonZeroBytes', 'recipe_bytes as recipeBytes'])
+        .where('vm_id', '=', vm)
+        .where('version', '=', version)
+        .orderBy('position')
+        .execute(),
+
+    /** Disks of many versions at once, in order. */
+    disksOf: (versions: readonly VersionRow[]): Promise<DiskRow[]> =>
+      versions.length === 0
+        ? Promise.resolve([])
+        : db
+            .selectFrom('disks')
+            .select(['vm_id as vmId', 'version', 'digest', 'recipe_bytes as recipeBytes'])
+            .select(['virtual_size_bytes as virtualSizeBytes', 'non_zero_bytes as nonZeroBytes'])
+            .where(
+              sql<boolean>`(vm_id, version) in (select * from unnest(
+                ${versions.map((row) => row.vmId)}::uuid[], ${versions.map((row) => row.version)}::int[]))`,
+            )
+            .orderBy('vm_id')
+            .orderBy('version')
+            .orderBy('position')
+            .execute(),
+
+    async description(vm: Id, version: number): Promise<Description> {
+      const row = await db
+        .selectFrom('vm_versions')
+        .select('description')
+        .where('vm_id', '=', vm)
+        .where('version', '=', version)
+        .executeTakeFirstOrThrow();
+      return row.description;
+    },
+
+    async signedDescriptions(
+      versions: readonly VersionRow[],
+    ): Promise<ReadonlyMap<string, string>> {
+      if (versions.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('vm_versions')
+        .select(['vm_id', 'version', 'signed_description'])
+        .where(
+          sql<boolean>`(vm_id, version) in (select * from unnest(
+            ${versions.map((row) => row.vmId)}::uuid[], ${versions.map((row) => row.version)}::int[]))`,
+        )
+        .execute();
+      return new Map(rows.map((row) => [`${row.vm_id}/${row.version}`, row.signed_description]));
+    },
+
+    /** The newest live or pinned version of each VM of the project. */
+    newestAvailableOfAll: (project: Id): Promise<VersionRow[]> =>
+      versionRows()
+        .distinctOn('vms.id')
+        .where('vms.project_id', '=', project)
+        .where('vm_versions.state', 'in', AVAILABLE)
+        .orderBy('vms.id')
+        .orderBy('vm_versions.version', 'desc')
+        .execute(),
+
+    /** The versions that an edge's unfinished and kept teleports need, whatever their state. */
+    neededBy: (edge: Id): Promise<VersionRow[]> =>
+      versionRows()
+        .distinct()
+        .innerJoin('teleports', (join) =>
+          join
+            .onRef('teleports.vm_id', '=', 'vm_versions.vm_id')
+            .onRef('teleports.version', '=', 'vm_versions.version'),
+        )
+        .where('teleports.edge_id', '=', edge)
+        .where('teleports.state', '!=', 'failed')
+        .where('teleports.released', '=', false)
+        .execute(),
+
+    async list(project: Id): Promise<ListedVm[]> {
+      const { rows } = await sql<ListedVm>`
+        select distinct on (vms.name) vms.name as vm, v.version, v.state, nodes.name as origin,
+          v.description->'os'->>'prettyName' as os,
+          jsonb_array_length(v.description->'packages') as packages,
+          (select sum(virtual_size_bytes)::bigint from disks
+            where disks.vm_id = v.vm_id and disks.version = v.version) as "virtualSizeBytes",
+          (select sum(non_zero_bytes)::bigint from disks
+            where disks.vm_id = v.vm_id and disks.version = v.version) as "nonZeroBytes",
+          v.description->>'describedAt' as "describedAt"
+        from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
+        where vms.project_id = ${project}
+        order by vms.name, v.version desc`.execute(db);
+      return rows;
+    },
+
+    async putScore(score: {
+      readonly edge: Id;
+      readonly project: Id;
+      readonly vm: Id;
+      readonly version: number;
+      readonly disks: readonly DiskScore[];
+      readonly computedAt: string;
+    }): Promise<void> {
+      const disks = JSON.stringify(score.disks);
+      await db
+        .insertInto('scores')
+        .values({
+          edge_id: score.edge,
+          project_id: score.project,
+          vm_id: score.vm,
+          version: score.version,
+          disks,
+          computed_at: score.computedAt,
+        })
+        .onConflict((conflict) =>
+          conflict
+            .columns(['vm_id', 'version', 'edge_id'])
+            .doUpdateSet({ disks, computed_at: score.computedAt, reported_at: sql<Date>`now()` }),
+        )
+        .execute();
+    },
+
+    scores: (vm: Id, version: number): Promise<ScoreRow[]> =>
+      db
+        .selectFrom('scores')
+        .innerJoin('nodes', 'nodes.id', 'scores.edge_id')
+        .select(['scores.edge_id as edgeId', 'nodes.name as edge', 'scores.disks'])
+        .select('scores.computed_at as computedAt')
+        .where('scores.vm_id', '=', vm)
+        .where('scores.version', '=', version)
+        .orderBy('nodes.name')
+        .execute(),
+  };
+}
