@@ -4,10 +4,10 @@ import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import type { Guest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BenchmarkOptions } from './benchmark.ts';
 import { measurePair, type PairFigures } from './bytes.ts';
-import type { Guest } from './guests.ts';
 import { casync } from './methods/casync.ts';
 import { rsyncImage } from './methods/rsync-image.ts';
 import { rsyncTree } from './methods/rsync-tree.ts';
@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 /** A disk with one partition at 1 MiB: ext4 with blocks of 4 KiB, holding the files in `tree`. */
-async function makeGuest(name: string, tree: string, format: Guest['format']): Promise<Guest> {
+async function makeGuest(name: string, tree: string, format: 'raw' | 'qcow2'): Promise<Guest> {
   const raw = join(folder, `${name}.raw`);
   const file = await open(raw, 'w');
   await file.truncate(DISK_MIB * MIB);
@@ -46,10 +46,11 @@ async function makeGuest(name: string, tree: string, format: Guest['format']): P
   execFileSync('sfdisk', ['-q', raw], { input: 'label: dos\nstart=2048, type=83\n' });
   const args = ['-q', '-t', 'ext4', '-b', '4096', '-E', `offset=${MIB}`, '-d', tree, raw];
   execFileSync('mke2fs', [...args, String(((DISK_MIB - 1) * MIB) / 4096)]);
-  if (format === 'raw') return { name, path: raw, format };
+  const rest = { name, siteManifestPath: null, specificationPath: '' };
+  if (format === 'raw') return { ...rest, disk: { path: raw, format } };
   const path = join(folder, `${name}.qcow2`);
   execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, path]);
-  return { name, path, format };
+  return { ...rest, disk: { path, format } };
 }
 
 describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {

@@ -10,7 +10,7 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { BenchmarkOptions, BenchmarkReport, Promised } from './benchmark.ts';
 import type { Floor } from './floor.ts';
-import { findGuest } from './guests.ts';
+import { ensureGuests } from './guests.ts';
 import { casync } from './methods/casync.ts';
 import { type Cost, type Method, measure, STEP_TIMEOUT_MS, type Task } from './methods/method.ts';
 import { rsyncImage } from './methods/rsync-image.ts';
@@ -44,11 +44,12 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
   );
   const methods = METHODS.filter((method) => keys.includes(method.key));
   await using bench = await openWorkbench(options);
-  const base = await bench.disk(await findGuest(BASE, options));
+  const [base, ...wanteds] = await ensureGuests([BASE, ...names], options);
+  const baseDisk = await bench.disk(base!);
   const pairs = new Map<string, PairFigures>();
-  for (const name of names) {
-    const wanted = await bench.disk(await findGuest(name, options));
-    pairs.set(name, await measurePair(methods, { base, wanted, bench, options }));
+  for (const guest of wanteds) {
+    const wanted = await bench.disk(guest);
+    pairs.set(guest.name, await measurePair(methods, { base: baseDisk, wanted, bench, options }));
   }
   return report(pairs, methods);
 }
@@ -127,7 +128,11 @@ function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): s
     if (cost === undefined) return [];
     const words = cost.setting === '' ? method.words : `${method.words} (${cost.setting})`;
     const parts = [cost.bytes, cost.toEdgeBytes, cost.toOriginBytes].map(formatBytes);
-    return [[words, ...parts, ratio(cost.bytes)]];
+    const ofIt = Object.entries(cost.parts).map(([purpose, bytes]) => [
+      `  of it ${purpose}`,
+      formatBytes(bytes),
+    ]);
+    return [[words, ...parts, ratio(cost.bytes)], ...ofIt];
   });
   const table = formatTable([
     [`${BASE} → ${name}`, 'bytes', 'to edge', 'to origin', '× floor'],

@@ -67,7 +67,8 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const [name] = positionals;
-  const entry = positionals.length === 1 ? BENCHMARKS[name ?? ''] : undefined;
+  const isKnown = positionals.length === 1 && Object.hasOwn(BENCHMARKS, name ?? '');
+  const entry = isKnown ? BENCHMARKS[name ?? ''] : undefined;
   if (name === undefined || entry === undefined) {
     const known = Object.keys(BENCHMARKS).join(', ');
     throw new VmdnError('invalid_input', `Name one benchmark of: ${known}. See --help.`);

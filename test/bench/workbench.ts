@@ -13,9 +13,9 @@ import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import type { Guest } from '@vmdn/infra/lab/guests.ts';
 import { identify } from '@vmdn/infra/lab/processes.ts';
 import type { BenchmarkOptions } from './benchmark.ts';
-import type { Guest } from './guests.ts';
 
 /** A disk to be delivered or given, as plain bytes, with what identifies it. */
 export interface Disk {
@@ -88,8 +88,8 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
 }
 
 async function openDisk(options: BenchmarkOptions, disks: string, guest: Guest): Promise<Disk> {
-  const { size, mtimeMs, ino } = await stat(guest.path);
-  const identity = JSON.stringify([guest.path, guest.format, size, mtimeMs, ino]);
+  const { size, mtimeMs, ino } = await stat(guest.disk.path);
+  const identity = JSON.stringify([guest.disk.path, guest.disk.format, size, mtimeMs, ino]);
   const fingerprint = createHash('sha256').update(identity).digest('hex').slice(0, 16);
   const cacheFolder = join(disks, guest.name, fingerprint);
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
@@ -99,7 +99,7 @@ async function openDisk(options: BenchmarkOptions, disks: string, guest: Guest):
   const { runner, signal } = options;
   const rawPath = await precomputed(cacheFolder, 'disk.raw', async (path) => {
     options.progress(`${guest.name}: a raw copy of its disk`);
-    const args = ['convert', '-f', guest.format, '-O', 'raw', '--', guest.path, path];
+    const args = ['convert', '-f', guest.disk.format, '-O', 'raw', '--', guest.disk.path, path];
     await runner.run('qemu-img', args, { timeoutMs: CONVERT_TIMEOUT_MS, signal });
   });
   const sumPath = await precomputed(cacheFolder, 'disk.sha256', async (path) =>

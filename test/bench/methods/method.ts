@@ -27,8 +27,8 @@ export interface Transfer {
   readonly setting: string;
   /** Starts the origin's servers. */
   serve(lab: Netlab): Promise<void>;
-  /** Gets the disk to the edge, durably. */
-  fetch(lab: Netlab): Promise<void>;
+  /** Gets the disk to the edge, durably. May say which part of the bytes was for what. */
+  fetch(lab: Netlab): Promise<Parts | void>;
   /** Throws `corrupt` unless the edge has what the origin has. Removes the result. */
   verify(): Promise<void>;
 }
@@ -42,6 +42,9 @@ export interface Method {
   prepare(task: Task): Promise<Transfer[]>;
 }
 
+/** Bytes of a cost by purpose, in words for people. */
+export type Parts = Readonly<Record<string, number>>;
+
 /** What one transfer cost. */
 export interface Cost {
   readonly setting: string;
@@ -50,6 +53,7 @@ export interface Cost {
   readonly toEdgeBytes: number;
   readonly toOriginBytes: number;
   readonly seconds: number;
+  readonly parts: Parts;
 }
 
 /** Delivers by a method and checks the result. Returns the cost of each setting, the cheapest first. */
@@ -71,7 +75,7 @@ async function measureTransfer(transfer: Transfer, options: BenchmarkOptions): P
   await transfer.serve(lab);
   const before = await lab.meter();
   const start = performance.now();
-  await transfer.fetch(lab);
+  const parts = (await transfer.fetch(lab)) ?? {};
   const seconds = (performance.now() - start) / 1000;
   const after = await lab.meter();
   return {
@@ -80,6 +84,7 @@ async function measureTransfer(transfer: Transfer, options: BenchmarkOptions): P
     toEdgeBytes: after.receivedBytes - before.receivedBytes,
     toOriginBytes: after.sentBytes - before.sentBytes,
     seconds,
+    parts,
   };
 }
 
