@@ -108,6 +108,10 @@ export class Schedule {
     return this.#staged[row]!;
   }
 
+  selfMask(row: number): number {
+    return this.#self[row]!;
+  }
+
   /** True when the row's blocks are all at hand or on this machine, and no row is awaited. */
   isReadyToAssemble(row: number): boolean {
     return this.#awaitedRow(row) < 0;

@@ -1,0 +1,40 @@
+/**
+ * Room: edge, sync. Every maximum of the sync executor, with its reason.
+ */
+
+/** Memory for segments that wait for blocks or for a worker, per disk. The hard bound is twice this. */
+export const BUFFER_BYTES = 32 * 2 ** 20;
+
+/** Blocks in one request: 16 MiB, eight times the window of zstd -3, so that context is seldom lost. */
+export const REQUEST_BLOCKS_MAX = 4096;
+
+/** Blocks that a request has at least while several sources share the rest of a disk: 1 MiB. */
+export const REQUEST_BLOCKS_MIN = 256;
+
+/** Requests in flight per source unless it says otherwise: one streams while the next one starts. */
+export const REQUESTS_IN_FLIGHT = 2;
+
+/** Sources of one disk; the contracts name at most 64 holders. */
+export const SOURCES_MAX = 255;
+
+/** Rows handed to a worker at once: one batch of 2 MiB. */
+export const LOCAL_ROWS = 32;
+
+/** What is verified becomes durable after so many bytes, or so long. */
+export const COMMIT_BYTES = 64 * 2 ** 20;
+export const COMMIT_MS = 2000;
+
+/** Segments checked per order when a staging file is in doubt: 32 MiB. */
+export const CHECK_SEGMENTS = 512;
+
+/** A request without a byte for so long has failed; back-pressure of our own does not count. */
+export const STALL_MS = 30_000;
+
+/** Progress is reported at most four times a second. */
+export const PROGRESS_MS = 250;
+
+/** Time constant of the rates that people see. */
+export const RATE_SECONDS = 3;
+
+/** Entries in a result's list of mismatches (one per source and reason). */
+export const MISMATCHES_MAX = 1000;

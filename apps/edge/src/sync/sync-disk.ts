@@ -1,0 +1,179 @@
+/**
+ * Room: edge, sync. Syncs one disk into a staging directory: opens it, takes over what is there, works
+ * the queue off, and leaves a verified, durable `disk.raw`.
+ *
+ * I1: the result's bytes by tier add up to the virtual size.
+ * I2: whatever happens, what was verified is committed if the store can still be written, and the next
+ *     sync into the same directory goes on from there.
+ */
+
+import type { ErrorCode } from '@vmdn/core/domain/errors.ts';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { copyShared, type DiskPlan, shared } from '@vmdn/core/domain/plan.ts';
+import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import type { Assembler, StagingArea, StagingAreas } from '@vmdn/core/io/ports/disk-assembly.ts';
+import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
+import type { DiskDelivery, Mismatch, SyncProgress } from './delivery-ledger.ts';
+import { BUFFER_BYTES, REQUESTS_IN_FLIGHT, SOURCES_MAX } from './limits.ts';
+import { ProgressReporter } from './progress-reporter.ts';
+import { runLane } from './remote-lane.ts';
+import { SlotArena } from './slot-arena.ts';
+import { SyncRun } from './sync-run.ts';
+
+export type { DiskDelivery, Mismatch, SyncProgress } from './delivery-ledger.ts';
+
+/** Every source is away; the sync goes on by itself when one is back. */
+export interface Waiting {
+  readonly message: string;
+  readonly sources: readonly { readonly name: string; readonly code: ErrorCode }[];
+  readonly retryInMs: number;
+}
+
+export interface SyncRequest {
+  readonly plan: DiskPlan;
+  /** A directory of its own, made when missing. */
+  readonly stagingDir: string;
+  readonly sources: readonly RemoteSource[];
+  readonly signal: AbortSignal;
+  /** At most four times a second, and once at the end. */
+  readonly onProgress?: (progress: SyncProgress) => void;
+  /** With null when the sync goes on. */
+  readonly onWaiting?: (waiting: Waiting | null) => void;
+}
+
+export interface SyncResult {
+  /** Verified and durable. */
+  readonly path: string;
+  readonly recipePath: string;
+  readonly delivery: DiskDelivery;
+  /** What did not count, by source and reason: the sources to look at. */
+  readonly mismatches: readonly Mismatch[];
+  readonly seconds: number;
+}
+
+export interface SyncMeans {
+  readonly assembler: Assembler;
+  readonly stagingAreas: StagingAreas;
+  readonly bufferBytes?: number | undefined;
+  /** For tests: how long a request may stand still. */
+  readonly stallMs?: number | undefined;
+}
+
+/**
+ * Syncs the planned disk. Throws `cancelled`, `disk_full`, `withdrawn`, `corrupt`, or the code for which
+ * the last source was set aside; what is verified stays in the staging directory.
+ */
+export async function syncDisk(means: SyncMeans, request: SyncRequest): Promise<SyncResult> {
+  if (request.sources.length > SOURCES_MAX) {
+    throw new VmdnError('too_large', `A sync takes at most ${SOURCES_MAX} sources.`);
+  }
+  const startedMs = performance.now();
+  throwIfCancelled(request.signal);
+  const staging = await means.stagingAreas.open(request.stagingDir, request.plan);
+  let isClean = false;
+  try {
+    const outcome = await syncInto(staging, means, request);
+    isClean = outcome.isChecked;
+    if ('error' in outcome) throw outcome.error;
+    return {
+      path: staging.path,
+      recipePath: staging.recipePath,
+      delivery: outcome.delivery,
+      mismatches: outcome.mismatches,
+      seconds: (performance.now() - startedMs) / 1000,
+    };
+  } finally {
+    await staging.close(isClean);
+  }
+}
+
+interface Outcome {
+  readonly isChecked: boolean;
+  readonly delivery: DiskDelivery;
+  readonly mismatches: readonly Mismatch[];
+}
+
+async function syncInto(
+  staging: StagingArea,
+  means: SyncMeans,
+  request: SyncRequest,
+): Promise<Outcome | (Outcome & { readonly error: unknown })> {
+  const { plan, signal } = request;
+  const rows = plan.wanted.blockMasks.length;
+  const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
+  const states = shared(Uint8Array, rows);
+  const records = copyShared(Uint32Array, staging.records);
+  const session = await means.assembler.open({
+    plan,
+    stagingPath: staging.path,
+    states,
+    records,
+    arena: arena.buffer,
+  });
+  const reporter = new ProgressReporter(request);
+  const run = new SyncRun(
+    {
+      plan,
+      staging,
+      arena,
+      states,
+      records,
+      sources: request.sources,
+      onChange: () => reporter.changed(),
+    },
+    session,
+  );
+  reporter.follow(run);
+  const cancel = (): void => run.fail(cancelled());
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  const outcome = (): Outcome => ({
+    isChecked: run.isChecked,
+    delivery: run.ledger.delivery(),
+    mismatches: run.ledger.mismatches(),
+  });
+  let isFlushed = false;
+  try {
+    await run.recover();
+    await run.work((source) =>
+      Array.from({ length: source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT }, () =>
+        runLane(source, {
+          run,
+          onAvailability: () => reporter.availability(),
+          ...(means.stallMs === undefined ? {} : { stallMs: means.stallMs }),
+        }),
+      ),
+    );
+    await run.flush();
+    isFlushed = true;
+    checkSum(outcome().delivery);
+    return outcome();
+  } catch (error) {
+    // The store may be full or broken: then what was committed before is what is kept.
+    if (!isFlushed) isFlushed = await run.flush().then(...toBoolean);
+    return { ...outcome(), isChecked: run.isChecked && isFlushed, error };
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    await run.stop();
+    await session.close();
+    reporter.end();
+  }
+}
+
+const toBoolean = [() => true, () => false] as const;
+
+function checkSum(delivery: DiskDelivery): void {
+  const { diskBytes, verifiedBytes, virtualSizeBytes } = delivery;
+  if (totalTierBytes(diskBytes) === virtualSizeBytes && verifiedBytes === virtualSizeBytes) return;
+  throw new VmdnError('internal', 'The delivered bytes do not add up to the disk.', {
+    data: { ...delivery },
+  });
+}
+
+function throwIfCancelled(signal: AbortSignal): void {
+  if (signal.aborted) throw cancelled();
+}
+
+function cancelled(): VmdnError {
+  return new VmdnError('cancelled', 'The sync was cancelled; what is verified is kept.');
+}

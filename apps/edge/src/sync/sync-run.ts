@@ -1,0 +1,399 @@
+/**
+ * Room: edge, sync. One disk being synced: the queue, the workers' jobs, the books. Remote lanes
+ * (remote-lane.ts) and the local pump pull from the queue; every result comes back here.
+ *
+ * I1: a row is done only when a worker verified it; it is committed after that, data before bit.
+ * I2: a shortage goes back into the queue with what it lacks; the run fails only when nothing is in
+ *     flight, nothing is ready and no source is left that might answer.
+ * I3: after a failure no new work begins, what is in flight ends, and what is verified is committed.
+ */
+
+import { setBlockTier, tierCode } from '@vmdn/core/domain/bitmap.ts';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { type DiskPlan, indexOf, keyOf, planMasks, REMOTE, SELF } from '@vmdn/core/domain/plan.ts';
+import type { RecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
+import { ROW_DONE, Schedule } from '@vmdn/core/domain/schedule.ts';
+import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
+import type { Tier } from '@vmdn/core/domain/tiers.ts';
+import { BLOCKS_PER_SEGMENT, segmentCount } from '@vmdn/core/domain/units.ts';
+import {
+  type AssembleResult,
+  type AssemblySession,
+  NO_SLOT,
+  type RowWork,
+  type StagingArea,
+} from '@vmdn/core/io/ports/disk-assembly.ts';
+import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
+import type { ArrivedRow } from './batch-receiver.ts';
+import { Committer } from './committer.ts';
+import { DeliveryLedger } from './delivery-ledger.ts';
+import { CHECK_SEGMENTS, LOCAL_ROWS } from './limits.ts';
+import type { SlotArena } from './slot-arena.ts';
+
+/** A remote source with what this run knows of it. */
+export interface RunSource {
+  readonly source: RemoteSource;
+  readonly health: SourceHealth;
+  /** Rows of which it sent wrong blocks: others are asked first. */
+  readonly badRows: Set<number>;
+  /** What its last failed request threw. */
+  lastError?: unknown;
+}
+
+export interface SyncRunOptions {
+  readonly plan: DiskPlan;
+  readonly staging: StagingArea;
+  readonly arena: SlotArena;
+  readonly states: Uint8Array;
+  readonly records: Uint32Array;
+  readonly sources: readonly RemoteSource[];
+  /** Called after whatever may have changed the progress. */
+  readonly onChange: () => void;
+}
+
+export class SyncRun {
+  readonly plan: DiskPlan;
+  readonly index: RecipeIndex;
+  readonly arena: SlotArena;
+  readonly ledger: DeliveryLedger;
+  readonly sources: readonly RunSource[];
+  readonly controller = new AbortController();
+  readonly #options: SyncRunOptions;
+  readonly #session: AssemblySession;
+  readonly #committer: Committer;
+  /** Number of the request that last brought blocks of a row; 0 = none. */
+  readonly #requestOfRow: Uint32Array;
+  /** Source of each request, by number. */
+  readonly #sourceOfRequest: RunSource[] = [];
+  #schedule: Schedule | undefined;
+  #localJobs = 0;
+  #jobs = 0;
+  #activeLanes = 0;
+  #failure: unknown;
+  #isChecked = false;
+  #wake: (() => void)[] = [];
+
+  constructor(options: SyncRunOptions, session: AssemblySession) {
+    this.plan = options.plan;
+    this.index = indexOf(options.plan);
+    this.arena = options.arena;
+    this.#options = options;
+    this.#session = session;
+    const { staging, records } = options;
+    this.ledger = new DeliveryLedger(this.plan, this.index, records, staging.wireBytes);
+    this.#requestOfRow = new Uint32Array(this.index.segmentOfRow.length);
+    this.sources = options.sources.map((source) => ({
+      source,
+      health: new SourceHealth(),
+      badRows: new Set<number>(),
+    }));
+    this.#committer = new Committer({
+      staging,
+      records,
+      wireBytes: () => this.ledger.wireBytes(),
+      onError: (error) => this.fail(error),
+    });
+  }
+
+  get schedule(): Schedule {
+    return this.#schedule!;
+  }
+
+  /** Blocks that no source was asked for yet. */
+  get blocksToAskFor(): number {
+    return this.#schedule?.wantingRemote.blocks ?? 0;
+  }
+
+  get isOver(): boolean {
+    return this.#failure !== undefined || this.#schedule?.left === 0;
+  }
+
+  /** Everything that the staging area holds was looked at: it may be closed as clean. */
+  get isChecked(): boolean {
+    return this.#isChecked;
+  }
+
+  get lastRequest(): number {
+    return this.#sourceOfRequest.length;
+  }
+
+  /** Takes over what the staging area holds, after checking it where there is doubt. */
+  async recover(): Promise<void> {
+    const { staging, states, records } = this.#options;
+    if (staging.condition === 'trusted') {
+      for (let row = 0; row < states.length; row += 1) {
+        if (records[2 * row] !== 0) this.#recovered(row);
+      }
+    } else if (staging.condition === 'doubtful') {
+      await this.#check();
+    }
+    this.#isChecked = true;
+    const { remote, self } = planMasks(this.plan);
+    this.#schedule = new Schedule({
+      segmentOfRow: this.index.segmentOfRow,
+      remoteMasks: remote,
+      selfMasks: self,
+      firstRowOf: (row, bit) => this.#firstRowOf(row, bit),
+      states,
+    });
+  }
+
+  /** Works until every row is done; `lanes` are the remote providers. Throws the first failure. */
+  async work(lanes: (source: RunSource) => Promise<void>[]): Promise<void> {
+    const running = this.sources.flatMap((source) => lanes(source));
+    this.#activeLanes += running.length;
+    for (const lane of running) {
+      lane
+        .catch((error: unknown) => this.fail(error))
+        .finally(() => {
+          this.#activeLanes -= 1;
+          this.changed();
+        });
+    }
+    this.changed();
+    while (!this.isOver || this.#jobs > 0 || this.#activeLanes > 0) await this.#change();
+    await Promise.allSettled(running);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Makes durable what is verified. */
+  flush(): Promise<void> {
+    return this.#committer.flush();
+  }
+
+  stop(): Promise<void> {
+    return this.#committer.stop();
+  }
+
+  /** Ends the run with an error; the first one counts. */
+  fail(error: unknown): void {
+    this.#failure ??= error ?? new VmdnError('internal', 'A sync failed without saying why.');
+    this.controller.abort(this.#failure);
+    this.changed();
+  }
+
+  /** Wakes whoever waits; starts local work; finds out when nothing can go on. */
+  changed(): void {
+    this.#pump();
+    this.#options.onChange();
+    for (const wake of this.#wake.splice(0)) wake();
+    queueMicrotask(() => this.#failIfStuck());
+  }
+
+  /** For a lane that found nothing to do: waits until something changed. */
+  async waitForWork(): Promise<void> {
+    this.#activeLanes -= 1;
+    queueMicrotask(() => this.#failIfStuck());
+    await new Promise<void>((resolve) => {
+      this.#wake.push(() => {
+        this.#activeLanes += 1;
+        resolve();
+      });
+    });
+  }
+
+  /** Numbers a request that begins now. */
+  beginRequest(source: RunSource): number {
+    this.#sourceOfRequest.push(source);
+    return this.#sourceOfRequest.length;
+  }
+
+  /** Rows whose remote blocks have all come are handed to a worker, or put aside in the staging file. */
+  arrived(rows: readonly ArrivedRow[], request: number, tier: Tier): void {
+    const ready: RowWork[] = [];
+    for (const { row, slot, fresh } of rows) {
+      this.#requestOfRow[row] = request;
+      const work = { ...this.#work(row), slot, fresh, tier: tierCode(tier) };
+      if (this.schedule.isReadyToAssemble(row)) ready.push(work);
+      else this.#stage(work);
+    }
+    if (ready.length > 0) this.#assemble(ready, true);
+  }
+
+  /** Rows of a failed request go back into the queue. */
+  giveBack(rows: Uint32Array): void {
+    for (const row of rows) this.schedule.settle(row);
+  }
+
+  #firstRowOf(row: number, bit: number): number {
+    const key = keyOf(this.index, this.plan.wanted.blockMasks[row]!, row, bit);
+    return this.index.rowOf(this.plan.firstBlockOf[key]! >>> 4);
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  #work(row: number): RowWork {
+    const { schedule } = this;
+    const staged = schedule.stagedMask(row);
+    return { row, slot: NO_SLOT, fresh: 0, staged, self: schedule.selfMask(row), tier: 0 };
+  }
+
+  #pump(): void {
+    while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#session.width) {
+      const rows = this.schedule.takeReady(LOCAL_ROWS);
+      if (rows.length === 0) return;
+      this.#localJobs += 1;
+      this.#assemble(
+        Array.from(rows, (row) => this.#work(row)),
+        false,
+      );
+    }
+  }
+
+  #assemble(rows: readonly RowWork[], isUrgent: boolean): void {
+    this.#run(
+      async () => {
+        try {
+          this.#settle(await this.#session.assemble(rows, isUrgent));
+        } finally {
+          for (const { slot } of rows) if (slot !== NO_SLOT) this.arena.release(slot);
+        }
+      },
+      () => {
+        if (!isUrgent) this.#localJobs -= 1;
+      },
+    );
+  }
+
+  #stage(work: RowWork): void {
+    this.#run(async () => {
+      try {
+        await this.#session.stage(work);
+      } finally {
+        this.arena.release(work.slot);
+      }
+      this.schedule.staged(work.row, work.fresh);
+      this.schedule.settle(work.row);
+    });
+  }
+
+  #run(job: () => Promise<void>, ended: () => void = () => {}): void {
+    this.#jobs += 1;
+    job()
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => {
+        this.#jobs -= 1;
+        ended();
+        this.changed();
+      });
+  }
+
+  #settle(result: AssembleResult): void {
+    for (const row of result.verified) {
+      this.schedule.done(row);
+      this.ledger.delivered(row);
+      this.#committer.add(row, this.ledger.rowBytes(row));
+    }
+    for (const { image, block, reason } of result.mismatches) {
+      const row = this.index.rowOf(Math.floor(block / BLOCKS_PER_SEGMENT));
+      const remote = this.#sourceOfRequest[this.#requestOfRow[row]! - 1];
+      const local = this.plan.images[image]?.digest;
+      const name = image === -1 ? remote?.source.name : local;
+      this.ledger.mismatched(name ?? 'staging', reason, block);
+    }
+    for (const shortage of result.shortages) {
+      if (shortage.isRemoteAtFault) this.#blame(shortage.row);
+      this.schedule.staged(shortage.row, shortage.staged);
+      this.schedule.lacks(shortage.row, shortage.lacks);
+      this.schedule.repeats(shortage.row, shortage.repeats);
+      this.schedule.settle(shortage.row);
+    }
+  }
+
+  #blame(row: number): void {
+    const request = this.#requestOfRow[row]!;
+    const source = this.#sourceOfRequest[request - 1];
+    if (source === undefined) return;
+    source.badRows.add(row);
+    source.health.strike({ request, lastRequest: this.lastRequest });
+  }
+
+  /** I2: nothing in flight, nothing ready, nobody to ask. */
+  #failIfStuck(): void {
+    if (this.isOver || this.#schedule === undefined) return;
+    if (this.#jobs > 0 || this.#activeLanes > 0) return;
+    this.fail(this.#noSourceError());
+  }
+
+  #noSourceError(): VmdnError {
+    const sources = this.sources.map(({ source, health }) => ({
+      name: source.name,
+      code: health.asideCode ?? null,
+    }));
+    const codes = this.sources.map(({ health }) => health.asideCode);
+    const missing = this.schedule.wantingRemote;
+    const data = { sources, missingSegments: missing.rows, missingBlocks: missing.blocks };
+    const cause = this.sources.find(({ health }) => health.isAside)?.lastError;
+    if (codes.includes('withdrawn')) {
+      const words = 'The source changed, and no other holder has the missing blocks.';
+      return new VmdnError('withdrawn', `${words} Start over with its newest version.`, {
+        data,
+        cause,
+      });
+    }
+    if (codes.includes('corrupt')) {
+      const words = 'The only sources left sent wrong bytes. Check them, or their recipe;';
+      return new VmdnError('corrupt', `${words} what is verified is kept.`, { data, cause });
+    }
+    const code = codes.find((known) => known !== undefined) ?? 'unavailable';
+    const words = 'No source that is left has the missing blocks; what is verified is kept.';
+    return new VmdnError(code, words, { data, cause });
+  }
+
+  /** Verifies every segment of a staging file that is in doubt. */
+  async #check(): Promise<void> {
+    const { states, records } = this.#options;
+    const segments = segmentCount(this.plan.wanted.virtualSizeBytes);
+    let next = 0;
+    const checker = async (): Promise<void> => {
+      while (next < segments && this.#failure === undefined) {
+        const from = next;
+        next += CHECK_SEGMENTS;
+        const { verified } = await this.#session.check(from, next);
+        for (const row of verified) states[row] = ROW_DONE;
+      }
+    };
+    await Promise.all(Array.from({ length: this.#session.width }, checker));
+    if (this.#failure !== undefined) throw this.#failure;
+    for (let row = 0; row < states.length; row += 1) {
+      if (states[row] === ROW_DONE) {
+        if (records[2 * row] === 0) {
+          this.#recordPlanned(row);
+          this.#committer.add(row, this.ledger.rowBytes(row));
+        }
+        this.#recovered(row);
+      } else if (records[2 * row] !== 0) {
+        records[2 * row] = 0;
+        records[2 * row + 1] = 0;
+        this.#committer.add(row, 0);
+      }
+    }
+  }
+
+  #recovered(row: number): void {
+    this.#options.states[row] = ROW_DONE;
+    this.ledger.delivered(row);
+  }
+
+  /** The tiers of a segment that was written but not yet claimed: those that the plan names. */
+  #recordPlanned(row: number): void {
+    const { records } = this.#options;
+    const { plan, index } = this;
+    const tiers = this.sources.map(({ source }) => source.tier);
+    const remote = tierCode(tiers.includes('origin') ? 'origin' : (tiers[0] ?? 'origin'));
+    const mask = plan.wanted.blockMasks[row]!;
+    const blocks = Math.ceil(this.ledger.rowBytes(row) / 4096);
+    for (let bit = 0; bit < blocks; bit += 1) {
+      let code = tierCode('zero');
+      if ((mask & (1 << bit)) !== 0) {
+        const source = plan.source[keyOf(index, mask, row, bit)]!;
+        const isRemote = source === REMOTE || source === SELF;
+        const image = isRemote ? undefined : plan.images[plan.placeImage[source]!];
+        code = isRemote ? remote : tierCode(image?.tier ?? 'local');
+      }
+      setBlockTier(records, row, bit, code);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Room: edge, sync (tests only). Disks made of named blocks, files of them, and remote sources over bytes
+ * that go through the real block stream and can be told to fail.
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
+import type { Recipe } from '@vmdn/core/domain/recipe.ts';
+import { BLOCK_BYTES, SEGMENT_BYTES, segmentCount } from '@vmdn/core/domain/units.ts';
+import {
+  createBlockStreamDecoder,
+  encodeBlockStreamEnd,
+  encodeBlockStreamHeader,
+  encodeRunHeader,
+} from '@vmdn/core/formats/block-stream.ts';
+import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
+import { bitmapLength, encodeRecipe } from '@vmdn/core/formats/recipe.ts';
+import { describeSegmentInto } from '@vmdn/core/formats/segment-hash.ts';
+import type { BlockRequest, RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
+import type { SyncEngine } from './create-sync-engine.ts';
+
+/** The recipe of a disk in memory, by the product's own hashing. */
+export function recipeOf(disk: Uint8Array): Recipe {
+  const segments = segmentCount(disk.length);
+  const bitmap = new Uint8Array(bitmapLength(disk.length));
+  const hashes = new Uint8Array(segments * 32);
+  const masks = new Uint16Array(segments);
+  const keys = new Uint32Array(segments * 32);
+  let [row, key] = [0, 0];
+  for (let segment = 0; segment < segments; segment += 1) {
+    const bytes = disk.subarray(segment * SEGMENT_BYTES, (segment + 1) * SEGMENT_BYTES);
+    const count = describeSegmentInto(bytes, { hashes, masks, keys }, row, key);
+    if (count === 0) continue;
+    bitmap[segment >> 3]! |= 1 << (segment & 7);
+    key += count;
+    row += 1;
+  }
+  return {
+    virtualSizeBytes: disk.length,
+    segmentBitmap: bitmap,
+    segmentHashes: hashes.slice(0, row * 32),
+    blockMasks: masks.slice(0, row),
+    keys: keys.slice(0, key * 2),
+  };
+}
+
+/** The 4 KiB that a number stands for; 0 is the zero block. Half of it compresses. */
+export function blockOf(content: number): Uint8Array {
+  const block = new Uint8Array(BLOCK_BYTES);
+  if (content === 0) return block;
+  for (let at = 0; at < BLOCK_BYTES; at += 64) {
+    const hash = createHash('sha256').update(`${content}/${at}`).digest();
+    block.set(hash, at);
+  }
+  return block;
+}
+
+/** A disk of named blocks; the last one is cut to `lastBytes`. */
+export function diskOf(contents: readonly number[], lastBytes: number = BLOCK_BYTES): Uint8Array {
+  const size = Math.max(0, contents.length * BLOCK_BYTES - (BLOCK_BYTES - lastBytes));
+  const disk = new Uint8Array(size);
+  contents.forEach((content, i) => {
+    const from = i * BLOCK_BYTES;
+    disk.set(blockOf(content).subarray(0, size - from), from);
+  });
+  return disk;
+}
+
+export interface StoredDisk {
+  readonly bytes: Uint8Array;
+  readonly recipe: Recipe;
+  readonly digest: Digest;
+  readonly path: string;
+  readonly recipePath: string;
+}
+
+/** A temporary directory with disks in it. */
+export class DiskRoom {
+  readonly dir: string;
+  #count = 0;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  static async open(): Promise<DiskRoom> {
+    return new DiskRoom(await mkdtemp(join(tmpdir(), 'vmdn-sync-')));
+  }
+
+  async close(): Promise<void> {
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  /** A path in the room that nothing has yet. */
+  path(name: string): string {
+    this.#count += 1;
+    return join(this.dir, `${this.#count}-${name}`);
+  }
+
+  async store(bytes: Uint8Array): Promise<StoredDisk> {
+    const dir = this.path('disk');
+    await mkdir(dir);
+    const recipe = recipeOf(bytes);
+    const stored = {
+      bytes,
+      recipe,
+      digest: digestOfRecipe(recipe),
+      path: join(dir, 'disk.raw'),
+      recipePath: join(dir, 'recipe'),
+    };
+    await writeFile(stored.path, bytes);
+    await writeFile(stored.recipePath, encodeRecipe(recipe));
+    return stored;
+  }
+}
+
+export function imageOf(disk: StoredDisk, tier: 'local' | 'package' = 'local'): LocalImage {
+  return {
+    digest: disk.digest,
+    name: 'image' as Name,
+    path: disk.path,
+    recipePath: disk.recipePath,
+    virtualSizeBytes: disk.bytes.length,
+    tier,
+  };
+}
+
+export function planOf(engine: SyncEngine, wanted: StoredDisk, images: readonly LocalImage[]) {
+  const { digest, recipePath } = wanted;
+  return engine.plan({ digest, recipePath, images, rates: DEFAULT_RATES });
+}
+
+export interface TestSource extends RemoteSource {
+  /** Every block that was handed over, in order, over all requests. */
+  readonly sentBlocks: number[];
+  readonly requests: Uint32Array[];
+}
+
+export interface TestSourceOptions {
+  readonly name?: string;
+  readonly tier?: 'peer' | 'origin';
+  readonly presentSegments?: Uint8Array;
+  /** Called before each request; may throw. */
+  readonly onRequest?: (number: number) => void | Promise<void>;
+  /** May change the body of a response, or throw in the middle of it. */
+  readonly mangle?: (body: Uint8Array, request: number) => Uint8Array;
+  /** Called after each chunk of a response. */
+  readonly onChunk?: (request: number) => void | Promise<void>;
+  readonly chunkBytes?: number;
+}
+
+/** A source that serves `disk` through the real block stream, chunk by chunk. */
+export function sourceOf(disk: Uint8Array, options: TestSourceOptions = {}): TestSource {
+  const sentBlocks: number[] = [];
+  const requests: Uint32Array[] = [];
+  const readBlocks = async (request: BlockRequest): Promise<{ wireBytes: number }> => {
+    requests.push(request.runs.slice());
+    const number = requests.length;
+    await options.onRequest?.(number);
+    let body = encodeBody(disk, request.runs);
+    body = options.mangle?.(body, number) ?? body;
+    const waits: Promise<void>[] = [];
+    const decoder = createBlockStreamDecoder({
+      virtualSizeBytes: disk.length,
+      runs: request.runs,
+      onBlocks: (startBlock, count, bytes) => {
+        for (let block = startBlock; block < startBlock + count; block += 1) sentBlocks.push(block);
+        const wait = request.onBlocks(startBlock, count, bytes);
+        if (wait !== undefined) waits.push(wait);
+      },
+    });
+    const chunkBytes = options.chunkBytes ?? 50_000;
+    const chunk = new Uint8Array(chunkBytes);
+    for (let at = 0; at < body.length; at += chunkBytes) {
+      const length = Math.min(chunkBytes, body.length - at);
+      chunk.set(body.subarray(at, at + length));
+      request.onWireBytes?.(length);
+      decoder.push(chunk.subarray(0, length));
+      // What lies in a network buffer is overwritten by what comes next.
+      chunk.fill(0xee);
+      await Promise.all(waits.splice(0));
+      await options.onChunk?.(number);
+      request.signal.throwIfAborted();
+    }
+    decoder.end();
+    return { wireBytes: body.length };
+  };
+  const { name = 'origin', tier = 'origin', presentSegments } = options;
+  const present = presentSegments === undefined ? {} : { presentSegments };
+  return { name, tier, ...present, readBlocks, sentBlocks, requests };
+}
+
+function encodeBody(disk: Uint8Array, runs: Uint32Array): Uint8Array {
+  const parts: Uint8Array[] = [encodeBlockStreamHeader()];
+  for (let i = 0; i < runs.length; i += 2) {
+    const [start, count] = [runs[i]!, runs[i + 1]!];
+    const bytes = disk.subarray(start * BLOCK_BYTES, (start + count) * BLOCK_BYTES);
+    parts.push(encodeRunHeader(start, count), bytes);
+  }
+  parts.push(encodeBlockStreamEnd('complete'));
+  return Buffer.concat(parts);
+}
