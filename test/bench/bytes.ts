@@ -15,6 +15,7 @@ import { casync } from './methods/casync.ts';
 import { type Cost, type Method, measure, STEP_TIMEOUT_MS, type Task } from './methods/method.ts';
 import { rsyncImage } from './methods/rsync-image.ts';
 import { rsyncTree } from './methods/rsync-tree.ts';
+import { vmdn } from './methods/vmdn.ts';
 import { zstdCopy } from './methods/zstd-copy.ts';
 import type { BarGroup } from './plot.ts';
 import { formatBytes, formatMegabytes, formatTable } from './table.ts';
@@ -22,8 +23,8 @@ import { openWorkbench } from './workbench.ts';
 
 const BASE = 'debian-12-base';
 const WANTED = ['web-01', 'web-02', 'shop-01'] as const;
-const METHODS: readonly Method[] = [zstdCopy, rsyncImage, casync, rsyncTree];
-const OURS = 'vmdn';
+const METHODS: readonly Method[] = [vmdn, zstdCopy, rsyncImage, casync, rsyncTree];
+const OURS = vmdn.key;
 
 /** What VMDN may cost: this much of the floor, and this much of the non-zero bytes for the recipe. */
 const FLOOR_RATIO_MAX = 1.1;

@@ -5,7 +5,8 @@
  * I1: the work folder carries the process's id and start time; folders of processes that are gone are
  *     removed when the next benchmark begins.
  * I2: what is in the cache is whole: it is made under another name and renamed.
- * I3: everything here is readable by its owner only, since file trees of guests hold set-uid programs.
+ * I3: what holds set-uid programs of guests can be entered by its owner only; the folders above can be
+ *     passed by anybody, since PostgreSQL and QEMU run as users of their own.
  */
 
 import { createHash } from 'node:crypto';
@@ -32,15 +33,17 @@ export interface Disk {
 }
 
 export interface Workbench {
-  /** Private, empty at first, removed at the end. */
+  /** Empty at first, removed at the end. */
   readonly folder: string;
   disk(guest: Guest): Promise<Disk>;
-  /** A fresh folder inside `folder`. */
-  freshFolder(name: string): Promise<string>;
+  /** A fresh folder inside `folder`; `passable`: others may reach what lies in it by its path. */
+  freshFolder(name: string, access?: 'private' | 'passable'): Promise<string>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 const CONVERT_TIMEOUT_MS = 600_000;
+const PRIVATE = 0o700;
+const PASSABLE = 0o711;
 
 let foldersMade = 0;
 
@@ -48,17 +51,17 @@ let foldersMade = 0;
 export async function openWorkbench(options: BenchmarkOptions): Promise<Workbench> {
   const root = join(options.cacheDir, 'bench');
   const runs = join(root, 'runs');
-  await mkdir(runs, { recursive: true, mode: 0o700 });
+  await mkdir(runs, { recursive: true, mode: PASSABLE });
   await sweep(runs);
   const folder = join(runs, `${process.pid}-${(await identify(process.pid))?.startTicks}`);
-  await mkdir(folder, { mode: 0o700 });
+  await mkdir(folder, { mode: PASSABLE });
   return {
     folder,
     disk: (guest) => openDisk(options, join(root, 'disks'), guest),
-    freshFolder: async (name) => {
+    freshFolder: async (name, access = 'private') => {
       foldersMade += 1;
       const path = join(folder, `${foldersMade}-${name}`);
-      await mkdir(path, { mode: 0o700 });
+      await mkdir(path, { mode: access === 'private' ? PRIVATE : PASSABLE });
       return path;
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
@@ -92,7 +95,8 @@ async function openDisk(options: BenchmarkOptions, disks: string, guest: Guest):
   const identity = JSON.stringify([guest.disk.path, guest.disk.format, size, mtimeMs, ino]);
   const fingerprint = createHash('sha256').update(identity).digest('hex').slice(0, 16);
   const cacheFolder = join(disks, guest.name, fingerprint);
-  await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
+  await mkdir(disks, { recursive: true, mode: PRIVATE });
+  await mkdir(cacheFolder, { recursive: true, mode: PRIVATE });
   for (const other of await readdir(join(disks, guest.name))) {
     if (other !== fingerprint) await rm(join(disks, guest.name, other), { recursive: true });
   }

@@ -1,0 +1,92 @@
+/**
+ * Room: test, bench. Runs on the origin's side, where the coordinator is: what a user would type. Its talk
+ * with the coordinator does not cross the cable. Prints one JSON object.
+ *
+ *     node control.ts CLIENT_FILE healthy NODE...             waits until these nodes are
+ *     node control.ts CLIENT_FILE token origin|edge           an enrolment token
+ *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
+ *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM   gives the origin a VM; waits for its score
+ *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified
+ */
+
+import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import * as api from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { readClientFile } from '@vmdn/core/io/files/client-file.ts';
+import { type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
+import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
+
+/** The disk of a large guest over a slow link; describing it on a busy machine. */
+const PATIENCE_MS = 3_000_000;
+const START_MS = 60_000;
+
+type Command = (client: CoordinatorClient, args: readonly string[]) => Promise<unknown>;
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  healthy: (client, names) =>
+    waitFor(
+      'every node is healthy',
+      async () => {
+        const { nodes } = await client.call(api.listEdges, {});
+        return names.every((name) => nodes.some((node) => node.name === name && node.healthy));
+      },
+      { timeoutMs: START_MS },
+    ),
+
+  token: (client, [kind]) =>
+    client.call(api.createEnrolmentToken, { body: { kind: kind === 'edge' ? 'edge' : 'origin' } }),
+
+  async import(client, [edge = '', name = '', file = '']) {
+    const body = { edge, name, file, format: 'raw' as const };
+    const order = await client.call(api.requestImport, { body });
+    const ended = await waitFor(
+      'the image is imported',
+      async () => {
+        const now = await client.call(api.getImport, { params: { import: order.import } });
+        return now.state === 'done' || now.state === 'failed' ? now : undefined;
+      },
+      { timeoutMs: PATIENCE_MS },
+    );
+    if (ended.state === 'failed') throw new Error(`the import failed: ${ended.message}`);
+    await waitFor(
+      'the coordinator knows the image',
+      async () => {
+        const { images } = await client.call(api.listImages, {});
+        return images.some((image) => image.digest === ended.digest && image.holders.length > 0);
+      },
+      { timeoutMs: START_MS },
+    );
+    return ended;
+  },
+
+  async announce(client, [vmsDir = '', guest = '', vm = '']) {
+    await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
+    return waitFor(
+      'the edge has a score for the VM',
+      async () => {
+        const { description, scores } = await client.call(api.describeVm, { params: { vm } });
+        return scores.length > 0 ? { description, scores } : undefined;
+      },
+      { timeoutMs: PATIENCE_MS },
+    );
+  },
+
+  async teleport(client, [vm = '', region = '']) {
+    const { teleport } = await client.call(api.requestTeleport, { body: { vm, near: { region } } });
+    for await (const now of client.followTeleport(teleport)) {
+      if (['verified', 'booting', 'running'].includes(now.state)) return now;
+      if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
+    }
+    throw new Error('the teleport was not followed to its end');
+  },
+};
+
+const [clientFile, word, ...args] = process.argv.slice(2);
+const command = Object.hasOwn(COMMANDS, word ?? '') ? COMMANDS[word ?? ''] : undefined;
+if (clientFile === undefined || command === undefined) {
+  throw new TypeError(`control.ts CLIENT_FILE ${Object.keys(COMMANDS).join('|')} ...`);
+}
+const { url, token } = await readClientFile(clientFile);
+await using client = createCoordinatorClient({ url, credentials: { kind: 'bearer', token } });
+process.stdout.write(`${JSON.stringify(await command(client, args))}\n`);
