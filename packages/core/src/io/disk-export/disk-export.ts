@@ -21,6 +21,7 @@ import type { CommandExit, CommandRunner, RunningCommand } from '../command/comm
 import { startStorageDaemon } from '../command/qemu-storage-daemon.ts';
 import { ensurePrivateDir, fileError } from '../files/files.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
+import { inspectLayers } from './inspect-layers.ts';
 import {
   type SourceFingerprint,
   sameFingerprint,
@@ -62,6 +63,7 @@ export async function openDiskExport(options: DiskExportOptions): Promise<DiskEx
   const { layers, socketDir, runner, signal } = options;
   await checkLayers(layers);
   const before = await fingerprintsOf(layers);
+  await inspectLayers(layers);
   await ensurePrivateDir(socketDir);
   const socketPath = join(socketDir, `nbd-${randomBytes(8).toString('hex')}.sock`);
   if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
