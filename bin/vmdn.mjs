@@ -177,9 +177,10 @@ function pinnedNode() {
   );
   if (existsSync(pinned)) return realpathSync(pinned);
   if (nodeMajor() >= NODE_MAJOR_PINNED) return process.execPath;
+  const machine = `${process.platform}-${process.arch}`;
   return fail(
-    `no Node ${NODE_MAJOR_PINNED} for ${process.platform}-${process.arch} comes with the workspace, and this ` +
-      `is Node ${process.versions.node}: start with Node ${NODE_MAJOR_PINNED} or newer.`,
+    `no Node ${NODE_MAJOR_PINNED} comes with the workspace for ${machine}, and this is Node ` +
+      `${process.versions.node}: start with Node ${NODE_MAJOR_PINNED} or newer.`,
   );
 }
 

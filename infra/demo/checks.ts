@@ -42,7 +42,8 @@ export function checkRouting(request: DemoRequest, teleport: Teleport): Check[] 
 export function checkTiers(request: DemoRequest, teleport: Teleport): Check[] {
   const checks = teleport.disks.map((disk) => {
     const total = totalTierBytes(disk.diskBytes);
-    const words = `${tierWords(disk.diskBytes)} = ${count(total)}, virtual size ${count(disk.virtualSizeBytes)}`;
+    const virtual = count(disk.virtualSizeBytes);
+    const words = `${tierWords(disk.diskBytes)} = ${count(total)}, virtual size ${virtual}`;
     const isWhole = total === disk.virtualSizeBytes && disk.verifiedBytes === disk.virtualSizeBytes;
     return check('the tiers add up to the disk', isWhole, words);
   });

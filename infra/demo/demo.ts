@@ -236,7 +236,7 @@ async function checkStatistics(network: Network): Promise<Check> {
   return {
     what: 'the statistics count the same',
     isGood: hit === 0 && partial === wanted('partial') && miss === wanted('miss'),
-    detail: `${hit} hits, ${partial} partial, ${miss} misses, ${totalTierBytes(total.diskBytes)} bytes of disk`,
+    detail: `${hit} hits, ${partial} partial, ${miss} misses; ${totalTierBytes(total.diskBytes)} bytes`,
   };
 }
 

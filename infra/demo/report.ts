@@ -113,7 +113,8 @@ export function reportText(report: DemoReport): string {
     rule,
     '',
     `${seed.image} seeded to ${seed.edge} ahead of time: ` +
-      `${megabytes(seed.wireBytes.peer)} from a neighbour, ${megabytes(seed.wireBytes.origin)} from the origin`,
+      `${megabytes(seed.wireBytes.peer)} from a neighbour, ` +
+      `${megabytes(seed.wireBytes.origin)} from the origin`,
     ...report.teleports.flatMap(teleportLines),
     '',
     'The network as a whole',

@@ -32,7 +32,8 @@ export async function findConnection(options: ConnectionOptions): Promise<Connec
   if (sameOrigin(checkedUrl(url), fromFile.url)) return { url, token: fromFile.token };
   throw new VmdnError(
     'unauthenticated',
-    `There is no token for ${url}: give one with --token or VMDN_TOKEN (the client file found is for ${fromFile.url}).`,
+    `There is no token for ${url}: give one with --token or VMDN_TOKEN. ` +
+      `The client file that was found is for ${fromFile.url}.`,
   );
 }
 

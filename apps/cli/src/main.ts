@@ -1,4 +1,7 @@
-/** Room: main. The `vmdn` tool as a process: arguments, environment and signals go in, an exit code comes out. */
+/**
+ * Room: main. The `vmdn` tool as a process: arguments, environment and signals go in, an exit code
+ * comes out.
+ */
 
 import { runProgram } from './program.ts';
 

@@ -19,6 +19,7 @@ export interface LawRule {
     readonly pathNot?: string | string[];
     readonly dependencyTypesNot?: string[];
     readonly circular?: boolean;
+    readonly viaOnly?: { readonly dependencyTypesNot: string[] };
     readonly couldNotResolve?: boolean;
   };
 }
@@ -30,6 +31,9 @@ const CORE = '^packages/core/src';
 const IO_ROOMS = [`${CORE}/io/`, '^apps/[^/]+/src/io/'];
 /** Any package from npm, wherever the package manager put it. */
 const NPM = '(^|/)node_modules/';
+
+/** What every room of an app may use of it: limits, names of events, shapes of ports. */
+const APP_VALUES = '^apps/$1/src/(limits|events|[a-z-]*ports?)\\.ts$';
 
 /** A package from npm by name. */
 function npm(...names: readonly string[]): string {
@@ -46,7 +50,8 @@ function rule(name: string, comment: string, from: LawRule['from'], to: LawRule[
   return { name, comment, severity: 'error', from: { ...from, pathNot }, to };
 }
 
-const ANY_BUILTIN = builtin(...builtinModules.filter((name) => /^[a-z_0-9]+$/.test(name)));
+const BUILTINS = builtinModules.map((name) => name.replace(/^node:/, ''));
+const ANY_BUILTIN = builtin(...BUILTINS.filter((name) => /^[a-z_0-9]+$/.test(name)));
 
 export const LAW: readonly LawRule[] = [
   rule(
@@ -127,30 +132,26 @@ export const LAW: readonly LawRule[] = [
   ),
   rule(
     'routes-import-services',
-    'a route parses, asks one service and encodes; it touches no store, disk or tool.',
+    'a route parses, asks one service and encodes; of stores, disks and tools it knows shapes at most.',
     { path: '^apps/([^/]+)/src/routes/' },
     {
       path: ['^apps/', '^packages/', builtin('fs', 'net', 'child_process', 'worker_threads')],
-      pathNot: [
-        '^apps/$1/src/(routes|services)/',
-        '^apps/$1/src/limits\\.ts$',
-        `${CORE}/(domain|http|io/ports)/`,
-        `${CORE}/process/logger\\.ts$`,
-      ],
+      pathNot: ['^apps/$1/src/(routes|services)/', APP_VALUES, `${CORE}/(domain|http)/`],
+      dependencyTypesNot: ['type-only'],
     },
   ),
   rule(
     'services-import-ports',
-    'a service orders steps: domain, formats, contracts and port types; adapters are given to it.',
+    'a service orders steps: adapters are given to it, and it knows their shapes only.',
     { path: '^apps/([^/]+)/src/services/' },
     {
       path: ['^apps/', '^packages/', builtin('fs', 'net', 'child_process', 'worker_threads')],
       pathNot: [
-        '^apps/$1/src/services/',
-        '^apps/$1/src/(limits|[a-z-]*ports?)\\.ts$',
-        `${CORE}/(domain|formats|http/contracts|io/ports)/`,
-        `${CORE}/process/logger\\.ts$`,
+        '^apps/$1/src/(services|decisions)/',
+        APP_VALUES,
+        `${CORE}/(domain|formats|http/(contracts|auth|clients))/`,
       ],
+      dependencyTypesNot: ['type-only'],
     },
   ),
   rule(
@@ -173,11 +174,16 @@ export const LAW: readonly LawRule[] = [
   ),
   rule(
     'world-in-io',
-    'only io touches files, sockets and threads; the shape of an address is free.',
-    { path: '^(apps|packages)/', pathNot: IO_ROOMS },
+    'only io touches files, sockets and threads (and http/serve listens); shapes are free.',
+    { path: '^(apps|packages)/', pathNot: [...IO_ROOMS, `${CORE}/http/serve\\.ts$`] },
     { path: builtin('fs', 'net', 'dgram', 'worker_threads'), dependencyTypesNot: ['type-only'] },
   ),
-  rule('no-circles', 'a circle is one module in several files.', {}, { circular: true }),
+  rule(
+    'no-circles',
+    'a circle is one module in several files; shapes may point both ways.',
+    {},
+    { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+  ),
   rule(
     'imports-exist',
     'an import that is not found is checked by no rule.',

@@ -135,9 +135,10 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
   const { description, origin, state, scores } = reply;
   const { os, hardware, disks, packages, services } = description;
   const lines = [
-    `${description.vm} version ${description.version}, ${state}, described by ${origin} at ${formatTime(description.describedAt)} UTC`,
+    `${description.vm} version ${description.version}, ${state}`,
+    `described: by ${origin}, ${formatTime(description.describedAt)} UTC`,
     `system:    ${os === null ? 'not recognised' : `${os.prettyName} (${os.architecture})`}`,
-    `hardware:  ${hardware.vcpus} virtual CPUs, ${hardware.memoryMiB} MiB memory, ${hardware.firmware} firmware`,
+    `hardware:  ${hardware.vcpus} CPUs, ${hardware.memoryMiB} MiB memory, ${hardware.firmware} firmware`,
     `ports:     ${hardware.ports.map(({ name, guest }) => `${name} ${guest}`).join(', ') || 'none'}`,
     `packages:  ${packages.length}`,
     `services:  ${services.join(', ') || 'none'}`,

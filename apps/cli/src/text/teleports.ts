@@ -93,7 +93,8 @@ export function tierTable(diskBytes: TierBytes, wireBytes: TierBytes): string {
 /** What is said as soon as the coordinator answered. */
 export function routedLines(teleport: Teleport): string[] {
   const { vm, version, near, chosen, others, spilled } = teleport;
-  const where = `${chosen.edge}, ${Math.round(chosen.distanceKm).toLocaleString('en')} km from ${placeWords(near as Place)}`;
+  const km = Math.round(chosen.distanceKm).toLocaleString('en');
+  const where = `${chosen.edge}, ${km} km from ${placeWords(near as Place)}`;
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
     destinationTable(chosen, others),
