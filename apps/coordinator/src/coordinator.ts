@@ -5,7 +5,6 @@
  *     pool, embedded PostgreSQL; whatever was started is stopped when a later step fails.
  */
 
-import { readFile } from 'node:fs/promises';
 import { signGrant } from '@vmdn/core/http/auth/grant.ts';
 import {
   exportNodeKey,
@@ -22,8 +21,9 @@ import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import type { CoordinatorSettings } from './config.ts';
 import { createEvents } from './events.ts';
-import { readOrMakeClientToken, writeClientFile } from './io/client-token.ts';
+import { readOrMakeClientToken, writeClientFileIn } from './io/client-token.ts';
 import { startEmbeddedPostgres } from './io/embedded-postgres/embedded-postgres.ts';
+import { readTlsFiles } from './io/small-files.ts';
 import { BEATS_MISSED_MAX } from './limits.ts';
 import { startReconcilers } from './reconcilers/reconciler.ts';
 import { reconcileLeases, reconcileWithdrawn } from './reconcilers/teleports.ts';
@@ -81,7 +81,7 @@ export async function createCoordinator(
   const server = await serve({
     fetch: createRoutes(context, logger).fetch as never,
     listen: settings.listen,
-    tls: settings.tlsFiles === undefined ? undefined : await readTls(settings.tlsFiles),
+    tls: settings.tlsFiles === undefined ? undefined : await readTlsFiles(settings.tlsFiles),
     plaintextAllowed: settings.plaintextAllowed,
   });
   started.defer(async () => {
@@ -92,7 +92,7 @@ export async function createCoordinator(
   });
   const clientToken = await firstClient(settings, store);
   const url = settings.publicUrl ?? server.url;
-  await writeClientFile(settings.stateDir, { url, token: clientToken });
+  await writeClientFileIn(settings.stateDir, { url, token: clientToken });
   const running = started.move();
   return {
     url: server.url,
@@ -151,11 +151,4 @@ async function firstClient(settings: CoordinatorSettings, store: Store): Promise
     await tables.clients.ensure(project, 'admin', hashSecret(token));
   });
   return token;
-}
-
-async function readTls(files: { readonly certificate: string; readonly key: string }) {
-  return {
-    certificate: await readFile(files.certificate, 'utf8'),
-    key: await readFile(files.key, 'utf8'),
-  };
 }

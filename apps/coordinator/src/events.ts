@@ -4,27 +4,7 @@
  */
 
 import type { Logger } from '@vmdn/core/process/logger.ts';
-
-export type EventName =
-  | 'client_token_made'
-  | 'enrolment_token_made'
-  | 'node_enrolled'
-  | 'node_back'
-  | 'version_announced'
-  | 'version_state'
-  | 'holdings_changed'
-  | 'teleport_requested'
-  | 'teleport_state'
-  | 'teleport_cancelled'
-  | 'teleport_rerouted'
-  | 'teleport_stuck'
-  | 'stale_epoch'
-  | 'seed_requested'
-  | 'seed_state'
-  | 'import_requested'
-  | 'import_state';
-
-export type Events = (name: EventName, facts?: Readonly<Record<string, unknown>>) => void;
+import type { Events } from './ports.ts';
 
 /** Events as log lines. */
 export function createEvents(logger: Logger): Events {

@@ -13,7 +13,6 @@ import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { AppContext, Guard } from '@vmdn/core/http/mount.ts';
 import type { ClientIdentity, Context, NodeIdentity } from '../services/context.ts';
 import { hashSecret, sameHash } from '../services/secrets.ts';
-import type { NodeFacts } from '../store/node-store.ts';
 
 export type Identity = ClientIdentity | NodeIdentity;
 
@@ -71,7 +70,8 @@ async function identifyClient(
   }
   throw new VmdnError(
     'unauthenticated',
-    'This needs a client token ("authorization: Bearer …") or a node\'s proof; the coordinator keeps the first token in its state directory, in client-token.',
+    'This needs a client token ("authorization: Bearer …") or a proof by an enrolled node. The ' +
+      'coordinator keeps the first client token in its state directory, in client-token.',
   );
 }
 
@@ -84,7 +84,7 @@ async function identifyNode(
 ): Promise<NodeIdentity> {
   const url = new URL(call.req.url);
   const request = { method: call.req.method, path: `${url.pathname}${url.search}`, body };
-  let node: NodeFacts | undefined;
+  let node: NodeIdentity['node'] | undefined;
   await verifier.verify(proof, request, async (keyId) => {
     if (!ID_PATTERN.test(keyId)) return undefined;
     node = await context.store.read((tables) => tables.nodes.find(keyId as Id));

@@ -4,11 +4,8 @@
 
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import type { Events } from '../events.ts';
-import type { NodeFacts } from '../store/node-store.ts';
-import type { PublicKeyValue } from '../store/schema/values.ts';
-import type { Store, Wakes } from '../store/store.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Events, NodeFacts, PublicKeyValue, Store, Wakes } from '../ports.ts';
 
 /** Times by which nodes are judged. */
 export interface Timing {
@@ -68,5 +65,5 @@ export interface ClientIdentity {
 export interface NodeIdentity {
   readonly kind: 'origin' | 'edge';
   readonly project: Id;
-  readonly node: NodeFacts & { readonly name: Name };
+  readonly node: NodeFacts;
 }

@@ -11,12 +11,16 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { distanceKm, FARTHEST_KM } from '@vmdn/core/domain/geography.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { HOLDERS_MAX, WATCH_TIMER_MS } from '../limits.ts';
-import type { HolderRow } from '../store/image-store.ts';
-import type { NodeFacts } from '../store/node-store.ts';
-import type { ImportRow, OpenSeedRow } from '../store/order-store.ts';
-import type { Tables } from '../store/store.ts';
-import type { TeleportRow } from '../store/teleport-store.ts';
-import type { DiskRow, VersionRow } from '../store/vm-store.ts';
+import type {
+  DiskRow,
+  HolderRow,
+  ImportRow,
+  NodeFacts,
+  OpenSeedRow,
+  Tables,
+  TeleportRow,
+  VersionRow,
+} from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { contentHash } from './secrets.ts';

@@ -11,10 +11,7 @@ import type { Location } from '@vmdn/core/domain/geography.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { findRegion, unknownRegion } from '@vmdn/core/domain/regions.ts';
 import { ENROLMENT_SECONDS_DEFAULT } from '../limits.ts';
-import type { EnrolmentToken } from '../store/client-store.ts';
-import type { NewNode, NodeFacts } from '../store/node-store.ts';
-import type { PublicKeyValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
+import type { EnrolmentToken, NewNode, NodeFacts, PublicKeyValue, Tables } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { hashSecret, makeSecret } from './secrets.ts';
 
@@ -53,7 +50,8 @@ export async function enrolNode(context: Context, enrolment: Enrolment) {
   if (enrolment.protocol !== context.protocol) {
     throw new VmdnError(
       'incompatible_protocol',
-      `This coordinator speaks protocol ${context.protocol}, the node ${enrolment.protocol}; bring both to the same version.`,
+      `This coordinator speaks protocol ${context.protocol}, the node ${enrolment.protocol}; ` +
+        'bring both to the same version.',
       { data: { coordinator: context.protocol, node: enrolment.protocol } },
     );
   }

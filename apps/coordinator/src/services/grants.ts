@@ -9,7 +9,7 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { GRANT_BYTES_EXTRA, GRANT_BYTES_FACTOR, GRANTS_KEPT_MAX } from '../limits.ts';
-import type { PublicKeyValue } from '../store/schema/values.ts';
+import type { PublicKeyValue } from '../ports.ts';
 import type { Context, GrantValue } from './context.ts';
 import { idFromWords } from './secrets.ts';
 

@@ -2,8 +2,7 @@
  * Room: coordinator, services. What nodes say of themselves: that they live, and what they hold.
  */
 
-import type { HeldImage } from '../store/image-store.ts';
-import type { Beat } from '../store/node-store.ts';
+import type { Beat, HeldImage } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 
 /** Takes a heartbeat: the node is alive, and an edge keeps its leases. */

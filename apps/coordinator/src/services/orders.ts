@@ -8,9 +8,7 @@ import { type Digest, isDigest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, type Name, parseName } from '@vmdn/core/domain/names.ts';
 import type { DiskFormat } from '@vmdn/core/domain/vm-specification.ts';
-import type { NodeFacts } from '../store/node-store.ts';
-import type { DeliveryValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
+import type { DeliveryValue, NodeFacts, Tables } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 
 interface SeedImage {

@@ -12,10 +12,7 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryValue, EndpointValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
-import type { TeleportRow } from '../store/teleport-store.ts';
-import type { DiskRow } from '../store/vm-store.ts';
+import type { DeliveryValue, DiskRow, EndpointValue, Tables, TeleportRow } from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { randomId } from './secrets.ts';
@@ -123,7 +120,7 @@ function requirePlausible(delivery: DeliveryValue, disks: readonly DiskRow[]): v
   );
 }
 
-/** A fresh grant for a teleport that this edge still holds. Throws `not_found`, `stale_epoch`, `cancelled`. */
+/** A fresh grant for a teleport that this edge holds. Throws `not_found`, `stale_epoch`, `cancelled`. */
 export async function renewGrant(
   context: Context,
   grants: GrantIssuer,

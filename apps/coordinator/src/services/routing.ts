@@ -16,9 +16,7 @@ import {
   type Verdict,
 } from '@vmdn/core/domain/routing.ts';
 import { OTHERS_MAX } from '../limits.ts';
-import type { NodeHealth } from '../store/node-store.ts';
-import type { DestinationValue, PlaceValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
+import type { DestinationValue, NodeHealth, PlaceValue, Tables } from '../ports.ts';
 import type { Context } from './context.ts';
 
 export interface RouteRequest {

@@ -13,7 +13,7 @@ import {
   NO_TIER_BYTES,
   type TierBytes,
 } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryCount, TierSum } from '../store/delivery-store.ts';
+import type { DeliveryCount, TierSum } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 
 interface CacheRow {

@@ -4,9 +4,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import type { DeliveryValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
-import type { TeleportRow } from '../store/teleport-store.ts';
+import type { DeliveryValue, Tables, TeleportRow } from '../ports.ts';
 
 function viewOf(row: TeleportRow, disks: readonly DeliveryValue[]) {
   return {

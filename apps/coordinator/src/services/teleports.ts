@@ -11,9 +11,7 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { isFinal, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
-import type { PlaceValue } from '../store/schema/values.ts';
-import type { Tables } from '../store/store.ts';
-import type { TeleportRow } from '../store/teleport-store.ts';
+import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
@@ -48,7 +46,8 @@ async function requestedVersion(
   if (version !== undefined) return { vmId: vm.id, version: version.version };
   throw new VmdnError(
     'withdrawn',
-    `"${name}" can't be had now: it runs or has changed at its origin. Shut it down there, or let the origin pin versions.`,
+    `"${name}" can't be had now: it runs or has changed at its origin. Shut it down there, ` +
+      'or let the origin pin versions.',
     { data: { vm: name } },
   );
 }

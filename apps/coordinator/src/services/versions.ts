@@ -9,9 +9,7 @@
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
-import type { DiskScore } from '../store/schema/scores.ts';
-import type { Tables } from '../store/store.ts';
-import type { Vm } from '../store/vm-store.ts';
+import type { DiskScore, Tables, Vm } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 import { contentHash } from './secrets.ts';
 

@@ -56,7 +56,7 @@ function rowsOf(images: readonly HeldImage[]) {
     "virtualSizeBytes" bigint, "nonZeroBytes" bigint, "allocatedBytes" bigint)`;
 }
 
-export function imageStore(db: Db) {
+function imageReads(db: Db) {
   return {
     find: (project: Id, digest: Digest): Promise<ImageFacts | undefined> =>
       db
@@ -91,7 +91,11 @@ export function imageStore(db: Db) {
         .executeTakeFirst();
       return row?.name ?? null;
     },
+  };
+}
 
+function imageWrites(db: Db) {
+  return {
     /** Sets what a node holds; true when it differs from what was known. */
     async replaceHoldings(node: Id, project: Id, images: readonly HeldImage[]): Promise<boolean> {
       const rows = rowsOf(images);
@@ -136,7 +140,11 @@ export function imageStore(db: Db) {
         )
         .execute();
     },
+  };
+}
 
+function holdingReads(db: Db) {
+  return {
     /** Healthy nodes that hold any of these disks. */
     holders: (
       project: Id,
@@ -187,4 +195,9 @@ export function imageStore(db: Db) {
       return rows;
     },
   };
+}
+
+/** Images and holdings over a connection or a transaction. */
+export function imageStore(db: Db) {
+  return { ...imageReads(db), ...imageWrites(db), ...holdingReads(db) };
 }

@@ -44,13 +44,15 @@ export interface ImportRow {
   readonly digest: Digest | null;
 }
 
-export function orderStore(db: Db) {
-  const imports = () =>
-    db
-      .selectFrom('imports')
-      .innerJoin('nodes', 'nodes.id', 'imports.edge_id')
-      .select(['imports.id', 'nodes.name as edge', 'imports.name', 'imports.file'])
-      .select(['imports.format', 'imports.state', 'imports.message', 'imports.digest']);
+function imports(db: Db) {
+  return db
+    .selectFrom('imports')
+    .innerJoin('nodes', 'nodes.id', 'imports.edge_id')
+    .select(['imports.id', 'nodes.name as edge', 'imports.name', 'imports.file'])
+    .select(['imports.format', 'imports.state', 'imports.message', 'imports.digest']);
+}
+
+function seedParts(db: Db) {
   return {
     async addSeed(
       project: Id,
@@ -104,7 +106,11 @@ export function orderStore(db: Db) {
         .orderBy('seeds.created_at')
         .orderBy('seeds.id')
         .execute(),
+  };
+}
 
+function seedReports(db: Db) {
+  return {
     /** The state of one edge's part, locked until the transaction ends. */
     async lockSeedEdge(
       seed: Id,
@@ -138,7 +144,11 @@ export function orderStore(db: Db) {
         .where('edge_id', '=', edge)
         .execute();
     },
+  };
+}
 
+function importParts(db: Db) {
+  return {
     async addImport(order: {
       readonly project: Id;
       readonly edge: Id;
@@ -161,13 +171,13 @@ export function orderStore(db: Db) {
     },
 
     findImport: (project: Id, id: Id): Promise<ImportRow | undefined> =>
-      imports()
+      imports(db)
         .where('imports.project_id', '=', project)
         .where('imports.id', '=', id)
         .executeTakeFirst(),
 
     openImports: (edge: Id): Promise<ImportRow[]> =>
-      imports()
+      imports(db)
         .where('imports.edge_id', '=', edge)
         .where('imports.state', 'in', ['pending', 'running'])
         .orderBy('imports.created_at')
@@ -201,4 +211,9 @@ export function orderStore(db: Db) {
         .execute();
     },
   };
+}
+
+/** Orders over a connection or a transaction. */
+export function orderStore(db: Db) {
+  return { ...seedParts(db), ...seedReports(db), ...importParts(db) };
 }

@@ -110,42 +110,48 @@ function leaseOf(seconds: number) {
   return sql<Date>`now() + make_interval(secs => ${seconds})`;
 }
 
-export function teleportStore(db: Db) {
-  const rows = () =>
-    db
-      .selectFrom('teleports')
-      .innerJoin('vms', 'vms.id', 'teleports.vm_id')
-      .innerJoin('nodes', 'nodes.id', 'teleports.edge_id')
-      .select(COLUMNS);
+function rows(db: Db) {
+  return db
+    .selectFrom('teleports')
+    .innerJoin('vms', 'vms.id', 'teleports.vm_id')
+    .innerJoin('nodes', 'nodes.id', 'teleports.edge_id')
+    .select(COLUMNS);
+}
+
+function teleportReads(db: Db) {
   return {
     find: (project: Id, id: Id): Promise<TeleportRow | undefined> =>
-      rows()
+      rows(db)
         .where('teleports.project_id', '=', project)
         .where('teleports.id', '=', id)
         .executeTakeFirst(),
 
     findByRequest: (project: Id, requestId: Id): Promise<TeleportRow | undefined> =>
-      rows()
+      rows(db)
         .where('teleports.project_id', '=', project)
         .where('teleports.request_id', '=', requestId)
         .executeTakeFirst(),
 
     /** Locks the row until the transaction ends. */
     lock: (project: Id, id: Id): Promise<TeleportRow | undefined> =>
-      rows()
+      rows(db)
         .where('teleports.project_id', '=', project)
         .where('teleports.id', '=', id)
         .forUpdate('teleports')
         .executeTakeFirst(),
 
     list: (project: Id, limit: number): Promise<TeleportRow[]> =>
-      rows()
+      rows(db)
         .where('teleports.project_id', '=', project)
         .orderBy('teleports.created_at', 'desc')
         .orderBy('teleports.id')
         .limit(limit)
         .execute(),
+  };
+}
 
+function teleportRoutes(db: Db) {
+  return {
     /** One route at a time in a project: two requests must not both take an edge's last room. */
     async lockRouting(project: Id): Promise<void> {
       await sql`select pg_advisory_xact_lock(hashtextextended('vmdn-routing/' || ${project}, 0))`.execute(
@@ -198,7 +204,11 @@ export function teleportStore(db: Db) {
         .where('id', '=', id)
         .execute();
     },
+  };
+}
 
+function teleportReports(db: Db) {
+  return {
     /** Takes a report on a locked teleport. */
     async progress(id: Id, report: Progress): Promise<void> {
       await db
@@ -257,7 +267,11 @@ export function teleportStore(db: Db) {
         .executeTakeFirst();
       return result.numUpdatedRows > 0n;
     },
+  };
+}
 
+function teleportLeases(db: Db) {
+  return {
     /** The edge was heard of: its leases go on. */
     async renewLeases(edge: Id, leaseSeconds: number): Promise<void> {
       await db
@@ -270,7 +284,7 @@ export function teleportStore(db: Db) {
 
     /** What an edge should work on, keep running, or remove; oldest first. */
     ofEdge: (edge: Id): Promise<TeleportRow[]> =>
-      rows()
+      rows(db)
         .where('teleports.edge_id', '=', edge)
         .where('teleports.state', '!=', 'failed')
         .where('teleports.released', '=', false)
@@ -313,7 +327,11 @@ export function teleportStore(db: Db) {
         .orderBy('teleports.updated_at')
         .limit(RECONCILED_MAX)
         .execute(),
+  };
+}
 
+function teleportSums(db: Db) {
+  return {
     /** What unfinished teleports will still take of each edge's room. */
     async promised(project: Id, except: Id | null): Promise<ReadonlyMap<Id, Room>> {
       const { rows: found } = await sql<{ edge: Id } & Room>`
@@ -343,5 +361,16 @@ export function teleportStore(db: Db) {
         .execute();
       return new Map(found.map((row) => [row.edge_id, row.running]));
     },
+  };
+}
+
+/** Teleports over a connection or a transaction. */
+export function teleportStore(db: Db) {
+  return {
+    ...teleportReads(db),
+    ...teleportRoutes(db),
+    ...teleportReports(db),
+    ...teleportLeases(db),
+    ...teleportSums(db),
   };
 }

@@ -68,19 +68,21 @@ export interface ListedVm {
 
 const AVAILABLE = ['live', 'pinned'] as const;
 
-export function vmStore(db: Db) {
-  const versionRows = () =>
-    db
-      .selectFrom('vm_versions')
-      .innerJoin('vms', 'vms.id', 'vm_versions.vm_id')
-      .select([
-        'vms.id as vmId',
-        'vms.name as vm',
-        'vm_versions.version',
-        'vm_versions.state',
-        'vm_versions.content_hash as contentHash',
-        'vms.origin_id as originId',
-      ]);
+function versionRows(db: Db) {
+  return db
+    .selectFrom('vm_versions')
+    .innerJoin('vms', 'vms.id', 'vm_versions.vm_id')
+    .select([
+      'vms.id as vmId',
+      'vms.name as vm',
+      'vm_versions.version',
+      'vm_versions.state',
+      'vm_versions.content_hash as contentHash',
+      'vms.origin_id as originId',
+    ]);
+}
+
+function vmReads(db: Db) {
   return {
     find: (project: Id, name: Name): Promise<Vm | undefined> =>
       db
@@ -134,7 +136,11 @@ export function vmStore(db: Db) {
         .where('state', 'in', AVAILABLE)
         .orderBy('version', 'desc')
         .executeTakeFirst(),
+  };
+}
 
+function versionWrites(db: Db) {
+  return {
     async addVersion(version: NewVersion): Promise<void> {
       await db
         .insertInto('vm_versions')
@@ -179,7 +185,11 @@ export function vmStore(db: Db) {
         .where('state', '=', 'live')
         .execute();
     },
+  };
+}
 
+function versionContents(db: Db) {
+  return {
     disks: (vm: Id, version: number): Promise<DiskRow[]> =>
       db
         .selectFrom('disks')
@@ -231,10 +241,14 @@ export function vmStore(db: Db) {
         .execute();
       return new Map(rows.map((row) => [`${row.vm_id}/${row.version}`, row.signed_description]));
     },
+  };
+}
 
+function versionLists(db: Db) {
+  return {
     /** The newest live or pinned version of each VM of the project. */
     newestAvailableOfAll: (project: Id): Promise<VersionRow[]> =>
-      versionRows()
+      versionRows(db)
         .distinctOn('vms.id')
         .where('vms.project_id', '=', project)
         .where('vm_versions.state', 'in', AVAILABLE)
@@ -244,7 +258,7 @@ export function vmStore(db: Db) {
 
     /** The versions that an edge's unfinished and kept teleports need, whatever their state. */
     neededBy: (edge: Id): Promise<VersionRow[]> =>
-      versionRows()
+      versionRows(db)
         .distinct()
         .innerJoin('teleports', (join) =>
           join
@@ -271,7 +285,11 @@ export function vmStore(db: Db) {
         order by vms.name, v.version desc`.execute(db);
       return rows;
     },
+  };
+}
 
+function scores(db: Db) {
+  return {
     async putScore(score: {
       readonly edge: Id;
       readonly project: Id;
@@ -309,5 +327,16 @@ export function vmStore(db: Db) {
         .where('scores.version', '=', version)
         .orderBy('nodes.name')
         .execute(),
+  };
+}
+
+/** VMs, versions and scores over a connection or a transaction. */
+export function vmStore(db: Db) {
+  return {
+    ...vmReads(db),
+    ...versionWrites(db),
+    ...versionContents(db),
+    ...versionLists(db),
+    ...scores(db),
   };
 }

@@ -25,6 +25,9 @@ export interface Account {
  */
 const UNPRIVILEGED = ['postgres', 'daemon', 'nobody'] as const;
 
+/** Where setpriv is on any Debian. */
+const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin';
+
 /** Output that is kept for the error when a program fails. */
 const KEPT_OUTPUT_CHARACTERS = 8192;
 
@@ -92,7 +95,7 @@ export function start(
   const child = spawn('setpriv', ['--pdeathsig', 'INT', ...identity, '--', program, ...args], {
     cwd: '/',
     // Nothing of our environment: PGDATA or LD_PRELOAD of the operator's shell are not meant for it.
-    env: { LC_ALL: 'C', PATH: process.env.PATH ?? '/usr/bin:/bin', TZ: 'UTC' },
+    env: { LC_ALL: 'C', PATH: SEARCH_PATH, TZ: 'UTC' },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });

@@ -38,7 +38,8 @@ async function findInstallation(): Promise<Installation> {
   } catch (cause) {
     throw new VmdnError(
       'tool_missing',
-      `There is no embedded PostgreSQL for ${process.platform} on ${process.arch}; set DATABASE_URL to a PostgreSQL server.`,
+      `There is no embedded PostgreSQL for ${process.platform} on ${process.arch}; ` +
+        'set DATABASE_URL to a PostgreSQL server.',
       { data: { package: name }, cause },
     );
   }
@@ -76,7 +77,8 @@ export async function findSoftware(stateDir: string, account: Account): Promise<
   if (result.code === 0) return copied;
   throw new VmdnError(
     'tool_failed',
-    `The embedded PostgreSQL does not run here as user ${account.name}; set DATABASE_URL to a PostgreSQL server, or make ${stateDir} reachable for that user.`,
+    `The embedded PostgreSQL does not run here as user ${account.name}; set DATABASE_URL to a ` +
+      `PostgreSQL server, or make ${stateDir} reachable for that user.`,
     { data: { user: account.name, stderr: result.stderr.slice(-2000) } },
   );
 }

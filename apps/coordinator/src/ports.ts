@@ -1,0 +1,42 @@
+/**
+ * Room: coordinator, ports. What services know of the store and of the log: shapes only. The
+ * composition root hands over what fills them.
+ */
+
+export type { EnrolmentToken } from './store/client-store.ts';
+export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
+export type { HeldImage, HolderRow } from './store/image-store.ts';
+export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
+export type { ImportRow, OpenSeedRow } from './store/order-store.ts';
+export type { DiskScore } from './store/schema/scores.ts';
+export type {
+  DeliveryValue,
+  DestinationValue,
+  EndpointValue,
+  PlaceValue,
+  PublicKeyValue,
+} from './store/schema/values.ts';
+export type { Store, Tables, Wakes } from './store/store.ts';
+export type { TeleportRow } from './store/teleport-store.ts';
+export type { DiskRow, VersionRow, Vm } from './store/vm-store.ts';
+
+/** What happened: names with few values, so that they can be counted. */
+export type EventName =
+  | 'enrolment_token_made'
+  | 'node_enrolled'
+  | 'node_back'
+  | 'version_announced'
+  | 'version_state'
+  | 'holdings_changed'
+  | 'teleport_requested'
+  | 'teleport_state'
+  | 'teleport_cancelled'
+  | 'teleport_rerouted'
+  | 'teleport_stuck'
+  | 'seed_requested'
+  | 'seed_state'
+  | 'import_requested'
+  | 'import_state';
+
+/** Says that something happened; identifiers go into the facts. */
+export type Events = (name: EventName, facts?: Readonly<Record<string, unknown>>) => void;
