@@ -3,7 +3,7 @@
  * for root, the XDG base directories for users.
  */
 
-import { homedir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VmdnError } from '../domain/errors.ts';
 
@@ -51,4 +51,12 @@ export function configDir(env: Environment): string {
     variable: 'XDG_CONFIG_HOME',
     underHome: '.config',
   });
+}
+
+/** Sockets and pid files: short, since a socket's path has at most 107 bytes; gone after a reboot. */
+export function runtimeDir(env: Environment): string {
+  const uid = process.getuid?.();
+  if (uid === 0) return '/run/vmdn';
+  const given = env.XDG_RUNTIME_DIR;
+  return given?.startsWith('/') ? join(given, 'vmdn') : join(tmpdir(), `vmdn-${uid}`);
 }

@@ -2,8 +2,8 @@
  * Room: io, store. What stands beside an image's bytes: `image.json`.
  *
  * I1: the record is written durably before the image is listed, and is read back through its schema.
- * I2: the fingerprint is that of the file as it was verified; the file's rights and contents are never
- *     touched after it was taken.
+ * I2: the fingerprint is that of the file as it was verified; nothing of the file is touched after it
+ *     was taken.
  */
 
 import { open, stat } from 'node:fs/promises';
@@ -81,10 +81,9 @@ export function isSameFingerprint(one: ImageFingerprint, other: ImageFingerprint
   );
 }
 
-/** Makes a disk file read-only and durable: the last touch before its fingerprint. */
-export async function sealDisk(path: string): Promise<void> {
+/** Makes sure that a disk file's bytes and size are on the disk: the last touch before its fingerprint. */
+export async function syncDiskFile(path: string): Promise<void> {
   await using file = await open(path, 'r');
-  await file.chmod(0o400);
   await file.sync();
 }
 

@@ -4,7 +4,7 @@
  *   <root>/owner.lock                     see owner-lock.ts
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
- *   <root>/images/<digest>/disk.raw       sparse, read-only, immutable
+ *   <root>/images/<digest>/disk.raw       sparse, immutable
  *   <root>/images/<digest>/recipe         its recipe file
  *   <root>/images/<digest>/image.json     see image-record.ts
  *   <root>/quarantine/<digest>.<n>/       what was not what it said, with `reason.txt`
@@ -44,7 +44,7 @@ import {
   RECIPE_FILE,
   RECORD_FILE,
   readImageRecord,
-  sealDisk,
+  syncDiskFile,
   writeImageRecord,
 } from './image-record.ts';
 import { takeOwnerLock } from './owner-lock.ts';
@@ -203,7 +203,7 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
   try {
     const recipe = await readRecipeFile(join(stagingDir, RECIPE_FILE), adoption);
     const disk = join(stagingDir, DISK_FILE);
-    await sealDisk(disk);
+    await syncDiskFile(disk);
     const fingerprint = await imageFingerprint(disk);
     const { virtualSizeBytes } = recipe;
     if (fingerprint.sizeBytes !== String(virtualSizeBytes)) {

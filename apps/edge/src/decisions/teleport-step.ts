@@ -1,0 +1,82 @@
+/**
+ * Room: edge, decisions (pure). What to do next for one teleport, from what should be and what is.
+ *
+ * I1: nothing is remembered between two decisions but what `TeleportActual` says, so a pass may begin
+ *     anywhere: after a kill, after a restart, after the coordinator changed its mind.
+ * I2: a VM is defined and started only when the coordinator confirmed this edge's epoch after the disks
+ *     were there (`confirmed`); what already runs is never started again.
+ * I3: a teleport that is over (cancelled, failed) ends with its VM removed; its images stay.
+ * I4: a VM whose disks are other than the version's (a new epoch brought a new version) is removed
+ *     before the new one is defined; never while the disks of the new one are still missing, unless it
+ *     stands stopped in the way.
+ */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { mayMove, TELEPORT_STATES, type TeleportState } from '@vmdn/core/domain/teleport.ts';
+
+/** The VM on this edge. `other`: it exists with another definition than the version's. */
+export type VmActual = 'absent' | 'other' | 'defined' | 'running';
+
+export interface TeleportActual {
+  /** Disks of the version that the store does not hold, each once, in the version's order. */
+  readonly missing: readonly Digest[];
+  readonly vm: VmActual;
+  /** The coordinator said, for this epoch, that the disks are verified and the VM may boot. */
+  readonly confirmed: boolean;
+  /** The guest's ready check succeeded since it was started. */
+  readonly ready: boolean;
+  /** The coordinator was told that nothing of the teleport is left here. */
+  readonly released: boolean;
+}
+
+export type TeleportStep =
+  /** Make the first missing disk. */
+  | { readonly do: 'deliver'; readonly digest: Digest }
+  /** Ask the coordinator whether this epoch may boot. */
+  | { readonly do: 'confirm' }
+  | { readonly do: 'define' }
+  | { readonly do: 'start' }
+  | { readonly do: 'await-ready' }
+  /** Say where the VM is reachable. */
+  | { readonly do: 'announce' }
+  /** Remove a VM that is in the way. */
+  | { readonly do: 'discard' }
+  /** Stop and remove the VM and say so. */
+  | { readonly do: 'remove' }
+  | { readonly do: 'nothing' };
+
+/** The next step for a teleport that the coordinator wants in `desired`. */
+export function nextTeleportStep(desired: TeleportState, actual: TeleportActual): TeleportStep {
+  if (desired === 'cancelled' || desired === 'failed') {
+    return { do: actual.vm === 'absent' && actual.released ? 'nothing' : 'remove' };
+  }
+  const [missing] = actual.missing;
+  if (missing !== undefined) return { do: 'deliver', digest: missing };
+  if (actual.vm === 'other') return { do: 'discard' };
+  if (actual.vm === 'running') {
+    if (desired === 'running') return { do: 'nothing' };
+    return { do: actual.ready ? 'announce' : 'await-ready' };
+  }
+  if (!actual.confirmed) return { do: 'confirm' };
+  return { do: actual.vm === 'absent' ? 'define' : 'start' };
+}
+
+/**
+ * The states to report, in order, so that the coordinator's table of moves (core/domain/teleport.ts)
+ * takes each: the shortest way from `from`, the state that it has, to `to`, the state that is true.
+ * Just `to` when there is no way: the coordinator's refusal says the rest.
+ */
+export function reportPath(from: TeleportState, to: TeleportState): readonly TeleportState[] {
+  if (from === to) return [to];
+  const paths: TeleportState[][] = [[from]];
+  const seen = new Set<TeleportState>([from]);
+  for (const path of paths) {
+    for (const next of TELEPORT_STATES) {
+      if (seen.has(next) || !mayMove(path.at(-1)!, next)) continue;
+      if (next === to) return [...path.slice(1), to];
+      seen.add(next);
+      paths.push([...path, next]);
+    }
+  }
+  return [to];
+}

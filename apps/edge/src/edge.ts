@@ -1,0 +1,263 @@
+/**
+ * Room: edge, composition root. Wires the edge and gives it back running.
+ *
+ * I1: stopping goes: no new requests → reconcilers and jobs → sync engine → monitors → store. VMs run on.
+ * I2: with a stored identity the edge comes up without the coordinator: it serves its disks and its VMs
+ *     run; what is new waits.
+ */
+
+import { join } from 'node:path';
+import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
+import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { createDiskClient } from '@vmdn/core/http/clients/disk-client.ts';
+import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
+import { type App, createApp } from '@vmdn/core/http/mount.ts';
+import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
+import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
+import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
+import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
+import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
+import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
+import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
+import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
+import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
+import { listPartialImages } from '@vmdn/core/io/store/partial-images.ts';
+import { openRecipeFolder, openRecords } from '@vmdn/core/io/store/records.ts';
+import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
+import type { Logger } from '@vmdn/core/process/logger.ts';
+import type { RunningService } from '@vmdn/core/process/run-service.ts';
+import { z } from 'zod';
+import { createEdgeEvents, type EdgeEvents } from './events.ts';
+import { HOLDINGS_INTERVAL_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
+import { createHoldingsReconciler } from './reconcilers/holdings.ts';
+import { createImportsReconciler } from './reconcilers/imports.ts';
+import { createLeftoversReconciler } from './reconcilers/leftovers.ts';
+import { type Reconciler, startReconciler } from './reconcilers/reconciler.ts';
+import { createScoresReconciler } from './reconcilers/scores.ts';
+import { createSeedsReconciler } from './reconcilers/seeds.ts';
+import { createTeleportsReconciler } from './reconcilers/teleports.ts';
+import { createCapacity } from './services/capacity.ts';
+import { createDiskDeliveries } from './services/deliver-disk.ts';
+import { followDesiredState } from './services/desired-states.ts';
+import { createPlanner } from './services/planner.ts';
+import { createRecipes } from './services/recipes.ts';
+import { teleportRecord } from './services/teleport-record.ts';
+import { createVerifiedVersions } from './services/verified-versions.ts';
+import type { EdgeSettings } from './settings.ts';
+import { createSyncEngine } from './sync/create-sync-engine.ts';
+
+/** Starts an edge. Resolves once it is enrolled, listens and works; waits for the coordinator if it must. */
+export async function createEdge(
+  settings: EdgeSettings,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<RunningService> {
+  await using stack = new AsyncDisposableStack();
+  const events = createEdgeEvents(logger);
+  const machine = await openMachine(settings, events, logger, stack);
+  const front = await openFront(settings, stack);
+  const url = settings.advertiseUrl ?? front.server.url;
+  const { key, identity } = await enrolHere(settings, { url, logger, signal });
+  const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
+  const app = createApp({ logger });
+  mountDiskRoutes(app, {
+    library: machine.store,
+    recipeFiles: createRecipeFiles(),
+    nodeId: identity.node,
+    coordinatorKey: () => identity.coordinatorKey,
+    uplink,
+    logger,
+  });
+  front.open(app);
+  const work = startWork(settings, { machine, key, identity, events, logger }, stack);
+  const heartbeat = startHeartbeat({
+    client: work.client,
+    logger,
+    onConnected: work.wakeAll,
+    report: async () => ({
+      url,
+      capacity: {
+        freeStoreBytes: (await machine.store.space()).freeBytes,
+        freeMemoryMiB: work.capacity.free().memoryMiB,
+        freeVcpus: work.capacity.free().vcpus,
+        accelerator: machine.accelerator,
+      },
+      uplink: { bytes: uplink.passedBytes, limitBytesPerSecond: uplink.limitBytesPerSecond },
+    }),
+  });
+  stack.use(heartbeat);
+  // First to go: nobody is served by an edge that is being taken down.
+  stack.defer(() => front.server.close());
+  const running = stack.move();
+  return { url: front.server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/** All that touches this machine. */
+interface Machine {
+  readonly store: Awaited<ReturnType<typeof openImageStore>>;
+  readonly hypervisor: ReturnType<typeof createQemuHypervisor>;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly engine: ReturnType<typeof createSyncEngine>;
+  readonly runner: ReturnType<typeof createCommandRunner>;
+  readonly socketDir: string;
+  readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
+  readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
+  readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
+}
+
+const newestVersions = z.record(z.string(), z.number().int());
+
+async function openMachine(
+  settings: EdgeSettings,
+  events: EdgeEvents,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Machine> {
+  const at = (name: string): string => join(settings.stateDir, name);
+  await ensurePrivateDir(settings.stateDir);
+  await ensurePrivateDir(at('vms'));
+  const store = await openImageStore({
+    root: at('store'),
+    quotaBytes: settings.storeQuotaBytes,
+    onQuarantine: events.imageQuarantined,
+  });
+  stack.use(store);
+  const runtime = await prepareRuntimeDirs(settings.runtimeDir);
+  const runner = createCommandRunner();
+  const { guestUid } = settings;
+  const { accelerator, reason, kvmGroup } = await chooseAccelerator({
+    wanted: settings.accelerator,
+    kernels: [...settings.probeKernels, ...(await installedKernels())],
+    cachePath: at('kvm-probe.json'),
+    ...{ runner, guestUid },
+  });
+  events.accelerator(accelerator, reason);
+  const hypervisor = createQemuHypervisor({
+    dirs: { vms: at('vms'), sockets: runtime.vms },
+    bindAddress: settings.guestBind,
+    qemuImg: createQemuImg(runner),
+    ...{ accelerator, guestUid, kvmGroup, logger },
+  });
+  stack.use(hypervisor);
+  const engine = createSyncEngine();
+  stack.use(engine);
+  return {
+    ...{ store, hypervisor, accelerator, engine, runner },
+    socketDir: runtime.exports,
+    folder: await openRecipeFolder(at('recipes')),
+    teleports: await openRecords(at('teleports'), teleportRecord),
+    newest: await openRecords(at('newest-versions'), newestVersions),
+  };
+}
+
+/** The listening server, which says 503 until there is something to serve. */
+interface Front {
+  readonly server: RunningServer;
+  open(app: App): void;
+}
+
+async function openFront(settings: EdgeSettings, stack: AsyncDisposableStack): Promise<Front> {
+  let app: App | undefined;
+  const server = await serve({
+    fetch: (request, env) => app?.fetch(request, env) ?? new Response(null, { status: 503 }),
+    listen: settings.listen,
+    plaintextAllowed: settings.plaintextAllowed,
+  });
+  stack.defer(() => server.close());
+  return {
+    server,
+    open(opened) {
+      app = opened;
+    },
+  };
+}
+
+async function enrolHere(
+  settings: EdgeSettings,
+  means: { readonly url: string; readonly logger: Logger; readonly signal: AbortSignal },
+): Promise<{ readonly key: NodeKey; readonly identity: NodeIdentity }> {
+  const store = await openNodeIdentityStore(join(settings.stateDir, 'identity'));
+  const key = await loadOrCreateNodeKey(store);
+  const { name, region, location, enrolmentToken } = settings;
+  await using client = createCoordinatorClient({
+    url: settings.coordinatorUrl,
+    credentials: { kind: 'none' },
+  });
+  const node = { kind: 'edge', name, region, location, enrolmentToken } as const;
+  return { key, identity: await enrol({ client, store, key, ...node, ...means }) };
+}
+
+/** Clients, services and reconcilers. */
+function startWork(
+  settings: EdgeSettings,
+  parts: {
+    readonly machine: Machine;
+    readonly key: NodeKey;
+    readonly identity: NodeIdentity;
+    readonly events: EdgeEvents;
+    readonly logger: Logger;
+  },
+  stack: AsyncDisposableStack,
+) {
+  const { machine, key, identity, events, logger } = parts;
+  const { store, folder, engine, hypervisor } = machine;
+  const { node: self, coordinatorKey } = identity;
+  const credentials = { kind: 'node', node: self, key } as const;
+  const client = createCoordinatorClient({ url: settings.coordinatorUrl, credentials });
+  stack.use(client);
+  const disks = createDiskClient({ key, nodeId: self });
+  stack.use(disks);
+  const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
+  const versions = createVerifiedVersions(machine.newest);
+  const recipes = createRecipes({ store, folder, client: disks, events });
+  const partialImages = () => listPartialImages(store);
+  const planner = createPlanner({ engine, store, partialImages });
+  const deliveries = createDiskDeliveries({
+    store,
+    recipes,
+    planner,
+    engine,
+    client: disks,
+    events,
+  });
+  const desired = followDesiredState({ client, logger });
+  stack.use(desired);
+  const common = { self, client, desired, deliveries, versions, events };
+  const records = machine.teleports;
+  const teleports = createTeleportsReconciler(
+    { ...common, coordinatorKey, store, hypervisor, records, capacity },
+    desired,
+  );
+  stack.defer(() => teleports.stop());
+  const { runner, socketDir } = machine;
+  const importImage = createImportImage({
+    store,
+    runner,
+    socketDir,
+    importDirs: settings.importDirs,
+  });
+  const reconcilers = {
+    teleports: teleports.run,
+    seeds: createSeedsReconciler(common),
+    imports: createImportsReconciler({ ...common, importImage }),
+    scores: createScoresReconciler({ ...common, recipes, planner }),
+    holdings: createHoldingsReconciler({ client, store }),
+    leftovers: createLeftoversReconciler({ ...common, store, folder }),
+  };
+  const started = new Map<string, Reconciler>();
+  for (const [name, run] of Object.entries(reconcilers)) {
+    const intervalMs = name === 'holdings' ? HOLDINGS_INTERVAL_MS : RECONCILE_INTERVAL_MS;
+    started.set(name, stack.use(startReconciler({ name, run, intervalMs, events })));
+  }
+  const wake = (...names: (keyof typeof reconcilers)[]): void => {
+    for (const name of names) started.get(name)?.wake();
+  };
+  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores'));
+  store.onChange(() => wake('holdings', 'scores'));
+  const wakeAll = (): void => wake('teleports', 'seeds', 'imports', 'scores', 'holdings');
+  return { client, capacity, wakeAll };
+}

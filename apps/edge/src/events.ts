@@ -1,0 +1,53 @@
+/**
+ * Room: edge. The business events of an edge, one helper each: the same words in every log line.
+ */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { Logger } from '@vmdn/core/process/logger.ts';
+
+/** Facts about an error for a log line. */
+export function errorFacts(error: unknown): { readonly code: string; readonly cause: string } {
+  return { code: isVmdnError(error) ? error.code : 'internal', cause: describeError(error) };
+}
+
+export type EdgeEvents = ReturnType<typeof createEdgeEvents>;
+
+export function createEdgeEvents(logger: Logger) {
+  return {
+    recipeFetched: (digest: Digest, source: string, wireBytes: number) =>
+      logger.info({ event: 'recipe_fetched', digest, source, wireBytes }, 'recipe fetched'),
+    diskDelivered: (delivery: DiskDelivery, seconds: number, mismatches: number) =>
+      logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
+    imageImported: (digest: Digest, name: string, seconds: number) =>
+      logger.info({ event: 'image_imported', digest, name, seconds }, 'image imported'),
+    imageQuarantined: (digest: string, reason: string) =>
+      logger.error({ event: 'image_quarantined', digest, reason }, 'image moved to quarantine'),
+    descriptionRefused: (vm: string, version: number, error: unknown) =>
+      logger.warn(
+        { event: 'description_refused', vm, version, ...errorFacts(error) },
+        'description refused',
+      ),
+    scored: (vm: string, version: number, seconds: number) =>
+      logger.info({ event: 'scored', vm, version, seconds }, 'scores computed'),
+    teleportStep: (teleport: string, step: string) =>
+      logger.info({ event: 'teleport_step', teleport, step }, 'teleport step'),
+    teleportWaits: (teleport: string, error: unknown) =>
+      logger.warn({ event: 'teleport_waits', teleport, ...errorFacts(error) }, 'teleport waits'),
+    teleportFailed: (teleport: string, error: unknown) =>
+      logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
+    vmStarted: (teleport: string, accelerator: string) =>
+      logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    vmRemoved: (teleport: string) => logger.info({ event: 'vm_removed', teleport }, 'VM removed'),
+    vmForgotten: (teleport: string) =>
+      logger.warn(
+        { event: 'vm_forgotten', teleport },
+        'the coordinator does not list this VM; it is left as it is',
+      ),
+    accelerator: (accelerator: string, reason: string) =>
+      logger.info({ event: 'accelerator', accelerator, reason }, 'accelerator chosen'),
+    reconcilerFailed: (name: string, error: unknown) =>
+      logger.warn({ event: 'reconciler_failed', name, ...errorFacts(error) }, 'will try again'),
+  };
+}

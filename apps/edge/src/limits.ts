@@ -1,0 +1,64 @@
+/**
+ * Room: edge. Every maximum of the edge app, with its reason. Relations are asserted below.
+ */
+
+/** Long poll for the desired state; the coordinator answers sooner when something changes. */
+export const DESIRED_WAIT_SECONDS = 25;
+/** A little longer than the poll itself, so that the answer of a slow coordinator still counts. */
+export const DESIRED_TIMEOUT_MS = 40_000;
+/** Pauses while the coordinator is away: doubling between these, with jitter. */
+export const AWAY_PAUSE_MIN_MS = 500;
+export const AWAY_PAUSE_MAX_MS = 15_000;
+
+/** Everything is looked at again this often, even when nobody says that something changed. */
+export const RECONCILE_INTERVAL_MS = 10_000;
+/** Reports of holdings are repeated this often: a coordinator restored from a backup catches up. */
+export const HOLDINGS_INTERVAL_MS = 300_000;
+
+/** Disks that are made at once: each may hold 32 MiB of arena and has some 16 requests in flight. */
+export const DELIVERIES_MAX = 4;
+/** Seeds that are worked off at once; teleports go first. */
+export const SEEDS_MAX = 2;
+/** Imports read and hash a whole disk with all cores: one after another. */
+export const IMPORTS_MAX = 1;
+/** How long background planning waits for deliveries to end before it takes a turn all the same. */
+export const BACKGROUND_PATIENCE_MS = 30_000;
+/** Plans kept whole (8 bytes for each non-zero block; 1 GiB of disk is 2 MiB of plan). */
+export const PLANS_KEPT_MAX = 16;
+
+/** Steps of one pass over one teleport: a VM with 24 disks takes some 30. */
+export const STEPS_MAX = 100;
+/** Progress is reported at most this often; the console shows nothing finer. */
+export const PROGRESS_INTERVAL_MS = 1000;
+/** Pauses between tries of a teleport that met a problem which may pass: doubling between these. */
+export const RETRY_MIN_MS = 1000;
+export const RETRY_MAX_MS = 30_000;
+/** Failures of the hypervisor in a row before the teleport is given up. */
+export const START_ATTEMPTS_MAX = 3;
+/** A VM that ends again and again is started at most this often. */
+export const RESTART_PAUSE_MAX_MS = 300_000;
+
+/** Time that a guest gets to shut down by itself; systemd's own limit for a service is 90 s. */
+export const SHUTDOWN_GRACE_MS = 30_000;
+/** What a VM may write to its overlay before it meets the store's limit; more is taken as it comes. */
+export const OVERLAY_HEADROOM_BYTES = 256 * 1024 * 1024;
+
+/** Words of an error that go into a report; the contract allows 2,000. */
+export const MESSAGE_CHARACTERS_MAX = 1900;
+/** Versions whose description is kept verified; the contract bounds one answer to 512 MiB. */
+export const VERSIONS_KNOWN_MAX = 10_000;
+/** Tries to renew a grant begin when half of its time is over, and are this far apart. */
+export const GRANT_RETRY_MS = 15_000;
+
+function assertRelations(): void {
+  const relations: readonly boolean[] = [
+    DESIRED_TIMEOUT_MS > DESIRED_WAIT_SECONDS * 1000,
+    AWAY_PAUSE_MIN_MS < AWAY_PAUSE_MAX_MS,
+    RETRY_MIN_MS < RETRY_MAX_MS,
+    SEEDS_MAX <= DELIVERIES_MAX,
+    MESSAGE_CHARACTERS_MAX <= 2000,
+  ];
+  if (relations.includes(false)) throw new Error('limits.ts: two limits contradict each other');
+}
+
+assertRelations();

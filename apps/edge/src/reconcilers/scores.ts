@@ -1,0 +1,101 @@
+/**
+ * Room: edge, reconcilers. Scores: recipes of known versions, plans against all that this edge holds, and
+ * their numbers for the coordinator: before anybody asks.
+ *
+ * I1: a version whose plan would be the same is not planned again; one that cannot be planned now (its
+ *     recipe's holder is away) does not keep the others waiting.
+ * I2: deliveries go first: planning waits for them, though not for ever.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Description } from '@vmdn/core/domain/description.ts';
+import { isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { type KnownVersion, reportScores } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { EdgeEvents } from '../events.ts';
+import { BACKGROUND_PATIENCE_MS, RETRY_MIN_MS } from '../limits.ts';
+import type { DiskDeliveries } from '../services/deliver-disk.ts';
+import type { DesiredStates } from '../services/desired-states.ts';
+import { contractSummary, type Planner } from '../services/planner.ts';
+import type { Recipes } from '../services/recipes.ts';
+import { holdersOf } from '../services/remote-sources.ts';
+import type { VerifiedVersions } from '../services/verified-versions.ts';
+
+interface Deps {
+  readonly self: Id;
+  readonly client: Pick<CoordinatorClient, 'call'>;
+  readonly versions: VerifiedVersions;
+  readonly recipes: Recipes;
+  readonly planner: Planner;
+  readonly deliveries: Pick<DiskDeliveries, 'active'>;
+  readonly desired: DesiredStates;
+  readonly events: EdgeEvents;
+}
+
+export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Promise<void> {
+  /** What was reported last, by VM: version and library. */
+  const reported = new Map<string, string>();
+  return async (signal) => {
+    let failure: unknown;
+    for (const known of deps.desired.latest()?.versions ?? []) {
+      if (known.state === 'withdrawn') continue;
+      const fresh = `${known.version} ${deps.planner.revision}`;
+      if (reported.get(known.vm) === fresh) continue;
+      try {
+        await score(deps, known, signal);
+        reported.set(known.vm, fresh);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isVmdnError(error, 'unauthenticated')) deps.desired.refresh();
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  };
+}
+
+async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Promise<void> {
+  const description = await verified(deps, known);
+  if (description === null) return;
+  await waitForDeliveries(deps, signal);
+  const startedMs = performance.now();
+  const disks = [];
+  for (const disk of description.disks) {
+    const { digest } = disk;
+    // The newest grant: the one that came with this answer may have ended meanwhile.
+    const newest = (): KnownVersion =>
+      deps.desired
+        .latest()
+        ?.versions.find(({ vm, version }) => vm === known.vm && version === known.version) ?? known;
+    const recipe = await deps.recipes.find({
+      ...disk,
+      holders: holdersOf(known, digest, deps.self),
+      grant: () => newest().recipeGrant,
+      signal,
+    });
+    const plan = await deps.planner.plan(digest, recipe.path, signal);
+    disks.push({ digest, plan: contractSummary(plan.summary) });
+  }
+  const { vm, version } = known;
+  const computedAt = new Date().toISOString();
+  await deps.client.call(reportScores, { params: { vm, version }, body: { disks, computedAt } });
+  deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
+}
+
+/** The description, or null when it is refused: asking again would not help. */
+async function verified(deps: Deps, known: KnownVersion): Promise<Description | null> {
+  try {
+    return await deps.versions.verify(known, { isTakenOn: false });
+  } catch (error) {
+    deps.events.descriptionRefused(known.vm, known.version, error);
+    return null;
+  }
+}
+
+async function waitForDeliveries(deps: Deps, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + BACKGROUND_PATIENCE_MS;
+  while (deps.deliveries.active > 0 && performance.now() < deadline) {
+    await delay(RETRY_MIN_MS, undefined, { signal });
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Room: edge, services. One disk from wherever it is cheapest into the store: recipe, plan, room, sync,
+ * adoption. Teleports and seeds alike.
+ *
+ * I1: a disk that the store holds is used as it is: no byte moves.
+ * I2: two that want the same disk at once make it once; the second finds it.
+ * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
+ *     the disk and the record says where it came from.
+ */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import pLimit from 'p-limit';
+import { localDelivery, withRecipeBytes } from '../decisions/deliveries.ts';
+import type { EdgeEvents } from '../events.ts';
+import { DELIVERIES_MAX } from '../limits.ts';
+import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { Planner } from './planner.ts';
+import type { FoundRecipe, Recipes } from './recipes.ts';
+import { type DiskHolder, remoteSources } from './remote-sources.ts';
+import { createTurns } from './turns.ts';
+
+export interface DiskOrder {
+  readonly digest: Digest;
+  readonly keysRoot: Digest;
+  readonly recipeBytes?: number | undefined;
+  readonly virtualSizeBytes: number;
+  readonly name: Name | null;
+  readonly kind: ImageKind;
+  readonly holders: readonly DiskHolder[];
+  readonly grant: () => string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (delivery: DiskDelivery) => void;
+  /** What it waits for, in words; null: it goes on. */
+  readonly onWaiting: (message: string | null) => void;
+  /** Called with the final numbers, before the disk is adopted. */
+  readonly onDelivered: (delivery: DiskDelivery) => Promise<void>;
+}
+
+export interface Delivered {
+  readonly delivery: DiskDelivery;
+  /** Seconds by phase. */
+  readonly seconds: Readonly<Record<'recipe' | 'plan' | 'sync', number>>;
+}
+
+export interface DiskDeliveries {
+  /** Throws as recipes, planner, store and sync engine do; what was verified stays for the next time. */
+  deliver(order: DiskOrder): Promise<Delivered>;
+  /** Deliveries under way: background work waits for 0. */
+  readonly active: number;
+}
+
+interface Deps {
+  readonly store: ImageStore;
+  readonly recipes: Recipes;
+  readonly planner: Planner;
+  readonly engine: Pick<SyncEngine, 'sync'>;
+  readonly client: Pick<DiskClient, 'readBlocks'>;
+  readonly events: EdgeEvents;
+}
+
+export function createDiskDeliveries(deps: Deps): DiskDeliveries {
+  const turns = createTurns();
+  const limit = pLimit(DELIVERIES_MAX);
+  let active = 0;
+  return {
+    get active() {
+      return active;
+    },
+    async deliver(order) {
+      active += 1;
+      try {
+        return await turns.inTurn(order.digest, () => limit(() => deliver(deps, order)));
+      } finally {
+        active -= 1;
+      }
+    },
+  };
+}
+
+async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
+  const { store } = deps;
+  const { digest, signal } = order;
+  signal.throwIfAborted();
+  if (store.find(digest) !== undefined) {
+    const image = await store.intact(digest);
+    const delivery = localDelivery(image);
+    await order.onDelivered(delivery);
+    if (order.name !== null) await store.rename(digest, order.name);
+    return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
+  }
+  const [recipe, recipeSeconds] = await timed(() => deps.recipes.find(order));
+  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipe.path, signal));
+  const reservation = `disk-${digest}`;
+  const stagingDir = store.stagingDir(digest);
+  await store.reserve({
+    key: reservation,
+    bytes: order.virtualSizeBytes - plan.summary.diskBytes.zero,
+    paths: [`${stagingDir}/disk.raw`],
+  });
+  try {
+    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipe));
+    await order.onDelivered(delivery);
+    const { keysRoot, name, kind } = order;
+    await store.adopt({ stagingDir, digest, keysRoot, name, kind });
+    return { delivery, seconds: { recipe: recipeSeconds, plan: planSeconds, sync: syncSeconds } };
+  } finally {
+    store.release(reservation);
+  }
+}
+
+async function sync(
+  deps: Deps,
+  order: DiskOrder,
+  plan: Awaited<ReturnType<Planner['plan']>>,
+  recipe: FoundRecipe,
+): Promise<DiskDelivery> {
+  const result = await deps.engine.sync({
+    plan,
+    stagingDir: deps.store.stagingDir(order.digest),
+    sources: remoteSources({ ...order, client: deps.client }),
+    signal: order.signal,
+    onProgress: ({ delivery }) => order.onProgress(withRecipeBytes(delivery, recipe.fetched)),
+    onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
+  });
+  const { diskBytes, wireBytes } = result.delivery;
+  deps.planner.observe({
+    wireBytes: wireBytes.origin + wireBytes.peer,
+    diskBytes: diskBytes.origin + diskBytes.peer,
+    seconds: result.seconds,
+  });
+  const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);
+  const delivery = withRecipeBytes(result.delivery, recipe.fetched);
+  deps.events.diskDelivered(delivery, result.seconds, mismatches);
+  return delivery;
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
+  const startedMs = performance.now();
+  const value = await work();
+  return [value, (performance.now() - startedMs) / 1000];
+}

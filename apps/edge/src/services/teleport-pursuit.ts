@@ -1,0 +1,330 @@
+/**
+ * Room: edge, services. One pass over one teleport: look, decide, act, until nothing is left to do.
+ *
+ * I1: every step may be repeated, and the pass may be broken off anywhere (kill -9): what is done is
+ *     seen by the next pass's look.
+ * I2: define and start follow only after the coordinator took this epoch's `verified` and `booting`
+ *     (for a VM that should be running and is not: its `running`).
+ */
+
+import type { Description } from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { describeError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
+import type { Hypervisor, VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
+import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import type { Records } from '@vmdn/core/io/ports/records.ts';
+import { emptyDelivery, localDelivery } from '../decisions/deliveries.ts';
+import {
+  nextTeleportStep,
+  type TeleportActual,
+  type VmActual,
+} from '../decisions/teleport-step.ts';
+import type { EdgeEvents } from '../events.ts';
+import { OVERLAY_HEADROOM_BYTES, STEPS_MAX } from '../limits.ts';
+import type { Capacity } from './capacity.ts';
+import type { DiskDeliveries } from './deliver-disk.ts';
+import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
+import { holdersOf } from './remote-sources.ts';
+import {
+  bareRecord,
+  recordFor,
+  type TeleportRecord,
+  withDelivery,
+  withSeconds,
+} from './teleport-record.ts';
+import {
+  type CoordinatorView,
+  createTeleportReports,
+  type TeleportReports,
+} from './teleport-reports.ts';
+import type { VerifiedVersions } from './verified-versions.ts';
+
+export interface PursuitDeps {
+  readonly self: Id;
+  readonly client: Pick<CoordinatorClient, 'call'>;
+  readonly coordinatorKey: PublicKey;
+  readonly store: ImageStore;
+  readonly hypervisor: Hypervisor;
+  readonly deliveries: DiskDeliveries;
+  readonly versions: VerifiedVersions;
+  readonly records: Records<TeleportRecord>;
+  readonly capacity: Capacity;
+  readonly events: EdgeEvents;
+}
+
+/** What this process knows of one epoch of a teleport; empty after a restart. */
+export interface PursuitMemory extends CoordinatorView {
+  confirmed: boolean;
+  ready: boolean;
+  released: boolean;
+}
+
+export interface PursuitJob {
+  /** What the coordinator wants, as last heard. */
+  readonly desired: () => DesiredTeleport;
+  readonly memory: PursuitMemory;
+  readonly signal: AbortSignal;
+  /** Ends the job because the coordinator gave the teleport to somebody else or took it back. */
+  readonly lose: (error: VmdnError) => void;
+}
+
+interface Pass {
+  readonly deps: PursuitDeps;
+  readonly job: PursuitJob;
+  readonly teleport: Id;
+  readonly epoch: number;
+  readonly description: Description;
+  readonly grants: GrantKeeper;
+  readonly reports: TeleportReports;
+  record: TeleportRecord;
+  /** Numbers of disks under way. */
+  readonly underWay: Map<Digest, DiskDelivery>;
+}
+
+/** Brings the teleport to where the coordinator wants it. Throws what stops it; the caller decides. */
+export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
+  const { teleport, epoch, state } = job.desired();
+  if (state === 'cancelled' || state === 'failed') return await removeTeleport(deps, job);
+  const pass = await beginPass(deps, job, teleport, epoch);
+  using _grants = pass.grants;
+  using _reports = pass.reports;
+  for (let step = 0; step < STEPS_MAX; step += 1) {
+    job.signal.throwIfAborted();
+    const next = nextTeleportStep(job.desired().state, await look(pass));
+    if (next.do === 'nothing') return;
+    deps.events.teleportStep(teleport, next.do);
+    if (next.do === 'deliver') await deliver(pass, next.digest);
+    else if (next.do === 'confirm') await confirm(pass);
+    else if (next.do === 'define') await define(pass);
+    else if (next.do === 'start') await start(pass);
+    else if (next.do === 'await-ready') await awaitReady(pass);
+    else if (next.do === 'announce') return await announce(pass);
+    else if (next.do === 'discard') await deps.hypervisor.destroy(teleport);
+    else return await removeTeleport(deps, job);
+  }
+  throw new VmdnError('internal', `The teleport is not done after ${STEPS_MAX} steps.`);
+}
+
+async function beginPass(
+  deps: PursuitDeps,
+  job: PursuitJob,
+  teleport: Id,
+  epoch: number,
+): Promise<Pass> {
+  const { version: known, grant } = job.desired();
+  const before = await deps.records.read(teleport);
+  const description = await deps.versions.verify(known, { isTakenOn: before !== null });
+  deps.capacity.take(teleport, description.hardware);
+  const digests = description.disks.map(({ digest }) => digest);
+  const { vm, version } = known;
+  const record = recordFor({ teleport, epoch, vm, version }, digests, before);
+  if (record !== before) await deps.records.write(teleport, record);
+  const { client, coordinatorKey } = deps;
+  const underWay = new Map<Digest, DiskDelivery>();
+  const pass: Pass = {
+    ...{ deps, job, teleport, epoch, description, record, underWay },
+    grants: keepGrant({ teleport, epoch, grant, client, coordinatorKey }),
+    reports: createTeleportReports({
+      ...{ client, teleport, epoch, view: job.memory, signal: job.signal, onLost: job.lose },
+      record: () => pass.record,
+      disks: () => diskNumbers(pass),
+    }),
+  };
+  return pass;
+}
+
+/** The numbers of all disks, in the version's order. */
+function diskNumbers(pass: Pass): readonly DiskDelivery[] {
+  const done = new Map(pass.record.deliveries.map((delivery) => [delivery.digest, delivery]));
+  return pass.description.disks.map(
+    (disk) => done.get(disk.digest) ?? pass.underWay.get(disk.digest) ?? emptyDelivery(disk),
+  );
+}
+
+async function look(pass: Pass): Promise<TeleportActual> {
+  const { store, hypervisor } = pass.deps;
+  const { memory } = pass.job;
+  const digests = new Set(pass.description.disks.map(({ digest }) => digest));
+  const missing = [...digests].filter((digest) => store.find(digest) === undefined);
+  const status = await hypervisor.status(pass.teleport);
+  const isOther =
+    status.state !== 'absent' &&
+    status.definition.disks.map(({ digest }) => digest).join() !==
+      pass.description.disks.map(({ digest }) => digest).join();
+  const vm: VmActual = isOther ? 'other' : status.state;
+  const { confirmed, ready, released } = memory;
+  return { missing, vm, confirmed, ready, released };
+}
+
+async function save(pass: Pass, record: TeleportRecord): Promise<void> {
+  pass.record = record;
+  await pass.deps.records.write(pass.teleport, record);
+}
+
+async function deliver(pass: Pass, digest: Digest): Promise<void> {
+  const { deps, job } = pass;
+  const disk = pass.description.disks.find((described) => described.digest === digest)!;
+  const version = job.desired().version;
+  // A VM that should be running is announced as such whatever its disk is doing.
+  const isRunning = job.desired().state === 'running';
+  if (!isRunning) pass.reports.mention('syncing');
+  const { seconds } = await deps.deliveries.deliver({
+    ...disk,
+    name: null,
+    kind: 'snapshot',
+    holders: holdersOf(version, digest, deps.self),
+    grant: () => pass.grants.current(),
+    signal: job.signal,
+    onProgress: (delivery) => {
+      pass.underWay.set(digest, delivery);
+      if (!isRunning) pass.reports.mention('syncing');
+    },
+    onWaiting: (message) => {
+      if (isRunning) return;
+      if (message === null) pass.reports.mention('syncing');
+      else pass.reports.mention('waiting', { message });
+    },
+    onDelivered: (delivery) => save(pass, withDelivery(pass.record, delivery)),
+  });
+  await save(pass, withSeconds(pass.record, seconds));
+}
+
+async function confirm(pass: Pass): Promise<void> {
+  const { job } = pass;
+  await recordHits(pass);
+  if (job.desired().state === 'running') {
+    await pass.reports.tell('running');
+  } else {
+    if (job.desired().state !== 'booting') await pass.reports.tell('verified');
+    await pass.reports.tell('booting');
+  }
+  job.memory.confirmed = true;
+}
+
+/** Disks that were here before anybody asked: all of them local. */
+async function recordHits(pass: Pass): Promise<void> {
+  const { store } = pass.deps;
+  const recorded = new Set(pass.record.deliveries.map(({ digest }) => digest));
+  let record = pass.record;
+  for (const { digest } of pass.description.disks) {
+    if (recorded.has(digest)) continue;
+    record = withDelivery(record, localDelivery(await store.intact(digest)));
+  }
+  if (record !== pass.record) await save(pass, record);
+}
+
+async function define(pass: Pass): Promise<void> {
+  const { store, hypervisor } = pass.deps;
+  const startedMs = performance.now();
+  const { disks, hardware, vm } = pass.description;
+  const bytes = OVERLAY_HEADROOM_BYTES * disks.length;
+  await store.reserve({ key: `vm-${pass.teleport}`, bytes, paths: [] });
+  const definition: VmDefinition = {
+    vm: pass.teleport,
+    name: vm,
+    hardware,
+    disks: await Promise.all(
+      disks.map(async ({ digest }) => {
+        const { path, virtualSizeBytes } = await store.intact(digest);
+        return { digest, imagePath: path, virtualSizeBytes };
+      }),
+    ),
+  };
+  await hypervisor.define(definition);
+  await save(pass, withSeconds(pass.record, { define: secondsSince(startedMs) }));
+}
+
+async function start(pass: Pass): Promise<void> {
+  const { hypervisor, store, events } = pass.deps;
+  for (const { digest } of pass.description.disks) await store.intact(digest);
+  const running = await hypervisor.start(pass.teleport);
+  events.vmStarted(pass.teleport, running.accelerator);
+  const { endpoints, accelerator } = running;
+  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+  pass.job.memory.ready = false;
+  // Its ports may be others than before.
+  if (pass.job.desired().state === 'running') await pass.reports.tell('running');
+}
+
+async function awaitReady(pass: Pass): Promise<void> {
+  const { job, deps, description } = pass;
+  const startedMs = performance.now();
+  const { ready } = description.hardware;
+  if (ready !== null) {
+    await deps.hypervisor.waitReady(pass.teleport, ready, { signal: job.signal });
+  }
+  job.memory.ready = true;
+  await save(pass, withSeconds(pass.record, { boot: secondsSince(startedMs) }));
+}
+
+async function announce(pass: Pass): Promise<void> {
+  const status = await pass.deps.hypervisor.status(pass.teleport);
+  if (status.state !== 'running') return;
+  const { endpoints, accelerator } = status;
+  await recordHits(pass);
+  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+  await pass.reports.tell('running');
+}
+
+/** Stops and removes the VM of a teleport that is over, keeps its images, and says so. */
+async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
+  const { teleport, epoch, state } = job.desired();
+  if (job.memory.released) return;
+  const record = bareRecord(job.desired());
+  await removeVm(deps, teleport);
+  using reports = createTeleportReports({
+    ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
+    record: () => record,
+    disks: () => [],
+    onLost: job.lose,
+  });
+  await reports.tell(state);
+  job.memory.released = true;
+}
+
+/** Removes the VM and all that this edge remembers of its teleport. Idempotent. */
+export async function removeVm(
+  deps: Pick<PursuitDeps, 'hypervisor' | 'records' | 'capacity' | 'store' | 'events'>,
+  teleport: Id,
+): Promise<void> {
+  await deps.hypervisor.destroy(teleport);
+  await deps.records.remove(teleport);
+  deps.capacity.release(teleport);
+  deps.store.release(`vm-${teleport}`);
+  deps.events.vmRemoved(teleport);
+}
+
+/** Reports that the teleport waits or failed. Best effort when it only informs. */
+export async function reportTrouble(
+  deps: PursuitDeps,
+  job: PursuitJob,
+  state: 'waiting' | 'failed',
+  error: unknown,
+): Promise<void> {
+  const { teleport, epoch } = job.desired();
+  const record = (await deps.records.read(teleport)) ?? bareRecord(job.desired());
+  using reports = createTeleportReports({
+    ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
+    record: () => record,
+    disks: () => record.deliveries,
+    onLost: job.lose,
+  });
+  const console = consoleTail(error);
+  const message = `${describeError(error)}${console === '' ? '' : `\nConsole:\n${console}`}`;
+  const errorCode = error instanceof VmdnError ? error.code : 'internal';
+  await reports.tell(state, { message, errorCode });
+}
+
+/** The end of the guest's console, where the error carries it. */
+function consoleTail(error: unknown): string {
+  const text = error instanceof VmdnError ? error.data.console : undefined;
+  return typeof text === 'string' ? text.slice(-1000) : '';
+}
+
+function secondsSince(startedMs: number): number {
+  return (performance.now() - startedMs) / 1000;
+}

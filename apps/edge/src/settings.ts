@@ -1,0 +1,109 @@
+/**
+ * Room: edge. The edge's settings from the environment (process/settings.ts reads them).
+ */
+
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { type Name, parseName } from '@vmdn/core/domain/names.ts';
+import { cacheDir, runtimeDir, stateDir } from '@vmdn/core/process/paths.ts';
+import {
+  absolutePath,
+  bytes,
+  decimal,
+  integer,
+  listenAddress,
+  parseSettings,
+  pathList,
+} from '@vmdn/core/process/settings.ts';
+import { z } from 'zod';
+
+const nameSetting = () => z.string().transform((raw) => parseName(raw, 'name'));
+
+const schema = z.object({
+  /** Base URL of the coordinator. */
+  VMDN_COORDINATOR_URL: z.url({ protocol: /^https?$/ }),
+  VMDN_LISTEN: listenAddress().default({ host: '127.0.0.1', port: 0 }),
+  /** Where other nodes reach this one; the listening address unless said. */
+  VMDN_ADVERTISE_URL: z.url({ protocol: /^https?$/ }).optional(),
+  VMDN_STATE_DIR: absolutePath().optional(),
+  /** Sockets and pid files: short, and passable for guests' users. */
+  VMDN_RUNTIME_DIR: absolutePath().optional(),
+  VMDN_NAME: nameSetting(),
+  VMDN_REGION: nameSetting().optional(),
+  VMDN_LATITUDE: decimal({ min: -90, max: 90 }).optional(),
+  VMDN_LONGITUDE: decimal({ min: -180, max: 180 }).optional(),
+  VMDN_ENROLMENT_TOKEN: z.string().min(16).max(256).optional(),
+  VMDN_IMPORT_DIRS: pathList().default([]),
+  VMDN_STORE_QUOTA_BYTES: bytes().optional(),
+  /** Processors and memory that guests may be promised, all together. */
+  VMDN_VCPUS: integer({ min: 1, max: 65_536 }).optional(),
+  VMDN_MEMORY_MIB: integer({ min: 64, max: 1_073_741_824 }).optional(),
+  /** IPv4 address from which guest ports are forwarded. */
+  VMDN_GUEST_BIND: z.ipv4().default('127.0.0.1'),
+  /** User id of every guest's process when the edge is root; one of its own for each VM unless said. */
+  VMDN_GUEST_UID: integer({ min: 1, max: 2_147_483_647 }).optional(),
+  VMDN_ACCELERATOR: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
+  VMDN_PROBE_KERNEL: absolutePath().optional(),
+  VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
+  VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
+});
+
+export interface EdgeSettings {
+  readonly coordinatorUrl: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly advertiseUrl: string | undefined;
+  readonly stateDir: string;
+  readonly runtimeDir: string;
+  readonly name: Name;
+  readonly region: Name | undefined;
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  readonly enrolmentToken: string | undefined;
+  readonly importDirs: readonly string[];
+  readonly storeQuotaBytes: number | null;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly guestBind: string;
+  readonly guestUid: number | null;
+  readonly accelerator: 'auto' | 'tcg' | 'kvm';
+  /** Kernels to probe KVM with, the first that is there, before the machine's own. */
+  readonly probeKernels: readonly string[];
+  readonly uplinkBytesPerSecond: number | null;
+  readonly plaintextAllowed: boolean;
+}
+
+/** Guests share processors (they mostly wait); memory they do not, and half is left to the machine. */
+const VCPUS_PER_CORE = 4;
+const MEMORY_SHARE = 0.5;
+const MEBIBYTE = 1024 * 1024;
+
+/** Reads the settings. Throws `invalid_input` with every problem. */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): EdgeSettings {
+  const raw = parseSettings(schema, env);
+  const { VMDN_LATITUDE: latitude, VMDN_LONGITUDE: longitude } = raw;
+  if ((latitude === undefined) !== (longitude === undefined)) {
+    throw new VmdnError('invalid_input', 'Set both VMDN_LATITUDE and VMDN_LONGITUDE, or neither.');
+  }
+  const cachedKernel = join(cacheDir(env), 'guests', 'probe', 'vmlinuz');
+  return {
+    coordinatorUrl: raw.VMDN_COORDINATOR_URL,
+    listen: raw.VMDN_LISTEN,
+    advertiseUrl: raw.VMDN_ADVERTISE_URL,
+    stateDir: raw.VMDN_STATE_DIR ?? join(stateDir(env), 'edge'),
+    runtimeDir: raw.VMDN_RUNTIME_DIR ?? runtimeDir(env),
+    name: raw.VMDN_NAME,
+    region: raw.VMDN_REGION,
+    location: latitude === undefined ? undefined : { latitude, longitude: longitude! },
+    enrolmentToken: raw.VMDN_ENROLMENT_TOKEN,
+    importDirs: raw.VMDN_IMPORT_DIRS,
+    storeQuotaBytes: raw.VMDN_STORE_QUOTA_BYTES ?? null,
+    vcpus: raw.VMDN_VCPUS ?? availableParallelism() * VCPUS_PER_CORE,
+    memoryMiB: raw.VMDN_MEMORY_MIB ?? Math.floor((totalmem() / MEBIBYTE) * MEMORY_SHARE),
+    guestBind: raw.VMDN_GUEST_BIND,
+    guestUid: raw.VMDN_GUEST_UID ?? null,
+    accelerator: raw.VMDN_ACCELERATOR,
+    probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
+    uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
+    plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
+  };
+}
