@@ -22,8 +22,8 @@ export interface Region extends Location {
 
 /** Suggestions that are given for a wrong name. */
 const SUGGESTIONS_MAX = 5;
-/** Changes of a letter up to which a name is thought to be a slip of another. */
-const SLIPS_MAX = 3;
+/** One wrong letter in four is thought to be a slip; a name of three letters may have one. */
+const LETTERS_PER_SLIP = 4;
 
 const KINDS: readonly string[] = ['generic', 'aws', 'gcp', 'azure', 'city'];
 
@@ -68,10 +68,11 @@ export function findRegion(name: string): Region | undefined {
 /** The names closest to a wrong one, best first; `known` are further names that mean something. */
 export function suggestRegions(name: string, known: readonly string[] = []): string[] {
   const wanted = name.toLowerCase();
+  const slipsMax = Math.max(1, Math.floor(wanted.length / LETTERS_PER_SLIP));
   const names = [...new Set([...known, ...REGIONS.map((region) => region.region)])];
   return names
     .map((candidate) => ({ candidate, score: closeness(wanted, candidate.toLowerCase()) }))
-    .filter(({ score }) => score <= SLIPS_MAX)
+    .filter(({ score }) => score <= slipsMax)
     .sort((a, b) => a.score - b.score || (a.candidate < b.candidate ? -1 : 1))
     .slice(0, SUGGESTIONS_MAX)
     .map(({ candidate }) => candidate);

@@ -105,7 +105,8 @@ export function route(
   const assessed = edges.map((edge) => assess(edge, place, demand, isNear)).sort(byPreference);
   const able = assessed.filter((one) => one.obstacle === null);
   const near = able.filter((one) => one.isNear);
-  const chosen = near[0] ?? [...able].sort(byDistance)[0];
+  // The order puts near ones first, by time; without any, the nearest elsewhere comes first.
+  const chosen = able[0];
   if (chosen === undefined) {
     return {
       chosen: null,
