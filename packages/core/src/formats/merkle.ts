@@ -62,7 +62,7 @@ export function merkleRoot(leafHashes: Uint8Array): Uint8Array {
     hashLevel(level, width, target);
     level = target;
   }
-  return level.slice(0, HASH_BYTES);
+  return new Uint8Array(level.subarray(0, HASH_BYTES));
 }
 
 /** Builds all levels, for proofs. Needs as much memory again as the leaves. */
@@ -79,7 +79,7 @@ export function merkleTree(leafHashes: Uint8Array): MerkleTree {
 
 /** The root of a built tree. */
 export function treeRoot(tree: MerkleTree): Uint8Array {
-  return tree.leafCount === 0 ? EMPTY_ROOT.slice() : tree.levels[tree.levels.length - 1]!.slice();
+  return new Uint8Array(tree.leafCount === 0 ? EMPTY_ROOT : tree.levels.at(-1)!);
 }
 
 /** How many hashes the proof of leaves [from, to) of `leafCount` has. */

@@ -105,7 +105,7 @@ export function decodeSegmentRange(
   const count = to - from;
   const bitmapBytes = divCeil(count, 8);
   if (bytes.length < HEADER_BYTES + bitmapBytes) throw corrupt('truncated');
-  const bitmap = bytes.slice(HEADER_BYTES, HEADER_BYTES + bitmapBytes);
+  const bitmap = new Uint8Array(bytes.subarray(HEADER_BYTES, HEADER_BYTES + bitmapBytes));
   const isSet = (i: number): boolean => ((bitmap[i >>> 3]! >>> (i & 7)) & 1) === 1;
   for (let i = count; i < bitmapBytes * 8; i += 1) if (isSet(i)) throw corrupt('padding is set');
   let rows = 0;
@@ -113,7 +113,7 @@ export function decodeSegmentRange(
   const hashesAt = HEADER_BYTES + bitmapBytes;
   const proofAt = hashesAt + rows * HASH_BYTES;
   checkLength(bytes, proofAt, leafCount, from, to);
-  const hashes = bytes.slice(hashesAt, proofAt);
+  const hashes = new Uint8Array(bytes.subarray(hashesAt, proofAt));
   const leafHashes = rangeLeaves(count, isSet, hashes);
   const proof = bytes.subarray(proofAt);
   const root = merkleRootFromRange({ leafCount, from, to, leafHashes, proof });

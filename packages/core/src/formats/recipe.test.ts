@@ -52,6 +52,8 @@ describe('recipes', () => {
         const decoded = decodeRecipe(moved.subarray(shift));
         expect(decoded).toEqual(recipe);
         expect(Buffer.from(encodeRecipe(decoded)).equals(file)).toBe(true);
+        const buffer = Buffer.from(moved.buffer).subarray(shift);
+        expect(decodeRecipe(buffer)).toEqual(recipe);
       }),
       { numRuns: 40 },
     );

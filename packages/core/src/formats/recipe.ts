@@ -106,7 +106,9 @@ export function decodeRecipe(bytes: Uint8Array): Recipe {
   const layout = layoutOf(virtualSizeBytes, segments, blocks);
   if (layout.totalBytes !== bytes.length) throw corrupt('its length is not what its counts say');
 
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  // A plain view: the slices and columns of a Buffer would be Buffers, which never copy.
+  const isAligned = bytes.byteOffset % 4 === 0;
+  const aligned = isAligned ? bytesOf(bytes) : new Uint8Array(bytes);
   const at = aligned.byteOffset;
   const recipe: Recipe = {
     virtualSizeBytes,
