@@ -19,7 +19,7 @@ async function ownerOf(path: string): Promise<ProcessIdentity | undefined> {
 /** Claims the state folder for this process until disposed. Throws `busy` when somebody else has it. */
 export async function claim(stateDir: string): Promise<AsyncDisposable> {
   const path = `${stateDir}.owner`;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
     try {
       const file = await open(path, 'wx', 0o600);

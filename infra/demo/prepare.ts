@@ -64,7 +64,7 @@ export async function cleanState({ stateDir, journal }: Context): Promise<void> 
     await stopRecorded(record);
   }
   await rm(stateDir, { recursive: true, force: true });
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await mkdir(stateDir, { recursive: true, mode: 0o711 });
 }
 
 /** Copies the guests to where the origin finds its VMs. */

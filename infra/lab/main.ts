@@ -44,7 +44,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (action === 'stop') {
     const { stopped, killed } = await stopRecorded(record);
     say(
-      `${stopped.length} processes stopped${killed.length > 0 ? `, ${killed.length} of them killed` : ''}.`,
+      `Processes stopped: ${stopped.length}${killed.length > 0 ? `, ${killed.length} of them killed` : ''}.`,
     );
     return 0;
   }

@@ -10,7 +10,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import {
@@ -80,6 +80,15 @@ export interface Network extends AsyncDisposable {
 const LOOPBACK = '127.0.0.1';
 const HEALTHY_MS_MAX = 60_000;
 
+/**
+ * A folder that others may pass through and not look into: as root, the database and the guests run
+ * as users of their own.
+ */
+async function makePassage(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chmod(path, 0o711);
+}
+
 interface Launcher {
   launch(
     kind: ServiceKind,
@@ -93,7 +102,7 @@ function createLauncher(options: NetworkOptions, mark: string): Launcher {
     async launch(kind, name, settings) {
       const stateDir = join(options.stateDir, name);
       const logPath = join(options.stateDir, 'logs', `${name}.log`);
-      await mkdir(stateDir, { recursive: true, mode: 0o700 });
+      await makePassage(stateDir);
       const all = { VMDN_STATE_DIR: stateDir, VMDN_LISTEN: `${LOOPBACK}:0`, ...settings };
       const start = (listen: string): Promise<Service> =>
         startService(
@@ -162,6 +171,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     coordinatorUrl: null,
     clientFile: join(coordinatorDir, CLIENT_FILE_NAME),
   };
+  await makePassage(options.stateDir);
   await mkdir(join(options.stateDir, 'logs'), { recursive: true, mode: 0o700 });
   await writeRecord(record);
   let client: CoordinatorClient | undefined;

@@ -72,9 +72,19 @@ function environmentOf(options: ServiceOptions): Record<string, string> {
   return { ...environment, ...options.settings, [MARK_VARIABLE]: options.mark };
 }
 
+/** The words of a line of the log; a line that is no JSON stands for itself. */
+function wordsOf(line: string): string {
+  try {
+    return String((JSON.parse(line) as { msg?: unknown }).msg ?? line);
+  } catch {
+    return line;
+  }
+}
+
 async function tailOf(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch(() => '');
-  return text.trimEnd().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
+  const lines = text.trimEnd().split('\n').slice(-LOG_LINES_SHOWN);
+  return `${lines.map((line) => `  ${wordsOf(line)}`).join('\n')}\n(${path})`;
 }
 
 /** The URL in the line that says `listening`, once it is there. */
