@@ -30,10 +30,10 @@ const OURS = vmdn.key;
 const FLOOR_RATIO_MAX = 1.1;
 const NON_ZERO_RATIO_MAX = 0.004;
 
-/** Of one pair: the floor, and what each method cost with its best setting. */
+/** Of one pair: the floor, and what each method cost with each setting, the cheapest first. */
 export interface PairFigures {
   readonly floor: Floor;
-  readonly costs: ReadonlyMap<string, Cost>;
+  readonly costs: ReadonlyMap<string, readonly Cost[]>;
 }
 
 export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
@@ -58,11 +58,8 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
 /** The floor of a pair, and the cost of each method. */
 export async function measurePair(methods: readonly Method[], task: Task): Promise<PairFigures> {
   const floor = await floorOf(task);
-  const costs = new Map<string, Cost>();
-  for (const method of methods) {
-    const [best] = await measure(method, task);
-    if (best !== undefined) costs.set(method.key, best);
-  }
+  const costs = new Map<string, readonly Cost[]>();
+  for (const method of methods) costs.set(method.key, await measure(method, task));
   return { floor, costs };
 }
 
@@ -117,7 +114,7 @@ function report(
 }
 
 function jsonOf({ floor, costs }: PairFigures): Record<string, number> {
-  const bytes = [...costs].map(([key, cost]) => [key, cost.bytes] as const);
+  const bytes = [...costs].map(([key, [best]]) => [key, best!.bytes] as const);
   return { ...Object.fromEntries(bytes), floor: floor.floor, nonZero: floor.nonZero };
 }
 
@@ -125,15 +122,18 @@ function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): s
   const { floor, costs } = pair;
   const ratio = (bytes: number): string => (bytes / floor.floor).toFixed(2);
   const rows = methods.flatMap((method) => {
-    const cost = costs.get(method.key);
-    if (cost === undefined) return [];
-    const words = cost.setting === '' ? method.words : `${method.words} (${cost.setting})`;
-    const parts = [cost.bytes, cost.toEdgeBytes, cost.toOriginBytes].map(formatBytes);
-    const ofIt = Object.entries(cost.parts).map(([purpose, bytes]) => [
+    const [best, ...others] = costs.get(method.key) ?? [];
+    if (best === undefined) return [];
+    const rowOf = (words: string, cost: Cost): string[] => {
+      const setting = cost.setting === '' ? '' : ` (${cost.setting})`;
+      const figures = [cost.bytes, cost.toEdgeBytes, cost.toOriginBytes].map(formatBytes);
+      return [`${words}${setting}`, ...figures, ratio(cost.bytes)];
+    };
+    const parts = Object.entries(best.parts).map(([purpose, bytes]) => [
       `  of it ${purpose}`,
       formatBytes(bytes),
     ]);
-    return [[words, ...parts, ratio(cost.bytes)], ...ofIt];
+    return [rowOf(method.words, best), ...parts, ...others.map((cost) => rowOf('  else', cost))];
   });
   const table = formatTable([
     [`${BASE} → ${name}`, 'bytes', 'to edge', 'to origin', '× floor'],
@@ -148,7 +148,7 @@ function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): s
 }
 
 function promisedOf(name: string, { floor, costs }: PairFigures): Promised[] {
-  const cost = costs.get(OURS);
+  const [cost] = costs.get(OURS) ?? [];
   if (cost === undefined) return [];
   const bound = boundOf(floor);
   const rule = `${FLOOR_RATIO_MAX} × floor + ${NON_ZERO_RATIO_MAX * 100} % of non-zero`;
@@ -158,7 +158,7 @@ function promisedOf(name: string, { floor, costs }: PairFigures): Promised[] {
 
 function barsOf(name: string, { floor, costs }: PairFigures, methods: readonly Method[]): BarGroup {
   const bars = methods.flatMap((method) => {
-    const value = costs.get(method.key)?.bytes;
+    const value = costs.get(method.key)?.[0]?.bytes;
     if (value === undefined) return [];
     const isOurs = method.key === OURS;
     return [{ label: method.key, value, words: formatMegabytes(value), isOurs }];
