@@ -38,8 +38,7 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
   const reported = new Map<string, string>();
   return async (signal) => {
     let failure: unknown;
-    for (const known of deps.desired.latest()?.versions ?? []) {
-      if (known.state === 'withdrawn') continue;
+    for (const known of newestOfEach(deps.desired.latest()?.versions ?? [])) {
       const fresh = `${known.version} ${deps.planner.revision}`;
       if (reported.get(known.vm) === fresh) continue;
       try {
@@ -53,6 +52,16 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
     }
     if (failure !== undefined) throw failure;
   };
+}
+
+/** The newest version of each VM that its origin still has: nobody asks for an older one. */
+function newestOfEach(versions: readonly KnownVersion[]): readonly KnownVersion[] {
+  const newest = new Map<string, KnownVersion>();
+  for (const known of versions) {
+    if (known.state === 'withdrawn') continue;
+    if ((newest.get(known.vm)?.version ?? 0) < known.version) newest.set(known.vm, known);
+  }
+  return [...newest.values()];
 }
 
 async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Promise<void> {

@@ -56,13 +56,21 @@ interface Context {
   readonly desired: DesiredStates;
   readonly jobs: Map<Id, Job>;
   readonly memories: Map<Id, Memory>;
+  /** VMs that nobody lists, told once. */
+  readonly forgotten: Set<Id>;
 }
 
 export function createTeleportsReconciler(
   deps: PursuitDeps,
   desired: DesiredStates,
 ): TeleportsReconciler {
-  const context: Context = { deps, desired, jobs: new Map(), memories: new Map() };
+  const context: Context = {
+    deps,
+    desired,
+    jobs: new Map(),
+    memories: new Map(),
+    forgotten: new Set(),
+  };
   const { jobs } = context;
   return {
     get busy() {
@@ -204,30 +212,32 @@ async function giveUp(deps: PursuitDeps, job: PursuitJob, error: unknown): Promi
 async function settleForgotten(context: Context, wanted: ReadonlySet<Id>): Promise<void> {
   const { deps, memories } = context;
   for (const teleport of memories.keys()) if (!wanted.has(teleport)) memories.delete(teleport);
-  const here = new Set([
-    ...(await deps.hypervisor.list()),
-    ...(await deps.records.keys()),
-  ]) as Set<Id>;
+  const here = new Set([...(await deps.hypervisor.list()), ...(await deps.records.keys())] as Id[]);
   for (const teleport of here) {
-    if (wanted.has(teleport)) continue;
+    if (wanted.has(teleport) || context.jobs.has(teleport)) continue;
     const record = await deps.records.read(teleport);
-    if (record === null) {
+    if (record !== null && (await isOver(deps, teleport, record.epoch))) {
+      await removeVm(deps, teleport);
+    } else if (!context.forgotten.has(teleport)) {
+      context.forgotten.add(teleport);
       deps.events.vmForgotten(teleport);
-      continue;
     }
-    try {
-      const { epoch } = record;
-      await deps.client.call(reportProgress, {
-        params: { teleport },
-        body: { epoch, state: 'cancelled', disks: [], endpoints: [] },
-      });
-    } catch (error) {
-      if (isVmdnError(error, 'not_found')) deps.events.vmForgotten(teleport);
-      const isOver = ['stale_epoch', 'conflict', 'forbidden'].some(
-        (code) => isVmdnError(error) && error.code === code,
-      );
-      if (!isOver) continue;
-    }
-    await removeVm(deps, teleport);
+  }
+}
+
+/** Whether the coordinator says that this epoch is over. Throws when it can't be asked. */
+async function isOver(deps: PursuitDeps, teleport: Id, epoch: number): Promise<boolean> {
+  try {
+    const reply = await deps.client.call(reportProgress, {
+      params: { teleport },
+      body: { epoch, state: 'cancelled', disks: [], endpoints: [] },
+    });
+    return reply.state === 'cancelled' || reply.state === 'failed';
+  } catch (error) {
+    if (isVmdnError(error, 'stale_epoch')) return true;
+    if (isVmdnError(error, 'not_found')) return false;
+    // A teleport that failed can't be cancelled; one that should run can't either, and is not touched.
+    if (isVmdnError(error, 'conflict')) return error.data.from === 'failed';
+    throw error;
   }
 }

@@ -30,5 +30,9 @@ export function takeOwnerLock(path: string, patienceMs: number = PATIENCE_MS): D
       { data: { path }, cause },
     );
   }
-  return { [Symbol.dispose]: () => database.close() };
+  return {
+    [Symbol.dispose]() {
+      if (database.isOpen) database.close();
+    },
+  };
 }

@@ -1,0 +1,143 @@
+import { parseDigest } from '@vmdn/core/domain/digest.ts';
+import { ERROR_CODES, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { isFinal, mayMove, TELEPORT_STATES } from '@vmdn/core/domain/teleport.ts';
+import { NO_TIER_BYTES, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import { describe, expect, it } from 'vitest';
+import { emptyDelivery, localDelivery, withRecipeBytes } from './deliveries.ts';
+import { meaningOf, pauseMs } from './failure.ts';
+import { nextTeleportStep, reportPath, type TeleportActual } from './teleport-step.ts';
+
+const DIGEST = parseDigest('ab'.repeat(32));
+const OTHER = parseDigest('cd'.repeat(32));
+
+const FRESH: TeleportActual = {
+  missing: [DIGEST, OTHER],
+  vm: 'absent',
+  confirmed: false,
+  ready: false,
+  released: false,
+};
+const HELD: TeleportActual = { ...FRESH, missing: [] };
+const LIVE = TELEPORT_STATES.filter((state) => !isFinal(state));
+
+describe('the next step of a teleport', () => {
+  it('walks from nothing to a running VM, each step seen by the next look', () => {
+    const steps: string[] = [];
+    let actual = FRESH;
+    for (;;) {
+      const step = nextTeleportStep('routed', actual);
+      steps.push(step.do);
+      if (step.do === 'deliver') actual = { ...actual, missing: actual.missing.slice(1) };
+      else if (step.do === 'confirm') actual = { ...actual, confirmed: true };
+      else if (step.do === 'define') actual = { ...actual, vm: 'defined' };
+      else if (step.do === 'start') actual = { ...actual, vm: 'running' };
+      else if (step.do === 'await-ready') actual = { ...actual, ready: true };
+      else break;
+    }
+    expect(steps).toEqual([
+      ...['deliver', 'deliver', 'confirm', 'define', 'start', 'await-ready', 'announce'],
+    ]);
+  });
+
+  it.each(LIVE)('I2: never defines or starts unconfirmed, whatever else is true (%s)', (state) => {
+    for (const vm of ['absent', 'other', 'defined'] as const) {
+      for (const missing of [[], [DIGEST]]) {
+        const step = nextTeleportStep(state, { ...FRESH, missing, vm, confirmed: false });
+        expect(['define', 'start']).not.toContain(step.do);
+      }
+    }
+  });
+
+  it('I1: takes up a VM that still runs after a restart where it was', () => {
+    expect(nextTeleportStep('booting', { ...HELD, vm: 'running' })).toEqual({ do: 'await-ready' });
+    expect(nextTeleportStep('running', { ...HELD, vm: 'running' })).toEqual({ do: 'nothing' });
+  });
+
+  it('asks again before it starts a VM that should run and does not', () => {
+    expect(nextTeleportStep('running', { ...HELD, vm: 'defined' })).toEqual({ do: 'confirm' });
+    const confirmed = { ...HELD, vm: 'defined', confirmed: true } as const;
+    expect(nextTeleportStep('running', confirmed)).toEqual({ do: 'start' });
+  });
+
+  it('makes a disk again that the store lost, before it starts the VM', () => {
+    const lost = { ...HELD, missing: [DIGEST], vm: 'defined' } as const;
+    expect(nextTeleportStep('running', lost)).toEqual({ do: 'deliver', digest: DIGEST });
+  });
+
+  it('I4: removes a VM of another version only once the new disks are there', () => {
+    const other = { ...HELD, vm: 'other' } as const;
+    expect(nextTeleportStep('syncing', { ...other, missing: [DIGEST] }).do).toBe('deliver');
+    expect(nextTeleportStep('syncing', other).do).toBe('discard');
+  });
+
+  it.each(['cancelled', 'failed'] as const)('I3: removes what is left of a %s one', (state) => {
+    for (const vm of ['absent', 'other', 'defined', 'running'] as const) {
+      expect(nextTeleportStep(state, { ...FRESH, vm })).toEqual({ do: 'remove' });
+    }
+    expect(nextTeleportStep(state, { ...HELD, released: true })).toEqual({ do: 'nothing' });
+  });
+});
+
+describe('the path of reports', () => {
+  it('is one that the table of moves takes, from every state to every state that can be reached', () => {
+    for (const from of TELEPORT_STATES) {
+      for (const to of TELEPORT_STATES) {
+        const path = reportPath(from, to);
+        expect(path.at(-1)).toBe(to);
+        if (isFinal(from) && from !== to) continue;
+        // Nothing leads back to `routed` but a new epoch.
+        if (to === 'routed' && from !== 'routed') continue;
+        [from, ...path].reduce((before, after) => {
+          expect(mayMove(before, after), `${before} to ${after}`).toBe(true);
+          return after;
+        });
+      }
+    }
+  });
+
+  it('says the present state once, so that a report may be repeated', () => {
+    expect(reportPath('syncing', 'syncing')).toEqual(['syncing']);
+    expect(reportPath('routed', 'running')).toEqual(['syncing', 'verified', 'booting', 'running']);
+  });
+});
+
+describe('the meaning of a failure', () => {
+  it('is known for every code', () => {
+    for (const code of ERROR_CODES) {
+      expect(['wait', 'fail', 'lost', 'stop']).toContain(meaningOf(new VmdnError(code, '')));
+    }
+    expect(meaningOf(new TypeError('a defect'))).toBe('fail');
+  });
+
+  it('I1: waits for what may pass', () => {
+    for (const code of ['unavailable', 'timeout', 'busy', 'disk_full', 'withdrawn'] as const) {
+      expect(meaningOf(new VmdnError(code, ''))).toBe('wait');
+    }
+    expect(meaningOf(new VmdnError('stale_epoch', ''))).toBe('lost');
+  });
+
+  it('pauses longer and longer, up to a limit', () => {
+    expect([1, 2, 3, 4, 50].map((attempt) => pauseMs(attempt, 1000, 5000))).toEqual([
+      1000, 2000, 4000, 5000, 5000,
+    ]);
+  });
+});
+
+describe('the numbers of a delivery', () => {
+  const disk = { digest: DIGEST, virtualSizeBytes: 10_240, nonZeroBytes: 4096 };
+
+  it('add up to the disk when it was here already, and nothing crossed a network', () => {
+    const delivery = localDelivery(disk);
+    expect(totalTierBytes(delivery.diskBytes)).toBe(disk.virtualSizeBytes);
+    expect(delivery.diskBytes).toMatchObject({ zero: 6144, local: 4096, origin: 0 });
+    expect(totalTierBytes(delivery.wireBytes)).toBe(0);
+  });
+
+  it('count the recipe as bytes on the wire of its tier, and nowhere else', () => {
+    const delivery = emptyDelivery(disk);
+    const counted = withRecipeBytes(delivery, { tier: 'peer', wireBytes: 77 });
+    expect(counted.wireBytes).toEqual({ ...NO_TIER_BYTES, peer: 77 });
+    expect(counted.diskBytes).toEqual(delivery.diskBytes);
+    expect(withRecipeBytes(delivery, null)).toBe(delivery);
+  });
+});

@@ -1,0 +1,226 @@
+/**
+ * Room: edge (tests). A network around an edge, of real parts: a coordinator with its own PostgreSQL, and
+ * an origin made of the core's parts (image store, disk routes, signed descriptions), without the
+ * origin app's inspection.
+ */
+
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Description } from '@vmdn/core/domain/description.ts';
+import { type Id, parseName } from '@vmdn/core/domain/names.ts';
+import type { VmHardware } from '@vmdn/core/domain/vm-specification.ts';
+import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { enrol, loadOrCreateNodeKey } from '@vmdn/core/http/clients/node-agent.ts';
+import {
+  createEnrolmentToken,
+  getTeleport,
+  type Teleport,
+} from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { announceVersion, heartbeat } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
+import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
+import { type App, createApp } from '@vmdn/core/http/mount.ts';
+import { serve } from '@vmdn/core/http/serve.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
+import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
+import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
+import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
+import { createLogger } from '@vmdn/core/process/logger.ts';
+import { vi } from 'vitest';
+import { readSettings as readCoordinatorSettings } from '../../coordinator/src/config.ts';
+import { createCoordinator } from '../../coordinator/src/coordinator.ts';
+import { createEdge } from './edge.ts';
+import { type EdgeSettings, readSettings } from './settings.ts';
+
+const logger = createLogger('test', { level: process.env.VMDN_LOG_LEVEL ?? 'silent' });
+const SECTOR_BYTES = 512;
+
+export const HARDWARE: VmHardware = {
+  vcpus: 1,
+  memoryMiB: 64,
+  firmware: 'bios',
+  ports: [{ name: parseName('web', 'port'), guest: 80 }],
+  ready: null,
+};
+
+export async function sha256OfFile(path: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+}
+
+/** Seeded bytes that do not compress, behind a given first sector, then a hole. */
+export async function writeDisk(
+  path: string,
+  options: { firstSector: Buffer; seed: string; dataBytes: number; sizeBytes: number },
+): Promise<void> {
+  await using file = await open(path, 'w');
+  await file.write(options.firstSector, 0, SECTOR_BYTES, 0);
+  const piece = 64 * 1024;
+  for (let at = 0; at < options.dataBytes; at += piece) {
+    const seed = createHash('sha256').update(`${options.seed} ${at}`).digest();
+    const blocks = Array.from({ length: piece / 32 }, (_, index) =>
+      createHash('sha256').update(seed).update(String(index)).digest(),
+    );
+    await file.write(Buffer.concat(blocks), 0, piece, 1024 * 1024 + at);
+  }
+  await file.truncate(options.sizeBytes);
+}
+
+/** A coordinator on a free port with a database of its own, and a client that may do all. */
+export async function startNetwork() {
+  const dir = await mkdtemp(join(tmpdir(), 'vmdn-edge-'));
+  // The embedded PostgreSQL runs as another user when this process is root.
+  await chmod(dir, 0o711);
+  const stack = new AsyncDisposableStack();
+  stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const env = { VMDN_STATE_DIR: join(dir, 'coordinator'), VMDN_LISTEN: '127.0.0.1:0' };
+  const settings = readCoordinatorSettings({ ...env, VMDN_HEARTBEAT_SECONDS: '1' });
+  let coordinator = await createCoordinator(settings, logger);
+  stack.defer(() => coordinator[Symbol.asyncDispose]());
+  const url = coordinator.url;
+  const credentials = { kind: 'bearer', token: coordinator.clientToken } as const;
+  const client = createCoordinatorClient({ url, credentials });
+  stack.use(client);
+  const token = async (kind: 'origin' | 'edge'): Promise<string> =>
+    (await client.call(createEnrolmentToken, { body: { kind } })).enrolmentToken;
+  return {
+    dir,
+    url,
+    client,
+    stack,
+    token,
+    /** Takes the coordinator away; the returned function brings it back on the same address. */
+    async away(): Promise<() => Promise<void>> {
+      await coordinator[Symbol.asyncDispose]();
+      return async () => {
+        const listen = { host: '127.0.0.1', port: Number(new URL(url).port) };
+        coordinator = await createCoordinator({ ...settings, listen }, logger);
+      };
+    },
+    async waitFor(teleport: Id, isDone: (teleport: Teleport) => boolean): Promise<Teleport> {
+      return await vi.waitFor(
+        async () => {
+          const now = await client.call(getTeleport, { params: { teleport } });
+          if (!isDone(now)) throw new Error(`still ${now.state}: ${now.message}`);
+          return now;
+        },
+        { timeout: 60_000, interval: 100 },
+      );
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+export type TestNetwork = Awaited<ReturnType<typeof startNetwork>>;
+
+/** An enrolled origin that serves what it imported. */
+export async function startOrigin(network: TestNetwork, options: { bytesPerSecond?: number } = {}) {
+  const dir = join(network.dir, 'origin');
+  await mkdir(dir);
+  const { stack } = network;
+  const store = stack.use(await openImageStore({ root: join(dir, 'store'), quotaBytes: null }));
+  const importImage = createImportImage({
+    store,
+    runner: createCommandRunner(),
+    importDirs: [network.dir],
+    socketDir: join(dir, 'run'),
+  });
+  const identityStore = await openNodeIdentityStore(join(dir, 'identity'));
+  const key = await loadOrCreateNodeKey(identityStore);
+  let app: App | undefined;
+  const open = { isOpen: true };
+  const server = await serve({
+    fetch: (request, env) =>
+      open.isOpen && app !== undefined
+        ? app.fetch(request, env)
+        : new Response(null, { status: 503 }),
+    listen: { host: '127.0.0.1', port: 0 },
+  });
+  stack.defer(() => server.close());
+  const anonymous = createCoordinatorClient({ url: network.url, credentials: { kind: 'none' } });
+  stack.use(anonymous);
+  const { node, coordinatorKey } = await enrol({
+    ...{ client: anonymous, store: identityStore, key, kind: 'origin', url: server.url, logger },
+    name: parseName('home', 'name'),
+    enrolmentToken: await network.token('origin'),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const uplink = createUplinkLimiter({ bytesPerSecond: options.bytesPerSecond ?? null });
+  app = createApp({ logger });
+  const recipeFiles = createRecipeFiles();
+  const key0 = (): typeof coordinatorKey => coordinatorKey;
+  mountDiskRoutes(app, {
+    library: store,
+    recipeFiles,
+    nodeId: node,
+    coordinatorKey: key0,
+    uplink,
+    logger,
+  });
+  const client = createCoordinatorClient({
+    url: network.url,
+    credentials: { kind: 'node', node, key },
+  });
+  stack.use(client);
+  const beat = () =>
+    client
+      .call(heartbeat, { body: { protocol: PROTOCOL_VERSION, url: server.url } })
+      .catch(() => {});
+  await beat();
+  const timer = setInterval(beat, 500);
+  stack.defer(() => clearInterval(timer));
+  return {
+    store,
+    uplink,
+    open,
+    /** Describes a raw disk as the next version of a VM and announces it. */
+    async announce(vm: string, version: number, file: string, hardware: VmHardware = HARDWARE) {
+      const name = parseName(vm, 'VM');
+      const order = { id: crypto.randomUUID() as Id, name, file, format: 'raw' } as const;
+      const { digest } = await importImage({ ...order, signal: AbortSignal.timeout(60_000) });
+      const { keysRoot, nonZeroBytes, virtualSizeBytes, recipePath } = store.find(digest)!;
+      const recipeBytes = (await readFile(recipePath)).length;
+      const description: Description = {
+        schema: 'vmdn-description/1',
+        ...{ vm: name, version, hardware, os: null, packages: [], services: [] },
+        describedAt: new Date().toISOString(),
+        disks: [{ digest, virtualSizeBytes, nonZeroBytes, keysRoot, recipeBytes }],
+      };
+      const body = {
+        description: await signDescription(key, node, description),
+        state: 'live',
+      } as const;
+      await client.call(announceVersion, { params: { vm: name, version }, body });
+      return { digest, description };
+    },
+  };
+}
+export type TestOrigin = Awaited<ReturnType<typeof startOrigin>>;
+
+/** Settings of an edge in the network; the same name again is the same edge. */
+export async function edgeSettings(
+  network: TestNetwork,
+  name: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<EdgeSettings> {
+  return readSettings({
+    VMDN_COORDINATOR_URL: network.url,
+    VMDN_NAME: name,
+    VMDN_STATE_DIR: join(network.dir, name),
+    VMDN_REGION: 'eu-west',
+    VMDN_ACCELERATOR: 'tcg',
+    VMDN_ENROLMENT_TOKEN: await network.token('edge'),
+    VMDN_IMPORT_DIRS: network.dir,
+    VMDN_MEMORY_MIB: '1024',
+    ...more,
+  });
+}
+
+export function startEdge(settings: EdgeSettings) {
+  return createEdge(settings, logger, AbortSignal.timeout(60_000));
+}
