@@ -39,9 +39,7 @@ describe('a network', () => {
   it('says the last words of a service that does not start, and leaves nothing behind', async () => {
     const coordinatorSettings = { VMDN_HEARTBEAT_SECONDS: '9000' };
     const starting = startNetwork({ stateDir, origins: [], edges: [], coordinatorSettings });
-    await expect(starting).rejects.toThrow(
-      /ended with exit code 1[\s\S]*VMDN_HEARTBEAT_SECONDS/,
-    );
+    await expect(starting).rejects.toThrow(/ended with exit code 1[\s\S]*VMDN_HEARTBEAT_SECONDS/);
     expect(await readRecord(stateDir)).toBeUndefined();
   });
 });

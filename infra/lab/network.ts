@@ -23,6 +23,7 @@ import {
   type ClientFile,
   readClientFile,
 } from '@vmdn/core/io/files/client-file.ts';
+import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { type StopReport, stopRecorded, writeRecord } from './record.ts';
 import { type Service, type ServiceKind, startService } from './service.ts';
 import { waitFor } from './wait-for.ts';
@@ -134,6 +135,7 @@ async function launchNodes(
   launcher: Launcher,
   options: NetworkOptions,
   client: CoordinatorClient,
+  runtimeFolder: string,
 ): Promise<LabNode[]> {
   const settingsOf = async (kind: 'origin' | 'edge', node: NodeOptions) => ({
     VMDN_COORDINATOR_URL: client.url,
@@ -150,9 +152,13 @@ async function launchNodes(
       ...(limit === undefined ? {} : { VMDN_UPLINK_BYTES_PER_SECOND: String(limit) }),
     });
   });
-  const edges = options.edges.map(async (edge) =>
-    launcher.launch('edge', edge.name, await settingsOf('edge', edge)),
-  );
+  const edges = options.edges.map(async (edge) => {
+    const settings = await settingsOf('edge', edge);
+    return launcher.launch('edge', edge.name, {
+      ...settings,
+      VMDN_RUNTIME_DIR: join(runtimeFolder, edge.name),
+    });
+  });
   // All settle before one failure is reported: nothing may start after the clean-up.
   const results = await Promise.allSettled([...origins, ...edges]);
   const failure = results.find((result) => result.status === 'rejected');
@@ -170,6 +176,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     startedAt: new Date().toISOString(),
     coordinatorUrl: null,
     clientFile: join(coordinatorDir, CLIENT_FILE_NAME),
+    // Short, since the path of a socket has at most 107 bytes.
+    runtimeDir: join(runtimeDir(process.env), mark.slice(0, 8)),
   };
   await makePassage(options.stateDir);
   await mkdir(join(options.stateDir, 'logs'), { recursive: true, mode: 0o700 });
@@ -189,7 +197,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       url,
       credentials: { kind: 'bearer', token: clientFile.token },
     });
-    const nodes = await launchNodes(launcher, options, client);
+    const nodes = await launchNodes(launcher, options, client, record.runtimeDir);
     const network = createNetwork({ record, coordinator, nodes, client, clientFile });
     await network.healthy();
     return network;

@@ -79,7 +79,14 @@ describe('I2: the processes of a network', () => {
     expect(found.sort()).toEqual([marked.identity.pid, holding.identity.pid].sort());
     await mkdir(join(folder, 'logs'));
     const clientFile = join(stateDir, 'coordinator/client.json');
-    const record = { mark: 'mark-1', stateDir, startedAt: '', coordinatorUrl: null, clientFile };
+    const record = {
+      mark: 'mark-1',
+      stateDir,
+      startedAt: '',
+      coordinatorUrl: null,
+      clientFile,
+      runtimeDir: join(folder, 'run'),
+    };
     const { stopped, killed } = await stopRecorded(record);
     expect(stopped).toHaveLength(2);
     expect(killed).toEqual([]);

@@ -17,6 +17,8 @@ export interface NetworkRecord {
   readonly startedAt: string;
   readonly coordinatorUrl: string | null;
   readonly clientFile: string;
+  /** Sockets of its guests; gone when it is stopped. */
+  readonly runtimeDir: string;
 }
 
 const RECORD_NAME = 'network.json';
@@ -75,6 +77,7 @@ export async function stopRecorded(record: NetworkRecord): Promise<StopReport> {
       }),
     );
   }
+  await rm(record.runtimeDir, { recursive: true, force: true });
   await rm(join(record.stateDir, RECORD_NAME), { force: true });
   return { stopped, killed };
 }
