@@ -100,7 +100,8 @@ export function deliveryStore(db: Db) {
           deliveries.tier, deliveries.disk_bytes, deliveries.wire_bytes
         from delivered_disks d
         join teleports on teleports.id = d.teleport_id and teleports.epoch = d.epoch
-        join deliveries using (teleport_id, epoch, digest)
+        join deliveries on deliveries.teleport_id = d.teleport_id
+          and deliveries.epoch = d.epoch and deliveries.digest = d.digest
         left join disks on disks.vm_id = teleports.vm_id and disks.version = d.version
           and disks.digest = d.digest
         where d.teleport_id = any(${teleports as Id[]})
