@@ -4,7 +4,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeSync } from 'node:fs';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -26,14 +27,25 @@ import type { SyncEngine } from './create-sync-engine.ts';
 
 /** The recipe of a disk in memory, by the product's own hashing. */
 export function recipeOf(disk: Uint8Array): Recipe {
-  const segments = segmentCount(disk.length);
-  const bitmap = new Uint8Array(bitmapLength(disk.length));
+  return recipeOfSegments(disk.length, (segment) =>
+    disk.subarray(segment * SEGMENT_BYTES, (segment + 1) * SEGMENT_BYTES),
+  );
+}
+
+/** The recipe of a disk whose segments are made one by one; undefined = a zero segment. */
+function recipeOfSegments(
+  virtualSizeBytes: number,
+  bytesOf: (segment: number) => Uint8Array | undefined,
+): Recipe {
+  const segments = segmentCount(virtualSizeBytes);
+  const bitmap = new Uint8Array(bitmapLength(virtualSizeBytes));
   const hashes = new Uint8Array(segments * 32);
   const masks = new Uint16Array(segments);
   const keys = new Uint32Array(segments * 32);
   let [row, key] = [0, 0];
   for (let segment = 0; segment < segments; segment += 1) {
-    const bytes = disk.subarray(segment * SEGMENT_BYTES, (segment + 1) * SEGMENT_BYTES);
+    const bytes = bytesOf(segment);
+    if (bytes === undefined) continue;
     const count = describeSegmentInto(bytes, { hashes, masks, keys }, row, key);
     if (count === 0) continue;
     bitmap[segment >> 3]! |= 1 << (segment & 7);
@@ -41,7 +53,7 @@ export function recipeOf(disk: Uint8Array): Recipe {
     row += 1;
   }
   return {
-    virtualSizeBytes: disk.length,
+    virtualSizeBytes,
     segmentBitmap: bitmap,
     segmentHashes: hashes.slice(0, row * 32),
     blockMasks: masks.slice(0, row),
@@ -71,8 +83,13 @@ export function diskOf(contents: readonly number[], lastBytes: number = BLOCK_BY
   return disk;
 }
 
-export interface StoredDisk {
+export interface StoredDisk extends DiskFile {
   readonly bytes: Uint8Array;
+}
+
+/** A disk in a raw file, with its recipe. */
+export interface DiskFile {
+  readonly virtualSizeBytes: number;
   readonly recipe: Recipe;
   readonly digest: Digest;
   readonly path: string;
@@ -105,32 +122,50 @@ export class DiskRoom {
   async store(bytes: Uint8Array): Promise<StoredDisk> {
     const dir = this.path('disk');
     await mkdir(dir);
-    const recipe = recipeOf(bytes);
-    const stored = {
-      bytes,
-      recipe,
-      digest: digestOfRecipe(recipe),
-      path: join(dir, 'disk.raw'),
-      recipePath: join(dir, 'recipe'),
-    };
+    const stored = await describeInto(dir, recipeOf(bytes));
     await writeFile(stored.path, bytes);
-    await writeFile(stored.recipePath, encodeRecipe(recipe));
-    return stored;
+    return { ...stored, bytes };
+  }
+
+  /** A sparse disk that never lies in memory as a whole. */
+  async storeSparse(
+    virtualSizeBytes: number,
+    bytesOf: (segment: number) => Uint8Array | undefined,
+  ): Promise<DiskFile> {
+    const dir = this.path('disk');
+    await mkdir(dir);
+    const file = await open(join(dir, 'disk.raw'), 'wx');
+    await file.truncate(virtualSizeBytes);
+    const recipe = recipeOfSegments(virtualSizeBytes, (segment) => {
+      const bytes = bytesOf(segment);
+      if (bytes !== undefined) writeSync(file.fd, bytes, 0, bytes.length, segment * SEGMENT_BYTES);
+      return bytes;
+    });
+    await file.close();
+    return describeInto(dir, recipe);
   }
 }
 
-export function imageOf(disk: StoredDisk, tier: 'local' | 'package' = 'local'): LocalImage {
+async function describeInto(dir: string, recipe: Recipe): Promise<DiskFile> {
+  const recipePath = join(dir, 'recipe');
+  await writeFile(recipePath, encodeRecipe(recipe));
+  const { virtualSizeBytes } = recipe;
+  const digest = digestOfRecipe(recipe);
+  return { virtualSizeBytes, recipe, digest, path: join(dir, 'disk.raw'), recipePath };
+}
+
+export function imageOf(disk: DiskFile, tier: 'local' | 'package' = 'local'): LocalImage {
   return {
     digest: disk.digest,
     name: 'image' as Name,
     path: disk.path,
     recipePath: disk.recipePath,
-    virtualSizeBytes: disk.bytes.length,
+    virtualSizeBytes: disk.virtualSizeBytes,
     tier,
   };
 }
 
-export function planOf(engine: SyncEngine, wanted: StoredDisk, images: readonly LocalImage[]) {
+export function planOf(engine: SyncEngine, wanted: DiskFile, images: readonly LocalImage[]) {
   const { digest, recipePath } = wanted;
   return engine.plan({ digest, recipePath, images, rates: DEFAULT_RATES });
 }
