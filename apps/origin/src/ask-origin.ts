@@ -1,0 +1,34 @@
+/**
+ * Room: origin. Questions to an origin that runs on this machine, by its control socket.
+ */
+
+import { join } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { parseName } from '@vmdn/core/domain/names.ts';
+import { callOriginControl } from '@vmdn/core/http/clients/origin-control-client.ts';
+import {
+  CONTROL_SOCKET_NAME,
+  originStatus,
+  releaseDisks,
+} from '@vmdn/core/http/contracts/origin-control.ts';
+import { runtimeDirOf } from './settings.ts';
+
+/** `status`, or `release [VM [SECONDS]]`. Throws `invalid_input`, `unavailable`, the origin's own errors. */
+export async function askOrigin(
+  words: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<unknown> {
+  const socketPath = join(runtimeDirOf(env), CONTROL_SOCKET_NAME);
+  const [word, vm, seconds, ...more] = words;
+  if (word === 'status' && vm === undefined) {
+    return await callOriginControl(socketPath, originStatus);
+  }
+  const isNumber = seconds === undefined || /^\d{1,5}$/.test(seconds);
+  if (word === 'release' && isNumber && more.length === 0) {
+    return await callOriginControl(socketPath, releaseDisks, {
+      vm: vm === undefined ? undefined : parseName(vm, 'VM'),
+      seconds: seconds === undefined ? undefined : Number(seconds),
+    });
+  }
+  throw new VmdnError('invalid_input', 'Say `status` or `release [VM [SECONDS]]`.');
+}

@@ -1,0 +1,28 @@
+/**
+ * Room: origin, io. Reads whole disks through their locks: hashing on all cores, and the guest inspector.
+ */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
+import { inspectGuest } from '@vmdn/core/io/inspect/inspect-guest.ts';
+import type { DiskReaders } from '../ports.ts';
+
+/** Readers that use `workDir`, a private folder, for temporary files. */
+export function createDiskReaders(options: {
+  readonly runner: CommandRunner;
+  readonly workDir: string;
+}): DiskReaders {
+  return {
+    async describeDisk({ socketPath, virtualSizeBytes }, signal) {
+      const { recipe, digest, keysRoot } = await describeDisk({
+        socketPath,
+        virtualSizeBytes,
+        signal,
+      });
+      return { recipe, digest, keysRoot: keysRoot as string as Digest };
+    },
+    inspectGuest: (locked, signal) =>
+      inspectGuest({ ...options, socketPaths: locked.map((disk) => disk.socketPath), signal }),
+  };
+}

@@ -1,0 +1,256 @@
+/**
+ * Room: origin, io. Sources locked against writers (core/io/disk-export), shared by all who read them,
+ * let go when nobody does.
+ *
+ * I1: bytes are handed out only if the source's print, taken after they were read, is still the one it
+ *     had when it was locked: a changed source gives `withdrawn`, never mixed versions.
+ * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one, or until it is let go
+ *     on request; then at once, and it is not taken again before the time asked for.
+ * I3: no process is left behind when this is disposed of.
+ */
+
+import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { DiskSource } from '@vmdn/core/domain/vm-specification.ts';
+import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { type DiskExport, openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
+import { sourceFingerprint } from '@vmdn/core/io/disk-export/source-fingerprint.ts';
+import { connectNbd, type NbdClient } from '@vmdn/core/io/nbd/nbd-client.ts';
+import { LOCK_IDLE_MS, LOCKS_MAX } from '../limits.ts';
+import type { LockedDisk, SourceLocks, SourcePrint } from '../ports.ts';
+
+export interface SourceLocksOptions {
+  readonly runner: CommandRunner;
+  /** A private folder for sockets; its path is short. */
+  readonly socketDir: string;
+  readonly idleMs?: number;
+  readonly locksMax?: number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** A lock that is held, or being taken or let go. */
+interface Held {
+  readonly opened: Promise<Opened>;
+  users: number;
+  idleTimer: NodeJS.Timeout | undefined;
+  closing: Promise<void> | undefined;
+  /** A reader found that the source has changed: nobody may join any more. */
+  hasChanged: boolean;
+}
+
+interface Opened {
+  readonly exported: DiskExport;
+  readonly client: NbdClient;
+  readonly print: SourcePrint;
+  /** Rejects with `withdrawn` unless the source still looks as it did; begins after it is called. */
+  readonly requireUnchanged: () => Promise<void>;
+}
+
+/** Takes and shares locks. */
+export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
+  const held = new Map<string, Held>();
+  const { idleMs = LOCK_IDLE_MS, locksMax = LOCKS_MAX, now = Date.now } = options;
+  const refusals = createRefusals(now);
+
+  const close = (key: string, entry: Held): Promise<void> => {
+    clearTimeout(entry.idleTimer);
+    entry.closing ??= closeHeld(entry).finally(() => {
+      if (held.get(key) === entry) held.delete(key);
+    });
+    return entry.closing;
+  };
+  const requireRoom = (): void => {
+    if (held.size < locksMax) return;
+    for (const [key, entry] of held) {
+      if (entry.users > 0) continue;
+      void close(key, entry);
+      return;
+    }
+    throw new VmdnError('busy', 'Too many disks are read at once here; try again later.', {
+      data: { locksMax },
+    });
+  };
+  const enter = async (disk: DiskSource, key: string): Promise<Held> => {
+    for (;;) {
+      refusals.requireAllowed(key);
+      const present = held.get(key);
+      if (present?.closing === undefined && present !== undefined) return present;
+      if (present !== undefined) {
+        await present.closing;
+        continue;
+      }
+      requireRoom();
+      const entry: Held = {
+        opened: openSource(disk, options),
+        users: 0,
+        idleTimer: undefined,
+        closing: undefined,
+        hasChanged: false,
+      };
+      held.set(key, entry);
+      entry.opened.then(
+        ({ exported }) => exported.ended.then(() => close(key, entry)),
+        () => close(key, entry),
+      );
+      return entry;
+    }
+  };
+  const leave = (key: string, entry: Held): void => {
+    entry.users -= 1;
+    if (entry.users > 0 || entry.closing !== undefined) return;
+    entry.idleTimer = setTimeout(() => void close(key, entry), idleMs);
+  };
+  return {
+    print: printOf,
+    isLocked: (disk) => held.has(keyOf(disk)),
+    async lock(disk) {
+      const key = keyOf(disk);
+      const entry = await enter(disk, key);
+      clearTimeout(entry.idleTimer);
+      entry.users += 1;
+      try {
+        const handle = { release: once(() => leave(key, entry)), close: () => close(key, entry) };
+        return lockedDisk(await entry.opened, entry, handle);
+      } catch (error) {
+        leave(key, entry);
+        throw error;
+      }
+    },
+    async letGo(disk, untilMs) {
+      const key = keyOf(disk);
+      refusals.set(key, untilMs);
+      const entry = held.get(key);
+      if (entry !== undefined) await close(key, entry);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...held].map(([key, entry]) => close(key, entry)));
+    },
+  };
+}
+
+/** Disks that were let go for their owners, and until when. */
+function createRefusals(now: () => number): {
+  set(key: string, untilMs: number): void;
+  requireAllowed(key: string): void;
+} {
+  const refusedUntil = new Map<string, number>();
+  return {
+    set(key, untilMs) {
+      refusedUntil.delete(key);
+      if (untilMs > now()) refusedUntil.set(key, untilMs);
+    },
+    requireAllowed(key) {
+      const leftMs = (refusedUntil.get(key) ?? 0) - now();
+      if (leftMs <= 0) {
+        refusedUntil.delete(key);
+        return;
+      }
+      const seconds = Math.ceil(leftMs / 1000);
+      const message = `The disk was let go for its owner; it can be read again in ${seconds} s.`;
+      throw new VmdnError('unavailable', message, { data: { seconds } });
+    },
+  };
+}
+
+function keyOf(disk: DiskSource): string {
+  return JSON.stringify(disk.layers.map(({ path, format }) => [path, format]));
+}
+
+async function printOf(disk: DiskSource): Promise<SourcePrint> {
+  const layers = await Promise.all(
+    disk.layers.map(async ({ path, format }) => {
+      const { device, inode, sizeBytes, mtimeNs, ctimeNs } = await sourceFingerprint(path);
+      return [path, format, device, inode, sizeBytes, mtimeNs, ctimeNs];
+    }),
+  );
+  return JSON.stringify(layers) as SourcePrint;
+}
+
+async function openSource(disk: DiskSource, options: SourceLocksOptions): Promise<Opened> {
+  const { runner, socketDir } = options;
+  const exported = await openDiskExport({ layers: disk.layers, socketDir, runner });
+  try {
+    const client = await connectNbd({ socketPath: exported.socketPath });
+    const print = await printOf(disk);
+    const requireUnchanged = freshCheck(async () => {
+      const found = await printOf(disk).catch(() => undefined);
+      if (found === print) return;
+      throw new VmdnError('withdrawn', 'The disk has changed since it was described.');
+    });
+    return { exported, client, print, requireUnchanged };
+  } catch (error) {
+    await exported.close();
+    throw error;
+  }
+}
+
+async function closeHeld(entry: Held): Promise<void> {
+  const opened = await entry.opened.catch(() => undefined);
+  if (opened === undefined) return;
+  // The client first: its readers learn at once that nothing more comes.
+  await opened.client.close().catch(() => undefined);
+  await opened.exported.close();
+}
+
+function lockedDisk(
+  opened: Opened,
+  entry: Held,
+  handle: { readonly release: () => void; readonly close: () => Promise<void> },
+): LockedDisk {
+  return {
+    virtualSizeBytes: opened.exported.virtualSizeBytes,
+    print: opened.print,
+    socketPath: opened.exported.socketPath,
+    async readInto(target, offsetBytes) {
+      try {
+        await opened.client.read(target, offsetBytes);
+        await opened.requireUnchanged();
+      } catch (cause) {
+        if (entry.hasChanged || isVmdnError(cause, 'withdrawn')) {
+          entry.hasChanged = true;
+          void handle.close();
+          throw new VmdnError('withdrawn', 'The disk has changed since it was described.', {
+            cause,
+          });
+        }
+        if (entry.closing === undefined) throw cause;
+        throw new VmdnError('unavailable', 'The disk was let go while it was read.', { cause });
+      }
+    },
+    release: handle.release,
+  };
+}
+
+/**
+ * Shares runs of `check` between callers, such that each caller gets one that began after it asked: what
+ * it read before is then covered by what the check found.
+ */
+function freshCheck(check: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const start = (): Promise<void> => {
+    const run = check().finally(() => {
+      if (running === run) running = undefined;
+    });
+    running = run;
+    return run;
+  };
+  return () => {
+    if (running === undefined) return start();
+    next ??= running
+      .catch(() => undefined)
+      .then(() => {
+        next = undefined;
+        return start();
+      });
+    return next;
+  };
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) action();
+    done = true;
+  };
+}

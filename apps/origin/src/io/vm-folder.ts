@@ -1,0 +1,140 @@
+/**
+ * Room: origin, io. VMs as a folder of specifications (`NAME.vm.json`, docs/formats) and disks.
+ *
+ * I1: every file that a specification names lies within the folder, symbolic links followed; nothing
+ *     outside is ever opened.
+ * I2: a specification that is wrong is reported by its file's name, and the others go on.
+ */
+
+import { type FSWatcher, watch } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import {
+  parseVmSpecification,
+  VM_SPECIFICATION_BYTES_MAX,
+} from '@vmdn/core/formats/vm-specification.ts';
+import { fileError, readBoundedFile } from '@vmdn/core/io/files/files.ts';
+import { VMS_MAX } from '../limits.ts';
+import type { Discovery, VmDiscovery } from '../ports.ts';
+
+const SUFFIX = '.vm.json';
+/** Folders watched: that of the specifications and those of their disks. */
+const WATCHED_MAX = 64;
+
+/** The VMs in `folder`, an absolute path that need not exist yet. */
+export function createVmFolder(folder: string): VmDiscovery {
+  let folders: readonly string[] = [folder];
+  return {
+    async find() {
+      const found = await findVms(folder);
+      const disks = found.vms.flatMap((vm) => vm.disks).flatMap((disk) => disk.layers);
+      folders = [...new Set([folder, ...disks.map((layer) => dirname(layer.path))])];
+      return found;
+    },
+    watch: (onSign) => watchFolders(() => folders.slice(0, WATCHED_MAX), onSign),
+  };
+}
+
+async function findVms(folder: string): Promise<Discovery> {
+  const vms = new Map<string, VmSpecification>();
+  const problems: { where: string; error: unknown }[] = [];
+  try {
+    const root = await realpath(folder);
+    const names = (await readdir(root)).filter((name) => name.endsWith(SUFFIX)).sort();
+    if (names.length > VMS_MAX) {
+      throw new VmdnError('too_large', `${folder} holds more than ${VMS_MAX} VM specifications.`);
+    }
+    for (const name of names) {
+      try {
+        const vm = await readSpecification(root, join(root, name));
+        if (vms.has(vm.name)) {
+          const message = `Another specification in this folder names a VM "${vm.name}" already.`;
+          throw new VmdnError('conflict', message, { data: { vm: vm.name } });
+        }
+        vms.set(vm.name, vm);
+      } catch (error) {
+        problems.push({ where: name, error });
+      }
+    }
+  } catch (error) {
+    problems.push({ where: basename(folder), error: fileError(error, folder) });
+  }
+  return { vms: [...vms.values()], problems };
+}
+
+async function readSpecification(root: string, path: string): Promise<VmSpecification> {
+  const inside = await requireInside(root, path);
+  const bytes = await readBoundedFile(inside, VM_SPECIFICATION_BYTES_MAX);
+  const specification = parseVmSpecification(new TextDecoder().decode(bytes));
+  const disks = [];
+  for (const disk of specification.disks) {
+    const layers = [];
+    for (const layer of disk.layers) {
+      layers.push({
+        ...layer,
+        path: await requireInside(root, resolve(dirname(inside), layer.path)),
+      });
+    }
+    disks.push({ layers });
+  }
+  return { ...specification, disks };
+}
+
+/** The real path of a regular file within `root`. Throws `not_found`, `forbidden`. */
+async function requireInside(root: string, path: string): Promise<string> {
+  try {
+    const real = await realpath(path);
+    if (!real.startsWith(root + sep)) {
+      throw new VmdnError(
+        'forbidden',
+        `${path} leads out of ${root}; move or copy the disk into it.`,
+        {
+          data: { path },
+        },
+      );
+    }
+    if (!(await stat(real)).isFile()) {
+      throw new VmdnError('forbidden', `${path} is not a regular file.`, { data: { path } });
+    }
+    return real;
+  } catch (error) {
+    throw fileError(error, path);
+  }
+}
+
+/** Watches folders as far as the system lets us; what is missed, the caller's timer sees. */
+function watchFolders(wanted: () => readonly string[], onSign: () => void): Disposable {
+  const watchers = new Map<string, FSWatcher>();
+  const close = (path: string): void => {
+    watchers.get(path)?.close();
+    watchers.delete(path);
+  };
+  const update = (): void => {
+    const paths = wanted();
+    for (const path of watchers.keys()) if (!paths.includes(path)) close(path);
+    for (const path of paths) {
+      if (watchers.has(path)) continue;
+      try {
+        const watcher = watch(path, () => {
+          onSign();
+          update();
+        });
+        watcher.on('error', () => close(path));
+        watchers.set(path, watcher);
+      } catch {
+        // A folder that is not there yet, or no more watches to be had: the timer looks there.
+      }
+    }
+  };
+  update();
+  const again = setInterval(update, 5_000);
+  again.unref();
+  return {
+    [Symbol.dispose]() {
+      clearInterval(again);
+      for (const path of [...watchers.keys()]) close(path);
+    },
+  };
+}

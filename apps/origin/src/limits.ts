@@ -1,0 +1,43 @@
+/**
+ * Room: origin. Every maximum of the origin, with its reason.
+ */
+
+/** VMs of one origin: a host with more disks than this has other problems. */
+export const VMS_MAX = 1000;
+
+/** Old versions of a VM that are remembered, so that their disks are `withdrawn` and not `not_found`. */
+export const OLD_VERSIONS_MAX = 20;
+
+/** QEMU's lock is let go so long after the last read: the owner waits no longer to start a VM. */
+export const LOCK_IDLE_MS = 10_000;
+
+/** A disk whose lock was let go on request is left alone so long, unless told otherwise. */
+export const RELEASE_SECONDS = 60;
+export const RELEASE_SECONDS_MAX = 24 * 3600;
+
+/** Without any sign of change everything is looked at this often: events can be lost. */
+export const RESCAN_MS = 30_000;
+
+/** After a sign of change: a program that writes a file writes it more than once. */
+export const SETTLE_MS = 500;
+
+/** A VM that could not be described (it runs, a file is missing) is tried again after this time. */
+export const RETRY_MS = 5_000;
+
+/** Making a pin again after it failed: a full disk does not get emptier within seconds. */
+export const PIN_RETRY_MS = 60_000;
+
+/** Recipes kept in memory: those of some 100 GiB of disks. */
+export const RECIPE_MEMORY_BYTES_MAX = 256 * 2 ** 20;
+
+/** Locks held at a time: each is a process of some 30 MB. */
+export const LOCKS_MAX = 64;
+
+/** A ledger holds OLD_VERSIONS_MAX short entries and one description with up to 50,000 packages. */
+export const LEDGER_BYTES_MAX = 32 * 2 ** 20;
+
+/** Bodies on the control socket are a name and a number. */
+export const CONTROL_BODY_BYTES_MAX = 4096;
+
+/** A certificate chain in PEM has some 10 KiB. */
+export const PEM_BYTES_MAX = 256 * 1024;

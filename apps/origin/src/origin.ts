@@ -1,0 +1,245 @@
+/**
+ * Room: origin. The composition root: settings in, a running origin out.
+ *
+ * I1: order of start: own the state folder, know who we are (key, enrolment), listen, look after the VMs,
+ *     say that we are alive. Order of stop: the reverse; locks on sources are let go last, and always.
+ * I2: without a coordinator everything goes on that can: VMs are described, grants are honoured.
+ */
+
+import { join } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
+import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import {
+  type CoordinatorClient,
+  createCoordinatorClient,
+} from '@vmdn/core/http/clients/coordinator-client.ts';
+import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { announceVersion, setVersionState } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { CONTROL_SOCKET_NAME } from '@vmdn/core/http/contracts/origin-control.ts';
+import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
+import { type App, createApp } from '@vmdn/core/http/mount.ts';
+import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { ensurePrivateDir, readBoundedFile } from '@vmdn/core/io/files/files.ts';
+import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
+import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
+import type { UplinkLimiter } from '@vmdn/core/io/ports/uplink-limiter.ts';
+import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
+import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
+import type { Logger } from '@vmdn/core/process/logger.ts';
+import type { RunningService } from '@vmdn/core/process/run-service.ts';
+import { openContentCache } from './io/content-cache.ts';
+import { listenOnControlSocket } from './io/control-socket.ts';
+import { createDiskReaders } from './io/disk-readers.ts';
+import { emptyPrivateDir } from './io/empty-dir.ts';
+import { openLedger } from './io/ledger.ts';
+import { openPins } from './io/pins.ts';
+import { createSourceLocks } from './io/source-locks.ts';
+import { createVmFolder } from './io/vm-folder.ts';
+import { PEM_BYTES_MAX } from './limits.ts';
+import type {
+  Announcements,
+  ContentCache,
+  DiskReaders,
+  Ledger,
+  Pins,
+  SourceLocks,
+} from './ports.ts';
+import { mountControlRoutes } from './routes/control-routes.ts';
+import { createAnnouncer } from './services/announcer.ts';
+import { createPinKeeper } from './services/keep-pins.ts';
+import { createOperatorDesk } from './services/release-vms.ts';
+import { createServedDisks } from './services/served-disks.ts';
+import { openVersionBook, type VersionBook } from './services/version-book.ts';
+import { startVmWatcher, type VmWatcher } from './services/watch-vms.ts';
+import type { OriginSettings } from './settings.ts';
+
+/** Starts an origin. Throws what enrolment, listening or a damaged state folder throw. */
+export async function createOrigin(
+  settings: OriginSettings,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<RunningService> {
+  await using stack = new AsyncDisposableStack();
+  await ensurePrivateDir(settings.stateDir);
+  stack.use(takeOwnerLock(join(settings.stateDir, 'owner.lock')));
+  const server = await listen(settings, logger);
+  stack.defer(() => server.close());
+  const url = settings.advertiseUrl ?? server.url;
+  const node = await becomeNode(settings, url, logger, signal);
+  stack.use(node.client);
+
+  const disks = await openDisks(settings, logger);
+  stack.use(disks.locks);
+  const book = await openVersionBook({ ...disks, policy: settings.pin, now: Date.now });
+  const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
+  const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
+  const pinKeeper = createPinKeeper(parts);
+  const discovery = createVmFolder(settings.vmsDir);
+  const watcher = startVmWatcher({ ...parts, discovery, pinKeeper, announcer });
+  stack.use(watcher);
+
+  const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
+  server.become(diskApp(parts, watcher, uplink));
+  stack.use(await openControl(parts, watcher));
+  stack.use(
+    startHeartbeat({
+      client: node.client,
+      logger,
+      report: () => ({
+        url,
+        uplink: { bytes: uplink.passedBytes, limitBytesPerSecond: uplink.limitBytesPerSecond },
+      }),
+      onConnected: () => {
+        announcer.forget();
+        watcher.wake();
+      },
+    }),
+  );
+  // Stopped first: what is still being read ends before its lock is let go.
+  stack.defer(() => server.close());
+  const running = stack.move();
+  return { url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+interface Disks {
+  readonly locks: SourceLocks;
+  readonly cache: ContentCache;
+  readonly pins: Pins;
+  readonly ledger: Ledger;
+  readonly readers: DiskReaders;
+}
+
+interface Node {
+  readonly key: NodeKey;
+  readonly identity: NodeIdentity;
+  readonly client: CoordinatorClient;
+}
+
+interface Parts extends Disks {
+  readonly settings: OriginSettings;
+  readonly logger: Logger;
+  readonly node: Node;
+  readonly book: VersionBook;
+  readonly now: () => number;
+}
+
+interface OriginServer extends RunningServer {
+  /** Answers by `app` from now on; until then everything is `unavailable`. */
+  become(app: App): void;
+}
+
+/** Listens at once, so that the URL is known for enrolment. Throws `conflict`, `invalid_input`. */
+async function listen(settings: OriginSettings, logger: Logger): Promise<OriginServer> {
+  const starting = createApp({ logger });
+  starting.all('*', () => {
+    throw new VmdnError('unavailable', 'This origin is starting; try again in a moment.');
+  });
+  let current = starting;
+  const tls =
+    settings.tlsFiles === undefined
+      ? undefined
+      : {
+          certificate: await readText(settings.tlsFiles.certificate),
+          key: await readText(settings.tlsFiles.key),
+        };
+  const server = await serve({
+    fetch: (request, env) => current.fetch(request, env),
+    listen: settings.listen,
+    tls,
+    plaintextAllowed: settings.plaintextAllowed,
+  });
+  return {
+    ...server,
+    become(app) {
+      current = app;
+    },
+  };
+}
+
+/** A certificate chain or a key in PEM. */
+async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readBoundedFile(path, PEM_BYTES_MAX));
+}
+
+/** Reads or makes the node's key, and enrols where that has not happened yet. */
+async function becomeNode(
+  settings: OriginSettings,
+  url: string,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Node> {
+  const store = await openNodeIdentityStore(join(settings.stateDir, 'identity'));
+  const key = await loadOrCreateNodeKey(store);
+  const coordinator = { url: settings.coordinatorUrl };
+  await using client = createCoordinatorClient({ ...coordinator, credentials: { kind: 'none' } });
+  const { name, region, location, enrolmentToken } = settings;
+  const who = { kind: 'origin', name, region, location, url, enrolmentToken } as const;
+  const identity = await enrol({ client, store, key, ...who, logger, signal });
+  const credentials = { kind: 'node', node: identity.node, key } as const;
+  return { key, identity, client: createCoordinatorClient({ ...coordinator, credentials }) };
+}
+
+async function openDisks(settings: OriginSettings, logger: Logger): Promise<Disks> {
+  const { stateDir, runtimeDir } = settings;
+  const runner = createCommandRunner();
+  const workDir = join(stateDir, 'work');
+  await emptyPrivateDir(workDir);
+  await ensurePrivateDir(runtimeDir);
+  const disks = {
+    cache: await openContentCache(join(stateDir, 'cache')),
+    pins: await openPins(join(stateDir, 'pins')),
+    ledger: await openLedger(join(stateDir, 'vms')),
+    readers: createDiskReaders({ runner, workDir }),
+    locks: createSourceLocks({ runner, socketDir: join(runtimeDir, 'nbd') }),
+  };
+  logger.debug({ stateDir, runtimeDir }, 'opened the state folder');
+  return disks;
+}
+
+function announcementsBy({ key, identity, client }: Node): Announcements {
+  return {
+    async announce(description, state) {
+      const { vm, version } = description;
+      const signed = await signDescription(key, identity.node, description);
+      await client.call(announceVersion, {
+        params: { vm, version },
+        body: { description: signed, state },
+      });
+    },
+    async setState(vm, version, state) {
+      await client.call(setVersionState, { params: { vm, version }, body: { state } });
+    },
+  };
+}
+
+/** What edges see: recipes and blocks. */
+function diskApp(parts: Parts, watcher: VmWatcher, uplink: UplinkLimiter): App {
+  const { node, logger, book, settings } = parts;
+  const app = createApp({ logger });
+  mountDiskRoutes(app, {
+    library: createServedDisks({
+      ...parts,
+      onTrouble: (vm, error) => watcher.reportTrouble(vm, error),
+    }),
+    recipeFiles: createRecipeFiles(),
+    nodeId: node.identity.node,
+    coordinatorKey: () => node.identity.coordinatorKey,
+    uplink,
+    logger,
+    onAdmitted: (claims, digest) => {
+      if (claims.purpose !== 'teleport') return;
+      book.noteTeleport(digest, claims.expiresAt * 1000);
+      if (settings.pin === 'while-teleporting') watcher.wake();
+    },
+  });
+  return app;
+}
+
+async function openControl(parts: Parts, watcher: VmWatcher): Promise<AsyncDisposable> {
+  const app = createApp({ logger: parts.logger });
+  mountControlRoutes(app, createOperatorDesk({ ...parts, problems: () => watcher.problems() }));
+  return await listenOnControlSocket(app, join(parts.settings.runtimeDir, CONTROL_SOCKET_NAME));
+}

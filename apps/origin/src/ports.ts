@@ -1,0 +1,154 @@
+/**
+ * Room: origin, ports. What the services need from the world; the adapters are in io/ and the core.
+ */
+
+import type {
+  DescribedDisk,
+  Description,
+  InstalledPackage,
+  OperatingSystem,
+  VersionState,
+} from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Recipe } from '@vmdn/core/domain/recipe.ts';
+import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+
+/** A VM that was found, and a file that should have been one. */
+export interface Discovery {
+  /** Paths are absolute and within the places that the operator named. */
+  readonly vms: readonly VmSpecification[];
+  readonly problems: readonly { readonly where: string; readonly error: unknown }[];
+}
+
+/** Finds an origin's VMs: in a folder of specifications; other places can stand beside it. */
+export interface VmDiscovery {
+  find(): Promise<Discovery>;
+  /** Calls `onSign` when something may have changed; more often than needed, and not always. */
+  watch(onSign: () => void): Disposable;
+}
+
+/**
+ * Everything by which a source's bytes are known to be the same: path, format, inode, size and times of
+ * each layer, as one text. Equal prints: nothing was written in between.
+ */
+export type SourcePrint = string & { readonly __brand: 'SourcePrint' };
+
+/** A disk that is locked against writers and can be read. */
+export interface LockedDisk {
+  readonly virtualSizeBytes: number;
+  readonly print: SourcePrint;
+  /** For tools of ours that speak NBD. */
+  readonly socketPath: string;
+  /**
+   * Fills `target`. Throws `withdrawn` when the source has changed since it was locked, `unavailable`
+   * when the lock was let go or the export died.
+   */
+  readInto(target: Uint8Array, offsetBytes: number): Promise<void>;
+  /** Once per lock. The lock itself is let go when nobody has used it for LOCK_IDLE_MS. */
+  release(): void;
+}
+
+/** Locks sources against writers, for as short a time as can be. */
+export interface SourceLocks extends AsyncDisposable {
+  /** Throws `not_found`, `forbidden`. */
+  print(disk: DiskSource): Promise<SourcePrint>;
+  /**
+   * Locks a disk, or joins whoever has it locked. Throws `source_running`, `unavailable` (let go on request
+   * a short while ago), `busy` (too many locks), `not_found`, `hostile_format`, `unsupported_format`, …
+   */
+  lock(disk: DiskSource): Promise<LockedDisk>;
+  /** Lets go at once, and refuses to lock again before `untilMs`. Resolves when nothing is held. */
+  letGo(disk: DiskSource, untilMs: number): Promise<void>;
+  /** Whether the disk is locked now. */
+  isLocked(disk: DiskSource): boolean;
+}
+
+/** What is known of a disk's content. */
+export interface DiskContent extends DescribedDisk {
+  readonly print: SourcePrint;
+}
+
+/** What a guest was found to be. */
+export interface GuestFacts {
+  readonly os: OperatingSystem | null;
+  readonly packages: readonly InstalledPackage[];
+  readonly services: readonly string[];
+  readonly remarks: readonly string[];
+}
+
+/** Reads whole disks: recipes and guests. */
+export interface DiskReaders {
+  /** Throws `source_changed`, `unavailable`, `cancelled`. */
+  describeDisk(
+    locked: LockedDisk,
+    signal: AbortSignal,
+  ): Promise<{ readonly recipe: Recipe; readonly digest: Digest; readonly keysRoot: Digest }>;
+  /** Throws only `cancelled`. */
+  inspectGuest(locked: readonly LockedDisk[], signal: AbortSignal): Promise<GuestFacts>;
+}
+
+/** What was computed once and need not be computed again; all of it can be made anew. */
+export interface ContentCache {
+  contentOf(print: SourcePrint): Promise<DiskContent | undefined>;
+  putContent(content: DiskContent): Promise<void>;
+  guestOf(digests: readonly Digest[]): Promise<GuestFacts | undefined>;
+  putGuest(digests: readonly Digest[], facts: GuestFacts): Promise<void>;
+  /** The verified recipe. Throws `not_found` when it is not here or is damaged. */
+  recipe(digest: Digest): Promise<{ readonly recipe: Recipe; readonly path: string }>;
+  /** Stores a recipe durably; returns the length of its file. */
+  putRecipe(digest: Digest, recipe: Recipe): Promise<number>;
+  /** Removes what belongs to none of these. */
+  sweep(keep: {
+    readonly prints: ReadonlySet<SourcePrint>;
+    readonly digests: ReadonlySet<Digest>;
+    readonly guests: readonly (readonly Digest[])[];
+  }): Promise<void>;
+}
+
+/** One version of a VM as its origin remembers it. */
+export interface VersionRecord {
+  readonly version: number;
+  readonly digests: readonly Digest[];
+  /** Null for old versions: nobody asks for them again. */
+  readonly description: Description | null;
+}
+
+/** What an origin remembers of one VM across restarts. */
+export interface VmRecord {
+  readonly vm: Name;
+  /** Ascending. */
+  readonly versions: readonly VersionRecord[];
+  /** Where the newest version came from, and how its source looked. */
+  readonly source: {
+    readonly disks: readonly DiskSource[];
+    readonly prints: readonly SourcePrint[];
+  };
+}
+
+/** The durable memory of versions. */
+export interface Ledger {
+  load(): Promise<readonly VmRecord[]>;
+  /** Durable when it resolves. */
+  save(record: VmRecord): Promise<void>;
+}
+
+/** Copies of disks that outlive their source. */
+export interface Pins {
+  /** Digests of the copies that are here, with the file that serves them. */
+  list(): ReadonlyMap<Digest, DiskLayer>;
+  /** Makes a copy of a locked disk, verified segment by segment. Throws `disk_full`, `withdrawn`, `corrupt`, … */
+  make(
+    wanted: { readonly digest: Digest; readonly recipe: Recipe; readonly disk: DiskSource },
+    locked: LockedDisk,
+    signal: AbortSignal,
+  ): Promise<void>;
+  remove(digest: Digest): Promise<void>;
+}
+
+/** Tells the coordinator. Throws `unavailable`, `timeout`, `busy` when it is away, its own codes otherwise. */
+export interface Announcements {
+  announce(description: Description, state: VersionState): Promise<void>;
+  setState(vm: Name, version: number, state: VersionState): Promise<void>;
+}

@@ -1,0 +1,26 @@
+/**
+ * Room: origin, routes. The control socket's operations. Who may call is decided by the socket: only the
+ * origin's own user can open it.
+ */
+
+import { originStatus, releaseDisks } from '@vmdn/core/http/contracts/origin-control.ts';
+import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
+import { CONTROL_BODY_BYTES_MAX, RELEASE_SECONDS } from '../limits.ts';
+import type { OperatorDesk } from '../services/release-vms.ts';
+
+/** Mounts status and release. */
+export function mountControlRoutes(app: App, desk: OperatorDesk): void {
+  const byFilePermissions = async (): Promise<null> => null;
+  mountOperation(app, originStatus, byFilePermissions, async () => ({
+    vms: [...desk.status()],
+  }));
+  mountOperation(
+    app,
+    releaseDisks,
+    byFilePermissions,
+    async ({ body }) => ({
+      released: [...(await desk.release(body.vm, body.seconds ?? RELEASE_SECONDS))],
+    }),
+    { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
+  );
+}

@@ -1,0 +1,58 @@
+/**
+ * Room: origin, services. What an operator asks on the origin's own machine: let go of a VM's disks so
+ * that it can be started, and how the VMs stand.
+ */
+
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { SourceLocks } from '../ports.ts';
+import type { VersionBook, VersionStanding } from './version-book.ts';
+
+export interface OperatorDesk {
+  /** Lets go of one VM's disks, or of all; returns the VMs. Throws `not_found`. */
+  release(vm: Name | undefined, seconds: number): Promise<readonly Name[]>;
+  status(): readonly VmStatus[];
+}
+
+export interface VmStatus {
+  readonly vm: Name;
+  readonly version: number;
+  readonly state: VersionStanding['state'];
+  /** Whether its disks are locked against writers at this moment. */
+  readonly locked: boolean;
+  readonly problem: string | null;
+}
+
+/** Answers an operator. */
+export function createOperatorDesk(options: {
+  readonly book: VersionBook;
+  readonly locks: SourceLocks;
+  readonly problems: () => ReadonlyMap<string, string>;
+  readonly now: () => number;
+}): OperatorDesk {
+  const { book, locks, now } = options;
+  return {
+    async release(vm, seconds) {
+      if (vm !== undefined && !book.vmNames().includes(vm)) {
+        throw new VmdnError('not_found', `This origin has no VM "${vm}".`, { data: { vm } });
+      }
+      const names = vm === undefined ? book.vmNames() : [vm];
+      const untilMs = now() + seconds * 1000;
+      for (const name of names) {
+        for (const disk of book.source(name)?.disks ?? []) await locks.letGo(disk, untilMs);
+      }
+      return names;
+    },
+    status: () =>
+      book
+        .standings()
+        .filter((standing) => standing.isNewest)
+        .map(({ vm, version, state }) => ({
+          vm,
+          version,
+          state,
+          locked: (book.source(vm)?.disks ?? []).some((disk) => locks.isLocked(disk)),
+          problem: options.problems().get(vm) ?? null,
+        })),
+  };
+}

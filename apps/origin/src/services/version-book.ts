@@ -1,0 +1,222 @@
+/**
+ * Room: origin, services. The versions of all VMs: which there are, which is whose disk, what state each
+ * is in. Kept in memory, written through to the ledger.
+ *
+ * I1: version numbers of a VM count up from 1 and are in the ledger before anybody hears of them; a new
+ *     one is given only when the disks' digests or the hardware differ from the newest one's.
+ * I2: a source counts as matching only after it was seen off and unchanged by this very process.
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import {
+  DESCRIPTION_SCHEMA,
+  type Description,
+  type VersionState,
+} from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import { decideVersion, type PinPolicy } from '@vmdn/core/domain/version-policy.ts';
+import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import { OLD_VERSIONS_MAX } from '../limits.ts';
+import type {
+  DiskContent,
+  GuestFacts,
+  Ledger,
+  Pins,
+  SourcePrint,
+  VersionRecord,
+  VmRecord,
+} from '../ports.ts';
+
+/** Where the bytes of a digest can be read. */
+export type DiskPlace =
+  | { readonly kind: 'pin'; readonly disk: DiskSource }
+  | {
+      readonly kind: 'live';
+      readonly vm: Name;
+      readonly disk: DiskSource;
+      readonly print: SourcePrint;
+    }
+  | { readonly kind: 'withdrawn' };
+
+/** A version as it stands. */
+export interface VersionStanding {
+  readonly vm: Name;
+  readonly version: number;
+  readonly digests: readonly Digest[];
+  readonly isNewest: boolean;
+  /** Of the newest version only. */
+  readonly description: Description | null;
+  readonly state: VersionState;
+  readonly pin: 'make' | 'keep' | 'remove' | 'none';
+}
+
+/** What was found in a VM's disks. */
+export interface VmContent {
+  readonly disks: readonly DiskContent[];
+  readonly guest: GuestFacts;
+}
+
+export interface VersionBook {
+  newest(vm: Name): VersionRecord | undefined;
+  source(vm: Name): VmRecord['source'] | undefined;
+  vmNames(): readonly Name[];
+  /** Whether the source was seen off and unchanged, and nothing has been heard to the contrary. */
+  isMatching(vm: Name): boolean;
+  /** Says that the source is, or may no longer be, the newest version's. */
+  setMatching(vm: Name, matches: boolean): void;
+  /** Writes down what a VM holds; its source matches from then on. Returns whether that is a new version. */
+  record(vm: VmSpecification, content: VmContent): Promise<boolean>;
+  /** Gives the newest version a higher number, when the coordinator knows more than this ledger. */
+  renumber(vm: Name, version: number): Promise<void>;
+  /** A teleport may read the disk until then. */
+  noteTeleport(digest: Digest, untilMs: number): void;
+  /** Undefined: no version of any VM has such a disk. */
+  placeOf(digest: Digest): DiskPlace | undefined;
+  /** All versions, for each VM in ascending order. */
+  standings(): readonly VersionStanding[];
+}
+
+export interface VersionBookOptions {
+  readonly ledger: Ledger;
+  readonly pins: Pick<Pins, 'list'>;
+  readonly policy: PinPolicy;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** Loads the book from its ledger. */
+export async function openVersionBook(options: VersionBookOptions): Promise<VersionBook> {
+  const records = new Map<Name, VmRecord>();
+  for (const record of await options.ledger.load()) records.set(record.vm, record);
+  return new Book(options, records);
+}
+
+class Book implements VersionBook {
+  readonly #options: VersionBookOptions;
+  readonly #records: Map<Name, VmRecord>;
+  readonly #matching = new Set<Name>();
+  readonly #teleports = new Map<Digest, number>();
+
+  constructor(options: VersionBookOptions, records: Map<Name, VmRecord>) {
+    this.#options = options;
+    this.#records = records;
+  }
+
+  newest(vm: Name): VersionRecord | undefined {
+    return this.#records.get(vm)?.versions.at(-1);
+  }
+
+  source(vm: Name): VmRecord['source'] | undefined {
+    return this.#records.get(vm)?.source;
+  }
+
+  vmNames(): readonly Name[] {
+    return [...this.#records.keys()];
+  }
+
+  isMatching(vm: Name): boolean {
+    return this.#matching.has(vm);
+  }
+
+  setMatching(vm: Name, matches: boolean): void {
+    if (matches) this.#matching.add(vm);
+    else this.#matching.delete(vm);
+  }
+
+  async record(vm: VmSpecification, content: VmContent): Promise<boolean> {
+    const source = { disks: vm.disks, prints: content.disks.map((disk) => disk.print) };
+    const digests = content.disks.map((disk) => disk.digest);
+    const known = this.#records.get(vm.name);
+    const newest = known?.versions.at(-1);
+    const isSame =
+      newest !== undefined &&
+      isDeepStrictEqual(newest.digests, digests) &&
+      isDeepStrictEqual(newest.description?.hardware, vm.hardware);
+    if (isSame && isDeepStrictEqual(known!.source, source)) {
+      this.setMatching(vm.name, true);
+      return false;
+    }
+    const version = (newest?.version ?? 0) + 1;
+    const old = (known?.versions ?? []).map((each) => ({ ...each, description: null }));
+    const added = { version, digests, description: this.#describe(vm, version, content) };
+    const versions = isSame ? known!.versions : [...old.slice(-OLD_VERSIONS_MAX), added];
+    await this.#save({ vm: vm.name, versions, source });
+    this.setMatching(vm.name, true);
+    return !isSame;
+  }
+
+  async renumber(vm: Name, version: number): Promise<void> {
+    const record = this.#records.get(vm);
+    const newest = record?.versions.at(-1);
+    if (record === undefined || newest === undefined || newest.version >= version) return;
+    const description = newest.description === null ? null : { ...newest.description, version };
+    const versions = [...record.versions.slice(0, -1), { ...newest, version, description }];
+    await this.#save({ ...record, versions });
+  }
+
+  noteTeleport(digest: Digest, untilMs: number): void {
+    const now = this.#options.now();
+    for (const [known, until] of this.#teleports) if (until <= now) this.#teleports.delete(known);
+    this.#teleports.set(digest, Math.max(untilMs, this.#teleports.get(digest) ?? 0));
+  }
+
+  placeOf(digest: Digest): DiskPlace | undefined {
+    let isKnown = false;
+    const pin = this.#options.pins.list().get(digest);
+    if (pin !== undefined) return { kind: 'pin', disk: diskOf(pin) };
+    for (const { vm, versions, source } of this.#records.values()) {
+      isKnown ||= versions.some((version) => version.digests.includes(digest));
+      const i = versions.at(-1)!.digests.indexOf(digest);
+      if (i < 0 || !this.isMatching(vm)) continue;
+      return { kind: 'live', vm, disk: source.disks[i]!, print: source.prints[i]! };
+    }
+    return isKnown ? { kind: 'withdrawn' } : undefined;
+  }
+
+  standings(): readonly VersionStanding[] {
+    return [...this.#records.values()].flatMap((record) =>
+      record.versions.map((version, i) =>
+        this.#standing(record.vm, version, i === record.versions.length - 1),
+      ),
+    );
+  }
+
+  #standing(vm: Name, record: VersionRecord, isNewest: boolean): VersionStanding {
+    const { version, digests, description } = record;
+    const pins = this.#options.pins.list();
+    const now = this.#options.now();
+    const { state, pin } = decideVersion(this.#options.policy, {
+      isNewest,
+      sourceMatches: this.isMatching(vm),
+      teleporting: digests.some((digest) => (this.#teleports.get(digest) ?? 0) > now),
+      pinIsThere: digests.every((digest) => pins.has(digest)),
+    });
+    return { vm, version, digests, isNewest, description, state, pin };
+  }
+
+  #describe(vm: VmSpecification, version: number, content: VmContent): Description {
+    const { os, packages, services } = content.guest;
+    return {
+      schema: DESCRIPTION_SCHEMA,
+      vm: vm.name,
+      version,
+      describedAt: new Date(this.#options.now()).toISOString(),
+      os,
+      packages,
+      services,
+      hardware: vm.hardware,
+      disks: content.disks.map(({ print: _, ...disk }) => disk),
+    };
+  }
+
+  async #save(record: VmRecord): Promise<void> {
+    await this.#options.ledger.save(record);
+    this.#records.set(record.vm, record);
+  }
+}
+
+function diskOf(layer: DiskLayer): DiskSource {
+  return { layers: [layer] };
+}

@@ -1,0 +1,239 @@
+/**
+ * Room: origin, services. The reconciler: what is found is described, what has changed is withdrawn and
+ * described anew, pins are kept, the coordinator is told.
+ *
+ * I1: idempotent and without input: woken by any sign of change and by a timer, it looks at everything.
+ * I2: a change is told before the new version is described, which takes time.
+ * I3: one VM that can't be described does not hold up the others.
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
+import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { Logger } from '@vmdn/core/process/logger.ts';
+import { RESCAN_MS, RETRY_MS, SETTLE_MS } from '../limits.ts';
+import type { VmDiscovery } from '../ports.ts';
+import type { Announcer } from './announcer.ts';
+import { type DescribeDeps, describeVm, printsOf } from './describe-vm.ts';
+import type { PinKeeper } from './keep-pins.ts';
+import type { VersionBook } from './version-book.ts';
+
+export interface VmWatcherOptions extends DescribeDeps {
+  readonly discovery: VmDiscovery;
+  readonly book: VersionBook;
+  readonly pinKeeper: PinKeeper;
+  readonly announcer: Announcer;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly rescanMs?: number;
+  readonly retryMs?: number;
+}
+
+export interface VmWatcher extends AsyncDisposable {
+  /** Something may have changed: look soon. */
+  wake(): void;
+  /** A source turned out not to be what was described: withdraws it at once, and looks soon. */
+  reportTrouble(vm: Name, error: unknown): void;
+  /** Settles after everything was looked at once; never rejects. */
+  readonly firstPass: Promise<void>;
+  /** What is wrong now, by VM or file. */
+  problems(): ReadonlyMap<string, string>;
+}
+
+/** Starts to watch; disposing of it stops what is under way. */
+export function startVmWatcher(options: VmWatcherOptions): VmWatcher {
+  const watcher = new Watcher(options);
+  watcher.start();
+  return watcher;
+}
+
+class Watcher implements VmWatcher {
+  readonly #options: VmWatcherOptions;
+  readonly #stop = new AbortController();
+  readonly #problems = new Map<string, string>();
+  readonly #retryNotBefore = new Map<Name, number>();
+  readonly #first = Promise.withResolvers<void>();
+  #wakeUp: () => void = () => undefined;
+  #isAwake = true;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: VmWatcherOptions) {
+    this.#options = options;
+  }
+
+  get firstPass(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  wake(): void {
+    this.#isAwake = true;
+    this.#wakeUp();
+  }
+
+  reportTrouble(vm: Name, error: unknown): void {
+    if (!this.#options.book.isMatching(vm)) return;
+    this.#options.book.setMatching(vm, false);
+    this.#complain(vm, error);
+    this.wake();
+  }
+
+  problems(): ReadonlyMap<string, string> {
+    return this.#problems;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    this.wake();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    using _signs = this.#options.discovery.watch(() => this.wake());
+    while (!this.#stop.signal.aborted) {
+      this.#isAwake = false;
+      try {
+        await this.#pass();
+      } catch (error) {
+        if (!this.#stop.signal.aborted) {
+          this.#options.logger.error({ err: error }, `a pass failed: ${describeError(error)}`);
+        }
+      }
+      this.#first.resolve();
+      await this.#rest();
+    }
+  }
+
+  /** Waits for a sign of change or the timer; after a sign a moment more, since signs come in swarms. */
+  async #rest(): Promise<void> {
+    const { rescanMs = RESCAN_MS } = this.#options;
+    const longestMs = this.#retryNotBefore.size > 0 ? this.#retryMs() : rescanMs;
+    if (!this.#isAwake) await this.#delay(longestMs, (wakeUp) => (this.#wakeUp = wakeUp));
+    await this.#delay(SETTLE_MS, () => undefined);
+  }
+
+  /** Ends after the time, when it is stopped, or when whoever was given `wakeUp` calls it. */
+  async #delay(durationMs: number, give: (wakeUp: () => void) => void): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wakeUp = (): void => resolve();
+    const timer = setTimeout(wakeUp, durationMs);
+    this.#stop.signal.addEventListener('abort', wakeUp, { once: true });
+    give(wakeUp);
+    await promise;
+    clearTimeout(timer);
+    this.#stop.signal.removeEventListener('abort', wakeUp);
+  }
+
+  #retryMs(): number {
+    return this.#options.retryMs ?? RETRY_MS;
+  }
+
+  async #pass(): Promise<void> {
+    const { discovery, book } = this.#options;
+    const found = await discovery.find();
+    this.#forgetOldProblems(found.vms, found.problems);
+    for (const { where, error } of found.problems) this.#complain(where, error);
+    const changed: VmSpecification[] = [];
+    for (const vm of found.vms) if (!(await this.#isUnchanged(vm))) changed.push(vm);
+    const names = new Set<Name>(found.vms.map((vm) => vm.name));
+    for (const name of book.vmNames()) if (!names.has(name)) book.setMatching(name, false);
+    await this.#settle();
+    for (const vm of changed) {
+      if (this.#stop.signal.aborted) return;
+      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
+      if (await this.#describe(vm)) await this.#settle();
+    }
+    await this.#sweep(found.vms);
+  }
+
+  async #settle(): Promise<void> {
+    await this.#options.announcer.push();
+    await this.#options.pinKeeper.settle(this.#stop.signal);
+    await this.#options.announcer.push();
+  }
+
+  /** Also says so to the book when it has changed. */
+  async #isUnchanged(vm: VmSpecification): Promise<boolean> {
+    const { book, locks } = this.#options;
+    const source = book.source(vm.name);
+    const prints = await printsOf(locks, vm.disks).catch(() => undefined);
+    const isSame =
+      prints !== undefined &&
+      isDeepStrictEqual(source?.prints, prints) &&
+      isDeepStrictEqual(book.newest(vm.name)?.description?.hardware, vm.hardware);
+    if (!isSame) book.setMatching(vm.name, false);
+    return isSame && book.isMatching(vm.name);
+  }
+
+  /** Returns whether the VM is described now. */
+  async #describe(vm: VmSpecification): Promise<boolean> {
+    const { book, logger } = this.#options;
+    try {
+      const content = await describeVm(this.#options, vm, this.#stop.signal);
+      const isNew = await book.record(vm, content);
+      const version = book.newest(vm.name)?.version;
+      if (isNew) logger.info({ event: 'version', vm: vm.name, version }, 'a new version');
+      this.#problems.delete(vm.name);
+      this.#retryNotBefore.delete(vm.name);
+      return true;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return false;
+      const { rescanMs = RESCAN_MS, now } = this.#options;
+      this.#retryNotBefore.set(vm.name, now() + (isPassing(error) ? this.#retryMs() : rescanMs));
+      this.#complain(vm.name, error);
+      return false;
+    }
+  }
+
+  /** Logs a problem when it is new or another one. */
+  #complain(where: string, error: unknown): void {
+    const words = describeError(error);
+    if (this.#problems.get(where) === words) return;
+    this.#problems.set(where, words);
+    const facts = { event: 'vm_not_served', where, err: error };
+    if (isPassing(error)) this.#options.logger.info(facts, `${where}: ${words}`);
+    else this.#options.logger.warn(facts, `${where}: ${words}`);
+  }
+
+  #forgetOldProblems(
+    vms: readonly VmSpecification[],
+    problems: readonly { readonly where: string }[],
+  ): void {
+    const present = new Set<string>([
+      ...vms.map((vm) => vm.name),
+      ...problems.map((problem) => problem.where),
+    ]);
+    for (const where of [...this.#problems.keys()]) {
+      if (!present.has(where)) this.#problems.delete(where);
+    }
+    for (const name of [...this.#retryNotBefore.keys()]) {
+      if (!present.has(name)) this.#retryNotBefore.delete(name);
+    }
+  }
+
+  /** Lets the cache forget what belongs to no version that could be asked for. */
+  async #sweep(vms: readonly VmSpecification[]): Promise<void> {
+    const { book, cache } = this.#options;
+    const names = vms.map((vm) => vm.name);
+    const standings = book
+      .standings()
+      .filter((each) => each.isNewest || each.state !== 'withdrawn');
+    await cache.sweep({
+      prints: new Set(names.flatMap((name) => book.source(name)?.prints ?? [])),
+      digests: new Set(standings.flatMap((each) => each.digests)),
+      guests: standings.map((each) => each.digests),
+    });
+  }
+}
+
+/** Part of a VM's life: it runs, it has just been stopped, its owner wants it for a while. */
+function isPassing(error: unknown): boolean {
+  return (['source_running', 'source_changed', 'withdrawn', 'unavailable'] as const).some((code) =>
+    isVmdnError(error, code),
+  );
+}

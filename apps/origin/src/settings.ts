@@ -1,0 +1,109 @@
+/**
+ * Room: origin. The settings, from the environment.
+ */
+
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type Name, parseName } from '@vmdn/core/domain/names.ts';
+import { PIN_POLICIES, type PinPolicy } from '@vmdn/core/domain/version-policy.ts';
+import { name } from '@vmdn/core/http/contracts/schemas.ts';
+import { runtimeDir, stateDir } from '@vmdn/core/process/paths.ts';
+import {
+  absolutePath,
+  bytes,
+  decimal,
+  listenAddress,
+  parseSettings,
+} from '@vmdn/core/process/settings.ts';
+import { z } from 'zod';
+
+const schema = z.object({
+  VMDN_COORDINATOR_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:7070'),
+  VMDN_LISTEN: listenAddress().default({ host: '127.0.0.1', port: 7072 }),
+  /** Where edges reach this origin, if not where it listens. */
+  VMDN_ADVERTISE_URL: z.url({ protocol: /^https?$/ }).optional(),
+  VMDN_STATE_DIR: absolutePath().optional(),
+  /** This origin's name; the machine's own without it. */
+  VMDN_NAME: name.optional(),
+  VMDN_REGION: name.optional(),
+  VMDN_LATITUDE: decimal({ min: -90, max: 90 }).optional(),
+  VMDN_LONGITUDE: decimal({ min: -180, max: 180 }).optional(),
+  /** The folder with `NAME.vm.json` files and disks. */
+  VMDN_VMS_DIR: absolutePath(),
+  VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
+  VMDN_PIN: z.enum(PIN_POLICIES).default('never'),
+  VMDN_ENROLMENT_TOKEN: z.string().min(16).max(256).optional(),
+  VMDN_TLS_CERTIFICATE: absolutePath().optional(),
+  VMDN_TLS_KEY: absolutePath().optional(),
+  /** `allow` on a private network, or behind a proxy that ends TLS. */
+  VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
+});
+
+export interface OriginSettings {
+  readonly coordinatorUrl: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly advertiseUrl: string | undefined;
+  /** Absolute. */
+  readonly stateDir: string;
+  /** Absolute and short: sockets lie there. */
+  readonly runtimeDir: string;
+  readonly name: Name;
+  readonly region: Name | undefined;
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  readonly vmsDir: string;
+  /** Null: no limit. */
+  readonly uplinkBytesPerSecond: number | null;
+  readonly pin: PinPolicy;
+  readonly enrolmentToken: string | undefined;
+  readonly tlsFiles: { readonly certificate: string; readonly key: string } | undefined;
+  readonly plaintextAllowed: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the settings. Throws `invalid_input` with all problems. */
+export function readSettings(env: Environment): OriginSettings {
+  const given = parseSettings(schema.superRefine(requirePairs) as unknown as typeof schema, env);
+  const { VMDN_LATITUDE: latitude, VMDN_LONGITUDE: longitude } = given;
+  const { VMDN_TLS_CERTIFICATE: certificate, VMDN_TLS_KEY: key } = given;
+  return Object.freeze({
+    coordinatorUrl: given.VMDN_COORDINATOR_URL.replace(/\/+$/, ''),
+    listen: given.VMDN_LISTEN,
+    advertiseUrl: given.VMDN_ADVERTISE_URL?.replace(/\/+$/, ''),
+    stateDir: stateDirOf(env),
+    runtimeDir: runtimeDirOf(env),
+    name: given.VMDN_NAME ?? parseName(hostname().split('.')[0], "machine's host name"),
+    region: given.VMDN_REGION,
+    location:
+      latitude === undefined || longitude === undefined ? undefined : { latitude, longitude },
+    vmsDir: given.VMDN_VMS_DIR,
+    uplinkBytesPerSecond: given.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
+    pin: given.VMDN_PIN,
+    enrolmentToken: given.VMDN_ENROLMENT_TOKEN,
+    tlsFiles: certificate === undefined || key === undefined ? undefined : { certificate, key },
+    plaintextAllowed: given.VMDN_PLAINTEXT === 'allow',
+  });
+}
+
+function stateDirOf(env: Environment): string {
+  return env.VMDN_STATE_DIR || join(stateDir(env), 'origin');
+}
+
+/** Sockets of this origin: found again by whoever has the same environment, apart from other origins'. */
+export function runtimeDirOf(env: Environment): string {
+  const tag = createHash('sha256').update(stateDirOf(env)).digest('hex').slice(0, 12);
+  return join(runtimeDir(env), `origin-${tag}`);
+}
+
+function requirePairs(given: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const pairs = [
+    ['VMDN_TLS_CERTIFICATE', 'VMDN_TLS_KEY'],
+    ['VMDN_LATITUDE', 'VMDN_LONGITUDE'],
+  ] as const;
+  for (const [one, other] of pairs) {
+    if ((given[one] === undefined) === (given[other] === undefined)) continue;
+    const missing = given[one] === undefined ? one : other;
+    context.addIssue({ code: 'custom', path: [missing], message: 'goes with its counterpart' });
+  }
+}

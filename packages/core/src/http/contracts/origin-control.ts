@@ -1,0 +1,51 @@
+/**
+ * Room: http, contracts. What an origin answers on its control socket (a unix socket that only its own
+ * user can open): how its VMs stand, and to let go of a VM's disks.
+ */
+
+import { z } from 'zod';
+import { defineOperation } from './operation.ts';
+import { name, nothing, versionState } from './schemas.ts';
+
+/** Name of the socket in the origin's runtime folder. */
+export const CONTROL_SOCKET_NAME = 'control.sock';
+
+export const originStatus = defineOperation({
+  id: 'originStatus',
+  method: 'get',
+  path: '/v1/origin/vms',
+  summary: "This origin's VMs: version, state, whether their disks are locked, what is wrong.",
+  caller: 'public',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: nothing,
+  reply: z.object({
+    vms: z.array(
+      z.object({
+        vm: name,
+        version: z.number().int().min(1),
+        state: versionState,
+        locked: z.boolean(),
+        problem: z.string().nullable(),
+      }),
+    ),
+  }),
+});
+
+export const releaseDisks = defineOperation({
+  id: 'releaseDisks',
+  method: 'post',
+  path: '/v1/origin/release',
+  summary: "Let go of a VM's disks at once, so that it can be started, and leave them for a while.",
+  caller: 'public',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({
+    /** Without it: all VMs. */
+    vm: name.optional(),
+    seconds: z.number().int().min(0).max(86_400).optional(),
+  }),
+  reply: z.object({ released: z.array(name) }),
+});
