@@ -1,12 +1,13 @@
 /**
  * Room: store. Brings the schema up to date.
  *
- * I1: coordinators that start at once do it one after the other (kysely holds an advisory lock in
- *     the migration's transaction), and a migration is whole or not at all.
+ * I1: coordinators that start at once do it one after the other: an advisory lock is held from before
+ *     the first look to after the last statement (kysely's own begins after it made its tables).
+ * I2: all migrations that are missing are one transaction: all of them or none.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import * as initial from './migrations/0001-initial.ts';
 import type { Schema } from './schema/schema.ts';
@@ -15,8 +16,24 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-initial': initia
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */
 export async function migrate(db: Kysely<Schema>): Promise<readonly string[]> {
+  return await db.connection().execute(async (lock) => {
+    const { rows } = await sql<{ schema: string }>`select current_schema() as schema`.execute(lock);
+    const schema = rows[0]!.schema;
+    // Networks may share a database by schemas: one does not wait for another.
+    const key = sql`hashtextextended('vmdn-migrations/' || ${schema}, 0)`;
+    await sql`select pg_advisory_lock(${key})`.execute(lock);
+    try {
+      return await migrateLocked(db, schema);
+    } finally {
+      await sql`select pg_advisory_unlock(${key})`.execute(lock);
+    }
+  });
+}
+
+async function migrateLocked(db: Kysely<Schema>, schema: string): Promise<readonly string[]> {
   const migrator = new Migrator({
     db,
+    migrationTableSchema: schema,
     provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
     allowUnorderedMigrations: false,
   });

@@ -1,0 +1,124 @@
+import { generateNodeKey } from '@vmdn/core/http/auth/keys.ts';
+import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { createEnrolmentToken, listEdges } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { enrolNode } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { startTestCoordinator, type TestCoordinator } from '../testing/test-network.ts';
+
+let database: TestDatabase;
+let databaseUrl: string;
+let network: TestCoordinator;
+
+beforeAll(async () => {
+  database = await startTestDatabase();
+});
+afterAll(() => database[Symbol.asyncDispose]());
+beforeEach(async () => {
+  databaseUrl = await database.freshUrl();
+  network = await startTestCoordinator(databaseUrl);
+});
+afterEach(() => network[Symbol.asyncDispose]());
+
+async function token(kind: 'origin' | 'edge' = 'edge'): Promise<string> {
+  const reply = await network.user.call(createEnrolmentToken, { body: { kind } });
+  return reply.enrolmentToken;
+}
+
+async function enrol(changes: object) {
+  await using client = createCoordinatorClient({
+    url: network.url,
+    credentials: { kind: 'none' },
+  });
+  const body = {
+    kind: 'edge' as const,
+    name: 'edge-1',
+    region: 'eu-west',
+    url: 'http://127.0.0.1:1',
+    protocol: 1,
+    publicKey: (await generateNodeKey()).publicKey,
+    enrolmentToken: '',
+    ...changes,
+  };
+  return await client.call(enrolNode, { body });
+}
+
+describe('an enrolment token', () => {
+  it('enrols one node, once; the same key again is the same node (I1)', async () => {
+    const enrolmentToken = await token();
+    const { publicKey } = await generateNodeKey();
+    const first = await enrol({ enrolmentToken, publicKey });
+    const again = await enrol({ enrolmentToken, publicKey });
+    expect(again).toEqual(first);
+    await expect(enrol({ enrolmentToken, name: 'edge-2' })).rejects.toMatchObject({
+      code: 'unauthenticated',
+    });
+    const { nodes } = await network.user.call(listEdges, {});
+    expect(nodes.map((node) => node.name)).toEqual(['edge-1']);
+  });
+
+  it('enrols one node even when two ask at the same moment', async () => {
+    const enrolmentToken = await token();
+    const names = ['edge-1', 'edge-2', 'edge-3', 'edge-4'];
+    const all = await Promise.allSettled(names.map((name) => enrol({ enrolmentToken, name })));
+    expect(all.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('is refused when it is unknown, expired by the database, or of another kind', async () => {
+    await expect(enrol({ enrolmentToken: 'x'.repeat(40) })).rejects.toMatchObject({
+      code: 'unauthenticated',
+    });
+    const expired = await token();
+    await query(databaseUrl, "update enrolment_tokens set expires_at = now() - interval '1 s'");
+    await expect(enrol({ enrolmentToken: expired })).rejects.toThrow('expired');
+    await expect(enrol({ enrolmentToken: await token('origin') })).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+  });
+
+  it('is kept as a hash only, like the clients’ tokens', async () => {
+    const enrolmentToken = await token();
+    const tokens = await query<{ row: string }>(
+      databaseUrl,
+      'select t::text as row from enrolment_tokens t union all select c::text from clients c',
+    );
+    expect(tokens).toHaveLength(2);
+    for (const { row } of tokens) {
+      expect(row).not.toContain(enrolmentToken);
+      expect(row).not.toContain(network.coordinator.clientToken);
+    }
+  });
+});
+
+describe('a node', () => {
+  it('does not take over the name of another key (I2), and keeps its own when it moves', async () => {
+    const { publicKey } = await generateNodeKey();
+    const first = await enrol({ enrolmentToken: await token(), publicKey });
+    await expect(enrol({ enrolmentToken: await token() })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    const moved = await enrol({ enrolmentToken: await token(), publicKey, region: 'us-east' });
+    expect(moved.node).toBe(first.node);
+    const { nodes } = await network.user.call(listEdges, {});
+    expect(nodes[0]).toMatchObject({ region: 'us-east', location: { latitude: 39.04 } });
+  });
+
+  it('must be somewhere if it is an edge; coordinates win over the region’s', async () => {
+    const nowhere = { region: undefined, enrolmentToken: await token() };
+    await expect(enrol(nowhere)).rejects.toMatchObject({ code: 'invalid_input' });
+    const misspelt = { region: 'eu-wst', enrolmentToken: await token() };
+    await expect(enrol(misspelt)).rejects.toMatchObject({
+      code: 'not_found',
+      data: { suggestions: expect.arrayContaining(['eu-west']) },
+    });
+    const location = { latitude: 1.5, longitude: 2.5 };
+    await enrol({ region: 'basement', location, enrolmentToken: await token() });
+    const { nodes } = await network.user.call(listEdges, {});
+    expect(nodes[0]).toMatchObject({ region: 'basement', location, healthy: false });
+  });
+
+  it('that speaks another protocol is told so', async () => {
+    const other = { enrolmentToken: await token(), protocol: 2 };
+    await expect(enrol(other)).rejects.toMatchObject({ code: 'incompatible_protocol' });
+  });
+});
