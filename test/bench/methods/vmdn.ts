@@ -6,6 +6,7 @@
 
 import { access, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
 import type { Parts, Transfer } from './method.ts';
@@ -21,6 +22,8 @@ const SIDE: Readonly<Record<Service, Side>> = {
 const PORT: Readonly<Record<Service, number>> = { coordinator: 7070, origin: 7071, edge: 7072 };
 const REGION = 'eu-central';
 const START_TIMEOUT_MS = 120_000;
+/** Sockets lie there: their paths must be shorter than those of the work folder. */
+const RUNTIME_FOLDER = join(runtimeDir({}), `bench-${process.pid}`);
 
 export const vmdn: Method = {
   key: 'vmdn',
@@ -60,8 +63,9 @@ async function prepare(task: Task): Promise<Transfer> {
     },
     parts: () => parts,
     verify: async () => {
-      await checkDisk(join(folder, 'edge', 'images', digest, 'disk.raw'), task);
+      await checkDisk(join(folder, 'edge', 'store', 'images', digest, 'disk.raw'), task);
       await rm(folder, { recursive: true });
+      await rm(RUNTIME_FOLDER, { recursive: true, force: true });
     },
   };
 }
@@ -83,8 +87,13 @@ async function serve(scene: Scene, lab: Netlab): Promise<void> {
     };
   };
   await start(scene, lab, 'origin', { ...(await node('origin')), VMDN_VMS_DIR: scene.vmsDir });
-  const imports = { VMDN_IMPORT_DIRS: dirname(base.rawPath) };
-  await start(scene, lab, 'edge', { ...(await node('edge')), ...imports });
+  // No guest will run, so there is nothing to find out about this machine's virtualisation.
+  const settings = {
+    VMDN_IMPORT_DIRS: dirname(base.rawPath),
+    VMDN_ACCELERATOR: 'tcg',
+    VMDN_RUNTIME_DIR: RUNTIME_FOLDER,
+  };
+  await start(scene, lab, 'edge', { ...(await node('edge')), ...settings });
   await control(scene, lab, ['healthy', 'origin', 'edge']);
   await control(scene, lab, ['import', 'edge', base.name, base.rawPath]);
 }
