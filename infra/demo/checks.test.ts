@@ -103,7 +103,7 @@ describe('the checks of a teleport', () => {
   });
 
   it('notice one byte between the two ends of the link', () => {
-    const link = { sentBytes: 130, teleportBytes: 120, recipesAhead: 1, recipesAheadBytes: 10 };
+    const link = { aheadBytes: 10, sentBytes: 130, teleportBytes: 120 };
     expect(checkLink(link).isGood).toBe(true);
     expect(checkLink({ ...link, sentBytes: 131 }).isGood).toBe(false);
   });

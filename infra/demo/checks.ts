@@ -86,22 +86,20 @@ export function checkSite(proof: SiteProof): Check {
   return check('the web site, file by file', differences.length === 0 && proof.files > 0, shown);
 }
 
-/** The two ends of the origin's link. */
+/** The two ends of the origin's link, counted from the first request on. */
 export interface LinkCount {
-  /** What the limiter let through since the origin started. */
+  /** What the limiter let through before, for recipes that edges read ahead of time. */
+  readonly aheadBytes: number;
+  /** What it has let through by now, since the origin started. */
   readonly sentBytes: number;
   /** What the teleports took from the origin, by their own count. */
   readonly teleportBytes: number;
-  /** Recipes that edges read ahead of time and that no teleport counts: how many, and their bytes. */
-  readonly recipesAhead: number;
-  readonly recipesAheadBytes: number;
 }
 
 /** That what was received is what was sent, to the byte. */
-export function checkLink(link: LinkCount): Check {
-  const received = link.teleportBytes + link.recipesAheadBytes;
+export function checkLink({ aheadBytes, sentBytes, teleportBytes }: LinkCount): Check {
   const words =
-    `sent ${count(link.sentBytes)}; received ${count(link.teleportBytes)} by teleports` +
-    ` + ${count(link.recipesAheadBytes)} in ${link.recipesAhead} recipes read ahead`;
-  return check("the origin's own counter agrees", received === link.sentBytes, words);
+    `${count(sentBytes - aheadBytes)} bytes sent, ${count(teleportBytes)} received by teleports` +
+    ` (and ${count(aheadBytes)} before, in recipes read ahead)`;
+  return check("the origin's own counter agrees", sentBytes - aheadBytes === teleportBytes, words);
 }

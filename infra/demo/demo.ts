@@ -6,12 +6,10 @@
  * I2: any difference, anywhere, makes the report bad; nothing is left out of it.
  */
 
-import type { Name } from '@vmdn/core/domain/names.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import {
   cacheStatistics,
   cancelTeleport,
-  describeVm,
   listEdges,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
@@ -34,7 +32,7 @@ import {
   startDemoNetwork,
 } from './prepare.ts';
 import type { DemoReport, SeedReport, TeleportReport } from './report.ts';
-import { type DemoVm, EDGES, ORIGIN, REQUESTS, UPLINK_BYTES_PER_SECOND, VMS } from './scenario.ts';
+import { type DemoVm, EDGES, ORIGIN, REQUESTS, UPLINK_BYTES_PER_SECOND } from './scenario.ts';
 import { beginTeleport, type DemoTeleport, proveTeleport, siteUrl } from './teleports.ts';
 
 /** Heartbeats carry the origin's counter; two of them must pass. */
@@ -61,8 +59,9 @@ export async function runDemo(
   let isDone = false;
   try {
     const seed = await prepareEdges(network, options);
+    const aheadBytes = await sentBytes(network);
     const teleports = await teleportAll(network, options, sources, wholeCopies);
-    const report = await concludeDemo(network, options, { sources, seed, teleports });
+    const report = await concludeDemo(network, options, { sources, seed, aheadBytes, teleports });
     isDone = report.isGood && options.keep;
     return { report, network };
   } finally {
@@ -153,23 +152,20 @@ function reportOf(
 interface Conclusion {
   readonly sources: Map<DemoVm, Source>;
   readonly seed: SeedReport;
+  readonly aheadBytes: number;
   readonly teleports: readonly Proved[];
 }
 
 async function concludeDemo(
   network: Network,
   options: DemoOptions,
-  { sources, seed, teleports }: Conclusion,
+  { sources, seed, aheadBytes, teleports }: Conclusion,
 ): Promise<DemoReport> {
   const { journal } = options;
   const checks: Check[] = [];
   await journal.step('counting', async () => {
-    checks.push(
-      await checkCounter(
-        network,
-        teleports.map(({ teleport }) => teleport),
-      ),
-    );
+    const done = teleports.map(({ teleport }) => teleport);
+    checks.push(await checkCounter(network, aheadBytes, done));
     checks.push(await checkStatistics(network));
     checks.push({
       what: 'the seed came from a neighbour',
@@ -197,34 +193,29 @@ async function concludeDemo(
   };
 }
 
-/** Both ends of the origin's link, once the counter has arrived. */
-async function checkCounter(network: Network, teleports: readonly Teleport[]): Promise<Check> {
+/** What the origin's limiter has let through, as its next heartbeat tells: none from before counts. */
+async function sentBytes(network: Network): Promise<number> {
+  const askedMs = Date.now();
+  const told = async (): Promise<number | undefined> => {
+    const { nodes } = await network.client.call(listEdges, {});
+    const origin = nodes.find(({ name }) => name === ORIGIN.name);
+    const seenMs = Date.parse(origin?.lastSeenAt ?? '');
+    return seenMs > askedMs ? (origin?.uplinkBytes ?? undefined) : undefined;
+  };
+  return waitFor("the origin's counter is told", told, { timeoutMs: COUNTER_MS_MAX });
+}
+
+/** Both ends of the origin's link, from the first request on. */
+async function checkCounter(
+  network: Network,
+  aheadBytes: number,
+  teleports: readonly Teleport[],
+): Promise<Check> {
   const teleportBytes = teleports.reduce(
     (sum, { disks }) => sum + disks.reduce((bytes, disk) => bytes + disk.wireBytes.origin, 0),
     0,
   );
-  let recipesAhead = 0;
-  let recipesAheadBytes = 0;
-  for (const vm of VMS) {
-    const { description } = await network.client.call(describeVm, { params: { vm: vm as Name } });
-    const unused = EDGES.filter(
-      ({ name }) => !teleports.some((teleport) => teleport.vm === vm && teleport.edge === name),
-    );
-    recipesAhead += unused.length * description.disks.length;
-    for (const { recipeBytes } of description.disks)
-      recipesAheadBytes += unused.length * recipeBytes;
-  }
-  const count = async (): Promise<LinkCount> => {
-    const { nodes } = await network.client.call(listEdges, {});
-    const sentBytes = nodes.find(({ name }) => name === ORIGIN.name)?.uplinkBytes ?? 0;
-    return { sentBytes, teleportBytes, recipesAhead, recipesAheadBytes };
-  };
-  const agrees = async (): Promise<boolean> => checkLink(await count()).isGood;
-  await waitFor('the counter has arrived', agrees, {
-    timeoutMs: COUNTER_MS_MAX,
-    intervalMs: 500,
-  }).catch(() => undefined);
-  return checkLink(await count());
+  return checkLink({ aheadBytes, sentBytes: await sentBytes(network), teleportBytes });
 }
 
 /** The coordinator's statistics must say what the teleports did. */

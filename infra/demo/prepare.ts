@@ -86,10 +86,13 @@ export function startDemoNetwork({ stateDir, signal }: Context): Promise<Network
     origins: [
       { ...ORIGIN, vmsDir: join(stateDir, 'vms'), uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
     ],
-    edges: EDGES.map((edge) => ({
-      ...edge,
+    edges: EDGES.map(({ name, region }) => ({
+      name,
+      region,
       settings: { VMDN_IMPORT_DIRS: guestsDir(process.env) },
     })),
+    // A second instead of five: the origin's counter comes with its heartbeat.
+    coordinatorSettings: { VMDN_HEARTBEAT_SECONDS: '1' },
     signal,
   });
 }
@@ -148,25 +151,18 @@ export async function seedBase(
   return { image: BASE_IMAGE, edge, diskBytes, wireBytes };
 }
 
-/** Waits until every edge that will be asked has planned what it will be asked for. */
+/** Waits until every edge has planned every VM, with the base image where it has that. */
 export async function awaitPlans(network: Network, { signal }: Context): Promise<void> {
-  const isPlanned = async ({ vm, edge, outcome }: (typeof REQUESTS)[number]): Promise<boolean> => {
-    const { scores } = await network.client.call(describeVm, {
-      params: { vm: vm as Name },
-      signal,
+  const isPlanned = async (vm: DemoVm): Promise<boolean> => {
+    const params = { vm: vm as Name };
+    const { scores } = await network.client.call(describeVm, { params, signal });
+    return EDGES.every(({ name, hasBase }) => {
+      const score = scores.find(({ edge }) => edge === name);
+      const isLocal = score?.disks.every(({ diskBytes }) => diskBytes.local > 0) ?? false;
+      return score !== undefined && isLocal === hasBase;
     });
-    const score = scores.find((each) => each.edge === edge);
-    if (score === undefined) return false;
-    return outcome === 'miss' || score.disks.every(({ diskBytes }) => diskBytes.local > 0);
   };
   const watch = network.assertRunning;
-  for (const request of REQUESTS) {
-    const what = `${request.edge} has planned ${request.vm}`;
-    await waitFor(what, () => isPlanned(request), {
-      timeoutMs: PLAN_MS_MAX,
-      intervalMs: 250,
-      signal,
-      watch,
-    });
-  }
+  const timing = { timeoutMs: PLAN_MS_MAX, intervalMs: 250, signal, watch };
+  for (const vm of VMS) await waitFor(`every edge has planned ${vm}`, () => isPlanned(vm), timing);
 }

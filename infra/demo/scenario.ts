@@ -13,9 +13,9 @@ export const ORIGIN = { name: 'frankfurt-1', region: 'eu-central' } as const;
 
 /** The first edge imports the base, the second is seeded from it, the third has nothing. */
 export const EDGES = [
-  { name: 'dublin-1', region: 'eu-west' },
-  { name: 'ashburn-1', region: 'us-east' },
-  { name: 'tokyo-1', region: 'ap-northeast' },
+  { name: 'dublin-1', region: 'eu-west', hasBase: true },
+  { name: 'ashburn-1', region: 'us-east', hasBase: true },
+  { name: 'tokyo-1', region: 'ap-northeast', hasBase: false },
 ] as const;
 
 export interface DemoRequest {
