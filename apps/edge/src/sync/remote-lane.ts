@@ -8,12 +8,11 @@
  * I3: every wire byte is counted once, also those of requests that failed.
  */
 
-import { hasBit } from '@vmdn/core/domain/bitmap.ts';
 import { type ErrorCode, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
-import { MAX_RUNS_PER_REQUEST } from '@vmdn/core/domain/limits.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
-import { REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN, STALL_MS } from './limits.ts';
+import { SLOW_AFTER_MS, SLOW_BYTES_PER_SECOND, STALL_MS } from './limits.ts';
+import { batchLimits } from './source-choice.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
 
 export interface LaneOptions {
@@ -52,32 +51,6 @@ export async function runLane(lane: RunSource, options: LaneOptions): Promise<vo
   }
 }
 
-function batchLimits(run: SyncRun, lane: RunSource) {
-  const usable = run.sources.filter(({ health }) => !health.isAside);
-  const { presentSegments } = lane.source;
-  const canOthers = usable.length > 1;
-  // Towards the end several sources share what is left; a single one gets it in few large requests.
-  const share = Math.ceil(run.schedule.wantingRemote.blocks / (2 * usable.length));
-  return {
-    blocksMax: canOthers
-      ? Math.min(REQUEST_BLOCKS_MAX, Math.max(REQUEST_BLOCKS_MIN, share))
-      : REQUEST_BLOCKS_MAX,
-    runsMax: MAX_RUNS_PER_REQUEST,
-    accepts: (row: number): boolean => {
-      const segment = run.index.segmentOfRow[row]!;
-      if (presentSegments !== undefined && !hasBit(presentSegments, segment)) return false;
-      if (!lane.badRows.has(row)) return true;
-      return !usable.some(
-        (other) =>
-          other !== lane &&
-          !other.badRows.has(row) &&
-          (other.source.presentSegments === undefined ||
-            hasBit(other.source.presentSegments, segment)),
-      );
-    },
-  };
-}
-
 async function fetchBatch(
   lane: RunSource,
   batch: RemoteBatch,
@@ -87,6 +60,7 @@ async function fetchBatch(
   const { source, health } = lane;
   const request = run.beginRequest(lane);
   const watchdog = new Watchdog(options.stallMs ?? STALL_MS, run.controller.signal);
+  const startedMs = performance.now();
   let counted = 0;
   const count = (bytes: number): void => {
     counted += bytes;
@@ -115,6 +89,7 @@ async function fetchBatch(
         onWireBytes: (bytes) => {
           watchdog.touch();
           count(bytes);
+          judgeSpeed(run, lane, counted, performance.now() - startedMs - watchdog.pausedMs);
         },
         onBlocks: (startBlock, blockCount, bytes) => {
           signal.throwIfAborted();
@@ -150,6 +125,15 @@ async function fetchBatch(
   }
 }
 
+/** Notes whether a peer is so slow that the origin should help; others are told when that changes. */
+function judgeSpeed(run: SyncRun, lane: RunSource, bytes: number, ms: number): void {
+  if (ms < SLOW_AFTER_MS) return;
+  const isSlow = (bytes * 1000) / ms < SLOW_BYTES_PER_SECOND;
+  if (isSlow === lane.isSlow) return;
+  lane.isSlow = isSlow;
+  run.changed();
+}
+
 /** An error that is not ours comes from an adapter that did not translate it: that source is set aside. */
 function codeOf(error: unknown): ErrorCode {
   if (!isVmdnError(error)) return 'internal';
@@ -163,6 +147,8 @@ class Watchdog {
   readonly #signal: AbortSignal;
   #timer: NodeJS.Timeout | undefined;
   #pauses = 0;
+  /** How long we kept the source waiting. */
+  pausedMs = 0;
 
   constructor(stallMs: number, signal: AbortSignal) {
     this.#stallMs = stallMs;
@@ -202,7 +188,9 @@ class Watchdog {
   async pause(wait: Promise<void>): Promise<void> {
     this.#pauses += 1;
     clearTimeout(this.#timer);
+    const fromMs = performance.now();
     await wait;
+    this.pausedMs += performance.now() - fromMs;
     this.#pauses -= 1;
     this.touch();
   }

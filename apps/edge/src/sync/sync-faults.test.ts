@@ -20,7 +20,7 @@ let wanted: StoredDisk;
 
 beforeAll(async () => {
   room = await DiskRoom.open();
-  engine = createSyncEngine({ assembleWorkers: 2, stallMs: 150 });
+  engine = createSyncEngine({ assembleWorkers: 2 });
   wanted = await room.store(diskOf(Array.from({ length: 640 }, (_, i) => i + 1)));
 });
 
@@ -29,11 +29,15 @@ afterAll(async () => {
   await room.close();
 });
 
-async function sync(sources: readonly TestSource[], stagingDir = room.path('staging')) {
+async function sync(
+  sources: readonly TestSource[],
+  stagingDir = room.path('staging'),
+  by: SyncEngine = engine,
+) {
   const plan = await planOf(engine, wanted, []);
   const waits: (Waiting | null)[] = [];
   const onWaiting = (waiting: Waiting | null) => waits.push(waiting);
-  const result = await engine.sync({ plan, stagingDir, sources, signal: never, onWaiting });
+  const result = await by.sync({ plan, stagingDir, sources, signal: never, onWaiting });
   expect(Buffer.compare(await readFile(result.path), wanted.bytes)).toBe(0);
   return { result, waits };
 }
@@ -87,12 +91,14 @@ describe('a source that fails', () => {
     expect(always.requests).toHaveLength(2);
   });
 
-  it('is given up for a while when it stands still', async () => {
+  it('is given up for a while when it stands still, and probed with little', async () => {
+    await using impatient = createSyncEngine({ assembleWorkers: 1, stallMs: 200 });
     const origin = sourceOf(wanted.bytes, {
       onRequest: (request) => (request === 1 ? new Promise<void>(() => {}) : undefined),
     });
-    await sync([origin]);
-    expect(origin.requests).toHaveLength(2);
+    await sync([origin], room.path('staging'), impatient);
+    expect([...origin.requests[0]!]).toEqual([0, 640]);
+    expect([...origin.requests[1]!]).toEqual([0, 256]);
   });
 
   it('ends the sync with `withdrawn` when it was the only one, and what is verified stays', async () => {

@@ -36,6 +36,8 @@ export interface RunSource {
   readonly health: SourceHealth;
   /** Rows of which it sent wrong blocks: others are asked first. */
   readonly badRows: Set<number>;
+  /** It sends so little that the origin should help. */
+  isSlow: boolean;
   /** What its last failed request threw. */
   lastError?: unknown;
 }
@@ -86,6 +88,7 @@ export class SyncRun {
       source,
       health: new SourceHealth(),
       badRows: new Set<number>(),
+      isSlow: false,
     }));
     this.#committer = new Committer({
       staging,

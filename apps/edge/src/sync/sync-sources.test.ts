@@ -148,6 +148,18 @@ describe('whatever the sources are', () => {
     expect(result.delivery.wireBytes.peer).toBeGreaterThan(0);
   });
 
+  it('asks the origin only for what no peer holds', async () => {
+    const wanted = await room.store(diskOf(range(1, 3000)));
+    const plan = await planOf(engine, wanted, []);
+    const neighbour = (name: string) => sourceOf(wanted.bytes, { name, tier: 'peer' });
+    const origin = sourceOf(wanted.bytes);
+    const sources = [origin, neighbour('near'), neighbour('nearer')];
+    const result = await engine.sync({ plan, stagingDir: room.path('s'), sources, signal: never });
+    await delivered(wanted, result);
+    expect(origin.requests).toEqual([]);
+    expect(result.delivery.diskBytes.peer).toBe(wanted.bytes.length);
+  });
+
   it('takes from a partial holder only what it has', async () => {
     const wanted = await room.store(diskOf(range(1, 64)));
     const plan = await planOf(engine, wanted, []);
@@ -160,7 +172,11 @@ describe('whatever the sources are', () => {
     const sync = { plan, stagingDir: room.path('staging'), signal: never };
     const result = await engine.sync({ ...sync, sources: [peer, origin] });
     await delivered(wanted, result);
-    for (const block of peer.sentBlocks) expect([0, 2]).toContain(block >> 4);
+    expect([...peer.sentBlocks].sort((a, b) => a - b)).toEqual([...range(0, 16), ...range(32, 16)]);
+    expect([...origin.sentBlocks].sort((a, b) => a - b)).toEqual([
+      ...range(16, 16),
+      ...range(48, 16),
+    ]);
   });
 
   it('counts bytes of package images as package', async () => {
