@@ -56,11 +56,19 @@ import { openVersionBook, type VersionBook } from './services/version-book.ts';
 import { startVmWatcher, type VmWatcher } from './services/watch-vms.ts';
 import type { OriginSettings } from './settings.ts';
 
+/** How patient an origin is, where it should differ from limits.ts. */
+export interface OriginPace {
+  readonly idleMs?: number;
+  readonly rescanMs?: number;
+  readonly retryMs?: number;
+}
+
 /** Starts an origin. Throws what enrolment, listening or a damaged state folder throw. */
 export async function createOrigin(
   settings: OriginSettings,
   logger: Logger,
   signal: AbortSignal,
+  pace: OriginPace = {},
 ): Promise<RunningService> {
   await using stack = new AsyncDisposableStack();
   await ensurePrivateDir(settings.stateDir);
@@ -71,14 +79,14 @@ export async function createOrigin(
   const node = await becomeNode(settings, url, logger, signal);
   stack.use(node.client);
 
-  const disks = await openDisks(settings, logger);
+  const disks = await openDisks(settings, logger, pace);
   stack.use(disks.locks);
   const book = await openVersionBook({ ...disks, policy: settings.pin, now: Date.now });
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
   const discovery = createVmFolder(settings.vmsDir);
-  const watcher = startVmWatcher({ ...parts, discovery, pinKeeper, announcer });
+  const watcher = startVmWatcher({ ...parts, ...pace, discovery, pinKeeper, announcer });
   stack.use(watcher);
 
   const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
@@ -182,7 +190,11 @@ async function becomeNode(
   return { key, identity, client: createCoordinatorClient({ ...coordinator, credentials }) };
 }
 
-async function openDisks(settings: OriginSettings, logger: Logger): Promise<Disks> {
+async function openDisks(
+  settings: OriginSettings,
+  logger: Logger,
+  pace: OriginPace,
+): Promise<Disks> {
   const { stateDir, runtimeDir } = settings;
   const runner = createCommandRunner();
   const workDir = join(stateDir, 'work');
@@ -193,7 +205,7 @@ async function openDisks(settings: OriginSettings, logger: Logger): Promise<Disk
     pins: await openPins(join(stateDir, 'pins')),
     ledger: await openLedger(join(stateDir, 'vms')),
     readers: createDiskReaders({ runner, workDir }),
-    locks: createSourceLocks({ runner, socketDir: join(runtimeDir, 'nbd') }),
+    locks: createSourceLocks({ runner, socketDir: join(runtimeDir, 'nbd'), ...pace }),
   };
   logger.debug({ stateDir, runtimeDir }, 'opened the state folder');
   return disks;

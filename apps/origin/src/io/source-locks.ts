@@ -28,6 +28,9 @@ export interface SourceLocksOptions {
   readonly now?: () => number;
 }
 
+/** A source that changes as often as it is locked is being written to. */
+const LOCK_ATTEMPTS = 3;
+
 /** A lock that is held, or being taken or let go. */
 interface Held {
   readonly opened: Promise<Opened>;
@@ -105,15 +108,22 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
     isLocked: (disk) => held.has(keyOf(disk)),
     async lock(disk) {
       const key = keyOf(disk);
-      const entry = await enter(disk, key);
-      clearTimeout(entry.idleTimer);
-      entry.users += 1;
-      try {
+      for (let attempt = 1; ; attempt += 1) {
+        const entry = await enter(disk, key);
+        clearTimeout(entry.idleTimer);
+        entry.users += 1;
         const handle = { release: once(() => leave(key, entry)), close: () => close(key, entry) };
-        return lockedDisk(await entry.opened, entry, handle);
-      } catch (error) {
-        leave(key, entry);
-        throw error;
+        try {
+          const opened = await entry.opened;
+          await opened.requireUnchanged();
+          return lockedDisk(opened, entry, handle);
+        } catch (error) {
+          handle.release();
+          // Somebody still holds a lock from before the change: it serves nobody any more.
+          if (!isVmdnError(error, 'withdrawn') || attempt === LOCK_ATTEMPTS) throw error;
+          entry.hasChanged = true;
+          await close(key, entry);
+        }
       }
     },
     async letGo(disk, untilMs) {

@@ -11,9 +11,7 @@ import type { OperatorDesk } from '../services/release-vms.ts';
 /** Mounts status and release. */
 export function mountControlRoutes(app: App, desk: OperatorDesk): void {
   const byFilePermissions = async (): Promise<null> => null;
-  mountOperation(app, originStatus, byFilePermissions, async () => ({
-    vms: [...desk.status()],
-  }));
+  mountOperation(app, originStatus, byFilePermissions, async () => desk.status());
   mountOperation(
     app,
     releaseDisks,

@@ -11,16 +11,22 @@ import type { VersionBook, VersionStanding } from './version-book.ts';
 export interface OperatorDesk {
   /** Lets go of one VM's disks, or of all; returns the VMs. Throws `not_found`. */
   release(vm: Name | undefined, seconds: number): Promise<readonly Name[]>;
-  status(): readonly VmStatus[];
+  status(): OriginStatus;
 }
 
-export interface VmStatus {
+interface VmStatus {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionStanding['state'];
   /** Whether its disks are locked against writers at this moment. */
   readonly locked: boolean;
   readonly problem: string | null;
+}
+
+export interface OriginStatus {
+  readonly vms: VmStatus[];
+  /** What is wrong besides: files that are no VM specifications, VMs that were never described. */
+  readonly problems: { readonly where: string; readonly problem: string }[];
 }
 
 /** Answers an operator. */
@@ -43,16 +49,22 @@ export function createOperatorDesk(options: {
       }
       return names;
     },
-    status: () =>
-      book
-        .standings()
-        .filter((standing) => standing.isNewest)
-        .map(({ vm, version, state }) => ({
+    status() {
+      const problems = options.problems();
+      const newest = book.standings().filter((standing) => standing.isNewest);
+      const names = new Set<string>(newest.map((standing) => standing.vm));
+      return {
+        vms: newest.map(({ vm, version, state }) => ({
           vm,
           version,
           state,
           locked: (book.source(vm)?.disks ?? []).some((disk) => locks.isLocked(disk)),
-          problem: options.problems().get(vm) ?? null,
+          problem: problems.get(vm) ?? null,
         })),
+        problems: [...problems]
+          .filter(([where]) => !names.has(where))
+          .map(([where, problem]) => ({ where, problem })),
+      };
+    },
   };
 }

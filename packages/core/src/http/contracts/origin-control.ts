@@ -30,6 +30,8 @@ export const originStatus = defineOperation({
         problem: z.string().nullable(),
       }),
     ),
+    /** What is wrong besides: files that are no VM specifications, VMs that were never described. */
+    problems: z.array(z.object({ where: z.string(), problem: z.string() })),
   }),
 });
 
