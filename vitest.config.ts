@@ -17,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ROOMS.map((room) => `${room}/*.test.ts`),
-          exclude: ['**/node_modules/**', '**/*.integ.test.ts', NETWORK, 'test/bench/**'],
+          exclude: ['**/node_modules/**', '**/*.integ.test.ts', NETWORK],
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
         },
@@ -27,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'integ',
           include: ROOMS.map((room) => `${room}/*.integ.test.ts`),
-          exclude: ['**/node_modules/**', NETWORK, 'test/bench/**'],
+          exclude: ['**/node_modules/**', NETWORK],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 1 },

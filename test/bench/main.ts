@@ -122,11 +122,14 @@ function rateOf(raw: string): number | null {
   throw new VmdnError('invalid_input', `--rate takes bytes per second such as 10M, or none.`);
 }
 
-/** Fires at Ctrl-C and at SIGTERM; the second signal ends the process at once, as usual. */
+/**
+ * Fires at Ctrl-C and at SIGTERM. The listeners stay: were they gone after the first signal, execa's own
+ * would end the process at once, and the lab and the work folder would be left.
+ */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => controller.abort(new VmdnError('cancelled', `Stopped by ${name}.`)));
+    process.on(name, () => controller.abort(new VmdnError('cancelled', `Stopped by ${name}.`)));
   }
   return controller.signal;
 }
