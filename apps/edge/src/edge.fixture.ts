@@ -103,14 +103,18 @@ export async function startNetwork() {
         coordinator = await createCoordinator({ ...settings, listen }, logger);
       };
     },
-    async waitFor(teleport: Id, isDone: (teleport: Teleport) => boolean): Promise<Teleport> {
+    async waitFor(
+      teleport: Id,
+      isDone: (teleport: Teleport) => boolean,
+      timeout = 60_000,
+    ): Promise<Teleport> {
       return await vi.waitFor(
         async () => {
           const now = await client.call(getTeleport, { params: { teleport } });
           if (!isDone(now)) throw new Error(`still ${now.state}: ${now.message}`);
           return now;
         },
-        { timeout: 60_000, interval: 100 },
+        { timeout, interval: 100 },
       );
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
@@ -118,66 +122,66 @@ export async function startNetwork() {
 }
 export type TestNetwork = Awaited<ReturnType<typeof startNetwork>>;
 
+/** A node of kind origin, enrolled and beating, with a server that is asked to serve later. */
+async function enrolOrigin(network: TestNetwork, dir: string) {
+  const { stack } = network;
+  const identityStore = await openNodeIdentityStore(join(dir, 'identity'));
+  const key = await loadOrCreateNodeKey(identityStore);
+  const front: { app: App | undefined; isOpen: boolean } = { app: undefined, isOpen: true };
+  const server = await serve({
+    fetch: (request, env) =>
+      (front.isOpen ? front.app : undefined)?.fetch(request, env) ??
+      new Response(null, { status: 503 }),
+    listen: { host: '127.0.0.1', port: 0 },
+  });
+  stack.defer(() => server.close());
+  const anonymous = createCoordinatorClient({ url: network.url, credentials: { kind: 'none' } });
+  stack.use(anonymous);
+  const { url } = server;
+  const identity = await enrol({
+    ...{ client: anonymous, store: identityStore, key, kind: 'origin', url, logger },
+    name: parseName('home', 'name'),
+    enrolmentToken: await network.token('origin'),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const { node } = identity;
+  const credentials = { kind: 'node', node, key } as const;
+  const client = createCoordinatorClient({ url: network.url, credentials });
+  stack.use(client);
+  const beat = () =>
+    client.call(heartbeat, { body: { protocol: PROTOCOL_VERSION, url } }).catch(() => {});
+  await beat();
+  const timer = setInterval(beat, 500);
+  stack.defer(() => clearInterval(timer));
+  return { front, identity, key, client, url };
+}
+
 /** An enrolled origin that serves what it imported. */
 export async function startOrigin(network: TestNetwork, options: { bytesPerSecond?: number } = {}) {
   const dir = join(network.dir, 'origin');
   await mkdir(dir);
-  const { stack } = network;
-  const store = stack.use(await openImageStore({ root: join(dir, 'store'), quotaBytes: null }));
+  const store = network.stack.use(
+    await openImageStore({ root: join(dir, 'store'), quotaBytes: null }),
+  );
   const importImage = createImportImage({
     store,
     runner: createCommandRunner(),
     importDirs: [network.dir],
     socketDir: join(dir, 'run'),
   });
-  const identityStore = await openNodeIdentityStore(join(dir, 'identity'));
-  const key = await loadOrCreateNodeKey(identityStore);
-  let app: App | undefined;
-  const open = { isOpen: true };
-  const server = await serve({
-    fetch: (request, env) =>
-      open.isOpen && app !== undefined
-        ? app.fetch(request, env)
-        : new Response(null, { status: 503 }),
-    listen: { host: '127.0.0.1', port: 0 },
-  });
-  stack.defer(() => server.close());
-  const anonymous = createCoordinatorClient({ url: network.url, credentials: { kind: 'none' } });
-  stack.use(anonymous);
-  const { node, coordinatorKey } = await enrol({
-    ...{ client: anonymous, store: identityStore, key, kind: 'origin', url: server.url, logger },
-    name: parseName('home', 'name'),
-    enrolmentToken: await network.token('origin'),
-    signal: AbortSignal.timeout(30_000),
-  });
+  const { front, identity, key, client, url } = await enrolOrigin(network, dir);
   const uplink = createUplinkLimiter({ bytesPerSecond: options.bytesPerSecond ?? null });
-  app = createApp({ logger });
-  const recipeFiles = createRecipeFiles();
-  const key0 = (): typeof coordinatorKey => coordinatorKey;
-  mountDiskRoutes(app, {
-    library: store,
-    recipeFiles,
-    nodeId: node,
-    coordinatorKey: key0,
-    uplink,
-    logger,
+  front.app = createApp({ logger });
+  mountDiskRoutes(front.app, {
+    ...{ library: store, recipeFiles: createRecipeFiles(), uplink, logger },
+    nodeId: identity.node,
+    coordinatorKey: () => identity.coordinatorKey,
   });
-  const client = createCoordinatorClient({
-    url: network.url,
-    credentials: { kind: 'node', node, key },
-  });
-  stack.use(client);
-  const beat = () =>
-    client
-      .call(heartbeat, { body: { protocol: PROTOCOL_VERSION, url: server.url } })
-      .catch(() => {});
-  await beat();
-  const timer = setInterval(beat, 500);
-  stack.defer(() => clearInterval(timer));
   return {
+    url,
     store,
     uplink,
-    open,
+    front,
     /** Describes a raw disk as the next version of a VM and announces it. */
     async announce(vm: string, version: number, file: string, hardware: VmHardware = HARDWARE) {
       const name = parseName(vm, 'VM');
@@ -191,10 +195,8 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
         describedAt: new Date().toISOString(),
         disks: [{ digest, virtualSizeBytes, nonZeroBytes, keysRoot, recipeBytes }],
       };
-      const body = {
-        description: await signDescription(key, node, description),
-        state: 'live',
-      } as const;
+      const signed = await signDescription(key, identity.node, description);
+      const body = { description: signed, state: 'live' } as const;
       await client.call(announceVersion, { params: { vm: name, version }, body });
       return { digest, description };
     },

@@ -1,0 +1,165 @@
+/**
+ * From inside a delivered guest neither coordinator, database, edge nor origin answers, although all of
+ * them listen on the machine that the guest runs on (DESIGN, decision 7).
+ *
+ * The whole path is real: a Debian guest that tries is announced, teleported and booted by an edge. The
+ * broken twin boots the very image that was delivered with the same command line but for
+ * `restrict=on`: there every one of them answers, so the test can fail.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
+import { join } from 'node:path';
+import { parseId, parseName } from '@vmdn/core/domain/names.ts';
+import type { ReadyCheck, VmHardware } from '@vmdn/core/domain/vm-specification.ts';
+import { qemuArguments } from '@vmdn/core/formats/qemu-command-line.ts';
+import { requestTeleport, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
+import { startQemuSystem } from '@vmdn/core/io/command/qemu-system.ts';
+import { buildGuests, copySparse, findGuest } from '@vmdn/infra/lab/guests.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  edgeSettings,
+  startEdge,
+  startNetwork,
+  startOrigin,
+  type TestNetwork,
+} from '../../apps/edge/src/edge.fixture.ts';
+import { type IsolationTarget, makeIsolationGuest } from './isolation-guest.ts';
+
+/** A guest whose first process is one script is up in some 20 s under emulation, 60 s on a busy machine. */
+const BOOT_SECONDS = 240;
+const web = parseName('web', 'port');
+const ready: ReadyCheck = { kind: 'http', port: web, path: '/', timeoutSeconds: BOOT_SECONDS };
+const hardware: VmHardware = {
+  vcpus: 1,
+  memoryMiB: 256,
+  firmware: 'bios',
+  ports: [{ name: web, guest: 80 }],
+  ready,
+};
+
+describe('a delivered guest', { timeout: 900_000 }, () => {
+  let network: TestNetwork;
+  let targets: readonly IsolationTarget[];
+  let delivered: Teleport;
+  let imagePath: string;
+
+  beforeAll(async () => {
+    await buildGuests(['debian-12-base'], {});
+    network = await startNetwork();
+    const origin = await startOrigin(network);
+    const databasePort = await exposeDatabase(network);
+    const settings = await edgeSettings(network, 'edge', { VMDN_MEMORY_MIB: '1024' });
+    const edge = await startEdge(settings);
+    network.stack.defer(() => edge[Symbol.asyncDispose]());
+    const portOf = (url: string): number => Number(new URL(url).port);
+    // 10.0.2.2 is how a guest behind QEMU's user networking names its host's loopback.
+    const at = (name: string, port: number, protocol: IsolationTarget['protocol'] = 'http') =>
+      ({ name, host: '10.0.2.2', port, protocol }) as const;
+    targets = [
+      at('coordinator', portOf(network.url)),
+      at('database', databasePort, 'postgres'),
+      at('edge', portOf(edge.url)),
+      at('origin', portOf(origin.url)),
+    ];
+    const file = join(network.dir, 'guest.raw');
+    await copySparse((await findGuest('debian-12-base')).disk.path, file);
+    await makeIsolationGuest(file, targets);
+    const { digest } = await origin.announce('guest', 1, file, hardware);
+    imagePath = join(settings.stateDir, 'store', 'images', digest, 'disk.raw');
+    const near = { region: parseName('eu-west', 'region') };
+    const body = {
+      vm: parseName('guest', 'VM'),
+      near,
+      requestId: parseId(randomUUID(), 'request'),
+    };
+    const { teleport } = await vi.waitFor(() => network.client.call(requestTeleport, { body }), {
+      timeout: 30_000,
+      interval: 200,
+    });
+    delivered = await network.waitFor(teleport, ({ state }) => state === 'running', 600_000);
+  }, 900_000);
+  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+
+  it('is reached through its named port, and reaches neither coordinator, database, edge nor origin', async () => {
+    const { host, hostPort } = delivered.endpoints[0]!;
+    const report = await (await fetch(`http://${host}:${hostPort}/`)).text();
+    expect(report.trim().split('\n')).toEqual(
+      targets.map(({ name }) => expect.stringMatching(new RegExp(`^${name}: blocked`))),
+    );
+  });
+
+  it('would reach all of them if its network were not restricted', async () => {
+    const report = await bootUnrestricted(network, imagePath);
+    expect(report.trim().split('\n')).toEqual(
+      targets.map(({ name }) => expect.stringMatching(new RegExp(`^${name}: ANSWERED`))),
+    );
+  });
+});
+
+/**
+ * The coordinator's own PostgreSQL on a TCP port of the loopback, as one named by DATABASE_URL has it:
+ * the embedded one listens on a unix socket only.
+ */
+async function exposeDatabase(network: TestNetwork): Promise<number> {
+  const socketPath = join(network.dir, 'coordinator', 'postgres', '.s.PGSQL.5432');
+  const relay = createServer((client) => {
+    const database = createConnection(socketPath);
+    for (const socket of [client, database]) socket.on('error', () => socket.destroy());
+    client.pipe(database).pipe(client);
+  });
+  relay.listen(0, '127.0.0.1');
+  network.stack.defer(() => void relay.close());
+  await vi.waitFor(() => expect(relay.listening).toBe(true));
+  return (relay.address() as AddressInfo).port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await vi.waitFor(() => expect(server.listening).toBe(true));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Boots an image as the driver would, but for `restrict=on`; returns what the guest serves. */
+async function bootUnrestricted(network: TestNetwork, imagePath: string): Promise<string> {
+  const dir = join(network.dir, 'twin');
+  await mkdir(dir);
+  const overlayPath = join(dir, 'disk.qcow2');
+  const backing = { path: imagePath, format: 'raw' } as const;
+  await createQemuImg(createCommandRunner()).createOverlay({ path: overlayPath, backing });
+  const hostPort = await freePort();
+  const args = qemuArguments({
+    vm: parseId(randomUUID(), 'VM'),
+    name: parseName('twin', 'VM'),
+    ...{ vcpus: 1, memoryMiB: 256, accelerator: 'tcg', firmware: { kind: 'bios' } },
+    macAddress: '52:54:00:00:00:01',
+    disks: [{ image: 3, overlay: 4 }],
+    forwards: [{ hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
+    monitorSocket: join(dir, 'monitor'),
+    pidFile: join(dir, 'pid'),
+  }).map((arg) => arg.replace('restrict=on', 'restrict=off'));
+  await using image = await open(imagePath, 'r');
+  await using overlay = await open(overlayPath, 'r+');
+  await using log = await open(join(dir, 'log'), 'a');
+  const descriptors = [image.fd, overlay.fd];
+  const qemu = await startQemuSystem({ user: null, args, descriptors, log: log.fd });
+  try {
+    return await vi.waitFor(
+      async () => {
+        const page = await fetch(`http://127.0.0.1:${hostPort}/`, {
+          signal: AbortSignal.timeout(5000),
+        });
+        return await page.text();
+      },
+      { timeout: BOOT_SECONDS * 1000, interval: 500 },
+    );
+  } finally {
+    process.kill(Number(await readFile(join(dir, 'pid'), 'utf8')), 'SIGKILL');
+    await qemu.exited;
+  }
+}
