@@ -226,7 +226,8 @@ function startWork(
   });
   const desired = followDesiredState({ client, logger });
   stack.use(desired);
-  const common = { self, client, desired, deliveries, versions, events };
+  const sources = { self, usesPeers: settings.usesPeers };
+  const common = { self, sources, client, desired, deliveries, versions, events };
   const records = machine.teleports;
   const teleports = createTeleportsReconciler(
     { ...common, coordinatorKey, store, hypervisor, records, capacity },

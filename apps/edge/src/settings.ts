@@ -11,6 +11,7 @@ import {
   absolutePath,
   bytes,
   decimal,
+  flag,
   integer,
   listenAddress,
   parseSettings,
@@ -46,6 +47,8 @@ const schema = z.object({
   VMDN_ACCELERATOR: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
   VMDN_PROBE_KERNEL: absolutePath().optional(),
   VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
+  /** Whether teleports may read from other edges; seeds always do. Off shows what an origin alone takes. */
+  VMDN_TELEPORT_PEERS: flag().default(true),
   VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
 });
 
@@ -69,6 +72,7 @@ export interface EdgeSettings {
   /** Kernels to probe KVM with, the first that is there, before the machine's own. */
   readonly probeKernels: readonly string[];
   readonly uplinkBytesPerSecond: number | null;
+  readonly usesPeers: boolean;
   readonly plaintextAllowed: boolean;
 }
 
@@ -104,6 +108,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     accelerator: raw.VMDN_ACCELERATOR,
     probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
     uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
+    usesPeers: raw.VMDN_TELEPORT_PEERS,
     plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
   };
 }

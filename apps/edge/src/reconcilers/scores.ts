@@ -10,7 +10,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Description } from '@vmdn/core/domain/description.ts';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
-import type { Id } from '@vmdn/core/domain/names.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { type KnownVersion, reportScores } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
@@ -19,11 +18,11 @@ import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import { contractSummary, type Planner } from '../services/planner.ts';
 import type { Recipes } from '../services/recipes.ts';
-import { holdersOf } from '../services/remote-sources.ts';
+import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 
 interface Deps {
-  readonly self: Id;
+  readonly sources: SourcePolicy;
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly versions: VerifiedVersions;
   readonly recipes: Recipes;
@@ -79,7 +78,7 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
         ?.versions.find(({ vm, version }) => vm === known.vm && version === known.version) ?? known;
     const recipe = await deps.recipes.find({
       ...disk,
-      holders: holdersOf(known, digest, deps.self),
+      holders: holdersOf(known, digest, deps.sources),
       grant: () => newest().recipeGrant,
       signal,
     });

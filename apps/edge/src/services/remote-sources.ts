@@ -20,12 +20,25 @@ export interface DiskHolder {
   readonly url: string;
 }
 
+/** Which nodes a teleport may read from. */
+export interface SourcePolicy {
+  /** This edge: never a source for itself. */
+  readonly self: Id;
+  /** Whether other edges are sources. */
+  readonly usesPeers: boolean;
+}
+
 /** The holders of one disk of a version, in the order in which they are asked. */
-export function holdersOf(version: KnownVersion, digest: Digest, self: Id): readonly DiskHolder[] {
+export function holdersOf(
+  version: KnownVersion,
+  digest: Digest,
+  { self, usesPeers }: SourcePolicy,
+): readonly DiskHolder[] {
   const holders = version.holders.filter((holder) => holder.digest === digest);
+  const others = usesPeers ? holders : holders.filter(({ kind }) => kind === 'origin');
   // A withdrawn version is gone from its origin; asking costs a round trip and tells nothing.
   const origins = version.state === 'withdrawn' ? [] : [version.origin];
-  return orderHolders([...holders, ...origins], self);
+  return orderHolders([...others, ...origins], self);
 }
 
 /** Each node once, neighbours first, never this edge itself. */

@@ -28,7 +28,7 @@ import { OVERLAY_HEADROOM_BYTES, STEPS_MAX } from '../limits.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
-import { holdersOf } from './remote-sources.ts';
+import { holdersOf, type SourcePolicy } from './remote-sources.ts';
 import {
   bareRecord,
   recordFor,
@@ -44,7 +44,7 @@ import {
 import type { VerifiedVersions } from './verified-versions.ts';
 
 export interface PursuitDeps {
-  readonly self: Id;
+  readonly sources: SourcePolicy;
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly coordinatorKey: PublicKey;
   readonly store: ImageStore;
@@ -176,7 +176,7 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
     ...disk,
     name: null,
     kind: 'snapshot',
-    holders: holdersOf(version, digest, deps.self),
+    holders: holdersOf(version, digest, deps.sources),
     grant: () => pass.grants.current(),
     signal: job.signal,
     onProgress: (delivery) => {
