@@ -222,9 +222,10 @@ describe('an origin', () => {
       `${description.disks[0]!.digest}.recipe`,
     );
     const before = await traceOf(recipe);
-    origin.coordinator.told.get('web/1')!.state = 'withdrawn';
+    origin.coordinator.history.length = 0;
     await origin.start({ enrolmentToken: undefined });
-    await told('web/1', 'live');
+    await vi.waitFor(() => expect(origin.coordinator.history).toContain('web/1 live'), soon);
+    expect(origin.coordinator.history).not.toContain('web/1 withdrawn');
     expect(await traceOf(recipe)).toBe(before);
     expect(origin.coordinator.enrolments).toBe(1);
     await origin.stop();
@@ -282,15 +283,17 @@ describe('pins', () => {
     const path = await putVm(origin, 'web', diskContent(1));
     await origin.start({ pin: 'always' });
     const { description } = await told('web/1', 'pinned');
-    await unlink(path);
-    await origin.stop();
-    await origin.start({ pin: 'always' });
-    expect(Buffer.compare(await origin.readDisk(description), diskContent(1))).toBe(0);
-    expect(origin.coordinator.told.get('web/1')!.state).toBe('pinned');
-    await putVm(origin, 'web', diskContent(2));
-    await told('web/2', 'pinned');
+    await writeFile(path, diskContent(2));
+    const second = await told('web/2', 'pinned');
     await told('web/1', 'withdrawn');
     await expect(origin.readDisk(description)).rejects.toMatchObject({ code: 'withdrawn' });
+    await unlink(path);
+    await origin.stop();
+    origin.coordinator.history.length = 0;
+    await origin.start({ pin: 'always' });
+    await vi.waitFor(() => expect(origin.coordinator.history).toContain('web/2 pinned'), soon);
+    expect(Buffer.compare(await origin.readDisk(second.description), diskContent(2))).toBe(0);
+    expect(origin.coordinator.history).not.toContain('web/2 withdrawn');
   });
 
   it('while-teleporting: a teleport keeps its version when the source changes, until its grant ends', async () => {

@@ -8,6 +8,7 @@
 
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { GRANT_SECONDS } from '@vmdn/core/http/auth/grant.ts';
 import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import {
@@ -33,7 +34,7 @@ import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { openContentCache } from './io/content-cache.ts';
 import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
-import { emptyPrivateDir } from './io/empty-dir.ts';
+import { emptyPrivateDir, removeDir } from './io/empty-dir.ts';
 import { openLedger } from './io/ledger.ts';
 import { openPins } from './io/pins.ts';
 import { createSourceLocks } from './io/source-locks.ts';
@@ -79,9 +80,14 @@ export async function createOrigin(
   const node = await becomeNode(settings, url, logger, signal);
   stack.use(node.client);
 
+  stack.defer(() => removeDir(settings.runtimeDir));
   const disks = await openDisks(settings, logger, pace);
   stack.use(disks.locks);
   const book = await openVersionBook({ ...disks, policy: settings.pin, now: Date.now });
+  // Which teleports were under way is not remembered: as long as a grant can live, a pin is kept for them.
+  for (const digest of disks.pins.list().keys()) {
+    book.noteTeleport(digest, Date.now() + GRANT_SECONDS * 1000);
+  }
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
@@ -199,7 +205,7 @@ async function openDisks(
   const runner = createCommandRunner();
   const workDir = join(stateDir, 'work');
   await emptyPrivateDir(workDir);
-  await ensurePrivateDir(runtimeDir);
+  await emptyPrivateDir(runtimeDir);
   const disks = {
     cache: await openContentCache(join(stateDir, 'cache')),
     pins: await openPins(join(stateDir, 'pins')),
@@ -243,8 +249,8 @@ function diskApp(parts: Parts, watcher: VmWatcher, uplink: UplinkLimiter): App {
     logger,
     onAdmitted: (claims, digest) => {
       if (claims.purpose !== 'teleport') return;
-      book.noteTeleport(digest, claims.expiresAt * 1000);
-      if (settings.pin === 'while-teleporting') watcher.wake();
+      const isNews = book.noteTeleport(digest, claims.expiresAt * 1000);
+      if (isNews && settings.pin === 'while-teleporting') watcher.wake();
     },
   });
   return app;

@@ -10,3 +10,8 @@ export async function emptyPrivateDir(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
   await ensurePrivateDir(path);
 }
+
+/** Removes `path` with all that is in it. */
+export async function removeDir(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}

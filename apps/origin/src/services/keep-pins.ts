@@ -2,7 +2,8 @@
  * Room: origin, services. Makes and removes the copies that the pin policy asks for.
  *
  * I1: a copy that fails leaves the version as it was; it is tried again after PIN_RETRY_MS.
- * I2: a disk that another version still wants pinned is not removed.
+ * I2: a disk that another version still wants pinned is not removed, and nothing is before every VM was
+ *     looked at.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -71,6 +72,7 @@ export function createPinKeeper(options: {
           for (const digest of standing.digests) wanted.add(digest);
         }
       }
+      if (!book.vmNames().every((vm) => book.isLookedAt(vm))) return;
       for (const digest of [...pins.list().keys()]) {
         if (wanted.has(digest)) continue;
         await pins.remove(digest);

@@ -4,7 +4,8 @@
  *
  * I1: version numbers of a VM count up from 1 and are in the ledger before anybody hears of them; a new
  *     one is given only when the disks' digests or the hardware differ from the newest one's.
- * I2: a source counts as matching only after it was seen off and unchanged by this very process.
+ * I2: a source counts as matching only after it was seen off and unchanged by this very process; until it
+ *     was looked at nothing is said of its versions: a restart withdraws nothing.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -66,15 +67,17 @@ export interface VersionBook {
   isMatching(vm: Name): boolean;
   /** Says that the source is, or may no longer be, the newest version's. */
   setMatching(vm: Name, matches: boolean): void;
+  /** Whether anything is known of the source since this process started. */
+  isLookedAt(vm: Name): boolean;
   /** Writes down what a VM holds; its source matches from then on. Returns whether that is a new version. */
   record(vm: VmSpecification, content: VmContent): Promise<boolean>;
   /** Gives the newest version a higher number, when the coordinator knows more than this ledger. */
   renumber(vm: Name, version: number): Promise<void>;
-  /** A teleport may read the disk until then. */
-  noteTeleport(digest: Digest, untilMs: number): void;
+  /** A teleport may read the disk until then. Returns whether that is news. */
+  noteTeleport(digest: Digest, untilMs: number): boolean;
   /** Undefined: no version of any VM has such a disk. */
   placeOf(digest: Digest): DiskPlace | undefined;
-  /** All versions, for each VM in ascending order. */
+  /** All versions of VMs that were looked at, for each VM in ascending order. */
   standings(): readonly VersionStanding[];
 }
 
@@ -96,7 +99,7 @@ export async function openVersionBook(options: VersionBookOptions): Promise<Vers
 class Book implements VersionBook {
   readonly #options: VersionBookOptions;
   readonly #records: Map<Name, VmRecord>;
-  readonly #matching = new Set<Name>();
+  readonly #matching = new Map<Name, boolean>();
   readonly #teleports = new Map<Digest, number>();
 
   constructor(options: VersionBookOptions, records: Map<Name, VmRecord>) {
@@ -117,12 +120,15 @@ class Book implements VersionBook {
   }
 
   isMatching(vm: Name): boolean {
-    return this.#matching.has(vm);
+    return this.#matching.get(vm) === true;
   }
 
   setMatching(vm: Name, matches: boolean): void {
-    if (matches) this.#matching.add(vm);
-    else this.#matching.delete(vm);
+    this.#matching.set(vm, matches);
+  }
+
+  isLookedAt(vm: Name): boolean {
+    return this.#matching.has(vm);
   }
 
   async record(vm: VmSpecification, content: VmContent): Promise<boolean> {
@@ -156,10 +162,12 @@ class Book implements VersionBook {
     await this.#save({ ...record, versions });
   }
 
-  noteTeleport(digest: Digest, untilMs: number): void {
+  noteTeleport(digest: Digest, untilMs: number): boolean {
     const now = this.#options.now();
-    for (const [known, until] of this.#teleports) if (until <= now) this.#teleports.delete(known);
-    this.#teleports.set(digest, Math.max(untilMs, this.#teleports.get(digest) ?? 0));
+    for (const [other, until] of this.#teleports) if (until <= now) this.#teleports.delete(other);
+    const known = this.#teleports.get(digest);
+    this.#teleports.set(digest, Math.max(untilMs, known ?? 0));
+    return known === undefined;
   }
 
   placeOf(digest: Digest): DiskPlace | undefined {
@@ -176,7 +184,8 @@ class Book implements VersionBook {
   }
 
   standings(): readonly VersionStanding[] {
-    return [...this.#records.values()].flatMap((record) =>
+    const records = [...this.#records.values()].filter(({ vm }) => this.isLookedAt(vm));
+    return records.flatMap((record) =>
       record.versions.map((version, i) =>
         this.#standing(record.vm, version, i === record.versions.length - 1),
       ),

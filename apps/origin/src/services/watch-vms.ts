@@ -183,6 +183,8 @@ class Watcher implements VmWatcher {
       return true;
     } catch (error) {
       if (this.#stop.signal.aborted) return false;
+      // Let go for its owner: until it is seen otherwise, nothing has changed.
+      if (!isVmdnError(error, 'unavailable')) book.setMatching(vm.name, false);
       const { rescanMs = RESCAN_MS, now } = this.#options;
       this.#retryNotBefore.set(vm.name, now() + (isPassing(error) ? this.#retryMs() : rescanMs));
       this.#complain(vm.name, error);
