@@ -12,6 +12,7 @@ const style: Step = {
   async run(context) {
     const { exitCode, output } = await runTool(context, workspaceTool(context, 'biome'), [
       'ci',
+      '--error-on-warnings',
       '--colors=off',
       '--max-diagnostics=40',
       '.',

@@ -19,7 +19,7 @@ import { findProcesses } from '../lab/processes.ts';
 import { readRecord } from '../lab/record.ts';
 import { runTool } from '../lab/tools.ts';
 import { waitFor } from '../lab/wait-for.ts';
-import { type Check, checkLink, type LinkCount } from './checks.ts';
+import { type Check, checkLink } from './checks.ts';
 import {
   awaitPlans,
   type Context,

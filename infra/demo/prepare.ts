@@ -26,7 +26,6 @@ import {
   type DemoVm,
   EDGES,
   ORIGIN,
-  REQUESTS,
   UPLINK_BYTES_PER_SECOND,
   VMS,
 } from './scenario.ts';

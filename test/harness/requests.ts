@@ -111,6 +111,18 @@ export async function removeVm(network: Network, teleport: Teleport): Promise<vo
   await waitFor('the VM is removed', noneRuns, { timeoutMs: 60_000 });
 }
 
+/** What the origin's limiter has let through since it started, as its next heartbeat tells. */
+export async function originSentBytes(network: Network): Promise<number> {
+  const askedMs = Date.now();
+  const told = async (): Promise<number | undefined> => {
+    const { nodes } = await network.client.call(listEdges, {});
+    const origin = nodes.find(({ kind }) => kind === 'origin');
+    const seenMs = Date.parse(origin?.lastSeenAt ?? '');
+    return seenMs > askedMs ? (origin?.uplinkBytes ?? undefined) : undefined;
+  };
+  return waitFor("the origin's counter is told", told, { timeoutMs: 60_000 });
+}
+
 /** Waits until the origin has described a VM, in a version of at least `version`. */
 export async function vmDescribed(network: Network, vm: string, version = 1): Promise<number> {
   const probe = async (): Promise<number | undefined> => {

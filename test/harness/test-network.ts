@@ -64,7 +64,10 @@ export async function startTestNetwork(options: TestNetworkOptions): Promise<Tes
     async [Symbol.asyncDispose]() {
       const { killed } = await network.stop();
       const left = record === undefined ? [] : await findProcesses(record.mark, record.stateDir);
-      await rm(folder, { recursive: true, force: true });
+      // For whoever wants to read the logs of a failed test.
+      if (process.env.VMDN_KEEP_TEST_STATE === undefined) {
+        await rm(folder, { recursive: true, force: true });
+      }
       const bad = [...killed, ...left].map(({ command }) => command);
       if (bad.length > 0) throw new Error(`Did not end by itself:\n${bad.join('\n')}`);
     },

@@ -44,7 +44,8 @@ socket(my $control, AF_INET, SOCK_DGRAM, 0);
 ioctl($control, 0x8916, ifreq($card, address('10.0.2.15'))) or print "address: $!\\n";
 ioctl($control, 0x891c, ifreq($card, address('255.255.255.0'))) or print "mask: $!\\n";
 ioctl($control, 0x8914, pack('a16 s x22', $card, 0x41)) or print "up: $!\\n";
-ioctl($control, 0x890b, pack('Q a16 a16 a16 S x62', 0, address('0.0.0.0'), address('10.0.2.2'), address('0.0.0.0'), 3)) or print "route: $!\\n";
+my @route = (0, address('0.0.0.0'), address('10.0.2.2'), address('0.0.0.0'), 3);
+ioctl($control, 0x890b, pack('Q a16 a16 a16 S x62', @route)) or print "route: $!\\n";
 sub attempt {
   my ($name, $host, $port, $protocol) = @_;
   my $answer = '';
