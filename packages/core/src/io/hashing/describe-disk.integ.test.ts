@@ -15,6 +15,7 @@ import {
 import { createCommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
 import { describeDisk } from './describe-disk.ts';
+import { createHashPool } from './hash-pool.ts';
 
 const runner = createCommandRunner();
 const timeoutMs = 60_000;
@@ -33,7 +34,8 @@ afterAll(async () => {
 async function describeFile(path: string, format: DiskFormat, workerCount = 2) {
   const disk = await openDiskExport({ layers: [{ path, format }], socketDir, runner });
   try {
-    return await describeDisk({ ...disk, workerCount });
+    await using pool = createHashPool({ workerCount });
+    return await describeDisk({ ...disk, pool });
   } finally {
     await disk.close();
   }

@@ -3,27 +3,27 @@
  *
  * I1: the result depends on the guest-visible bytes alone, not on format, holes, threads or their order.
  * I2: extents that block status calls ZERO are not read; everything else is, and zero is decided by content.
- * I3: whatever fails or is cancelled, no thread and no connection is left behind when the promise settles.
+ * I3: whatever fails or is cancelled, no connection is left behind when the promise settles, and no thread but
+ *     idle ones of the caller's pool.
  */
 
-import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Digest, MerkleRoot } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
-import { MAX_HASH_WORKERS, SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
+import { SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { SEGMENT_BYTES } from '../../domain/units.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import { keysRootOfRecipe, pageCount } from '../../formats/key-pages.ts';
 import { buildRecipe, type PageDescription } from '../../formats/recipe-builder.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
+import { createHashPool, type HashPool } from './hash-pool.ts';
 import {
   CONTROL_DONE_PAGES,
   CONTROL_STOP,
   CONTROL_WORDS,
-  type HashWorkerData,
+  type HashJob,
   type HashWorkerMessage,
-  type HashWorkerStart,
 } from './hash-protocol.ts';
 import { readMap } from './read-map.ts';
 
@@ -34,8 +34,8 @@ export interface DescribeDiskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called now and then with how many bytes of the disk are done, up to virtualSizeBytes. */
   readonly onProgress?: (doneBytes: number) => void;
-  /** Threads; by default one more than there are cores, so that a core has work while one waits. */
-  readonly workerCount?: number;
+  /** Threads to use; without it some are started for this disk alone. */
+  readonly pool?: HashPool;
 }
 
 export interface DiskDescription {
@@ -74,18 +74,13 @@ async function describePages(options: DescribeDiskOptions): Promise<Described> {
   const pageTotal = pageCount(virtualSizeBytes);
   if (pageTotal === 0) return { pages: [], readBytes: 0 };
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
-  const data: HashWorkerData = { socketPath, virtualSizeBytes, control };
-  const count = Math.min(
-    options.workerCount ?? availableParallelism() + 1,
-    pageTotal,
-    MAX_HASH_WORKERS,
-  );
-  const url = new URL('./hash-worker.ts', import.meta.url);
+  const pool = options.pool ?? createHashPool();
   // Threads take a while to start: they do so while the map is made.
-  const workers = Array.from({ length: count }, () => new Worker(url, { workerData: data }));
+  const workers = pool.take(pageTotal);
   const abort = Promise.withResolvers<never>();
   const onAbort = (): void => abort.reject(cancelled());
   signal?.addEventListener('abort', onAbort, { once: true });
+  let state: 'good' | 'bad' = 'bad';
   try {
     const collected = collect(workers, () => {
       const done = Atomics.load(control, CONTROL_DONE_PAGES) * SEGMENTS_PER_PAGE * SEGMENT_BYTES;
@@ -93,20 +88,27 @@ async function describePages(options: DescribeDiskOptions): Promise<Described> {
     });
     // A thread that fails before the map is made is reported below, not as an unhandled rejection.
     collected.catch(() => {});
-    await Promise.race([startWorkers(options, workers), abort.promise, collected]);
-    return await Promise.race([collected, abort.promise]);
+    const map = await Promise.race([makeMap(options), abort.promise, collected.then(neverMapped)]);
+    const job: HashJob = { socketPath, virtualSizeBytes, control, map };
+    for (const worker of workers) worker.postMessage(job);
+    const described = await Promise.race([collected, abort.promise]);
+    state = 'good';
+    return described;
   } finally {
     signal?.removeEventListener('abort', onAbort);
     Atomics.store(control, CONTROL_STOP, 1);
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await pool.give(workers, state);
+    if (options.pool === undefined) await pool.close();
   }
 }
 
-/** Makes the map of what must be read and lets the workers begin. */
-async function startWorkers(
-  options: DescribeDiskOptions,
-  workers: readonly Worker[],
-): Promise<void> {
+/** No thread is done before it was given a job. */
+function neverMapped(): never {
+  throw new VmdnError('internal', 'A hashing thread answered without a job.');
+}
+
+/** The map of what must be read. */
+async function makeMap(options: DescribeDiskOptions): Promise<HashJob['map']> {
   const { socketPath, virtualSizeBytes, signal } = options;
   const client = await connectNbd({ socketPath, signal });
   try {
@@ -115,8 +117,7 @@ async function startWorkers(
         data: { before: virtualSizeBytes, now: client.sizeBytes },
       });
     }
-    const start: HashWorkerStart = { map: await readMap(client) };
-    for (const worker of workers) worker.postMessage(start);
+    return await readMap(client);
   } finally {
     await client.close();
   }

@@ -13,19 +13,16 @@ export const CONTROL_DONE_PAGES = 1;
 export const CONTROL_STOP = 2;
 export const CONTROL_WORDS = 3;
 
-/** Given to a worker when it is made. */
-export interface HashWorkerData {
+/** A job: describe the pages of one disk that `map` says must be read. */
+export interface HashJob {
   readonly socketPath: string;
   readonly virtualSizeBytes: number;
   readonly control: Int32Array<SharedArrayBuffer>;
-}
-
-/** The one message to a worker: begin, with the map of segments to read. */
-export interface HashWorkerStart {
+  /** A bit for each segment; see read-map.ts. */
   readonly map: Uint8Array<SharedArrayBuffer>;
 }
 
-/** What a worker says: a page that is not all zero; the end; a failure. */
+/** What a worker says of its job: a page that is not all zero; the end; a failure, which is an end too. */
 export type HashWorkerMessage =
   | { readonly kind: 'page'; readonly description: PageDescription }
   | { readonly kind: 'done'; readonly readBytes: number }

@@ -1,12 +1,14 @@
 /**
- * Room: io, hashing. The worker thread that describes pages: its own NBD connection, a few lanes that each
- * claim a page, read it piece by piece and hash every piece while the others' reads are on their way.
+ * Room: io, hashing. The thread that describes pages, job after job: for each its own NBD connection and a few
+ * lanes, which claim a page, read it piece by piece and hash every piece while the others' reads are on
+ * their way.
  *
  * I1: a page is described from the bytes that were read for it and from ZERO extents, nothing else.
- * I2: memory is fixed: one piece and one page of columns for each lane.
+ * I2: memory is fixed: one piece and one page of columns for each lane, kept from job to job.
+ * I3: every job ends in `done` or `failed`.
  */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { HASH_BYTES } from '../../domain/digest.ts';
 import { describeError, VmdnError } from '../../domain/errors.ts';
 import { SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
@@ -18,9 +20,8 @@ import {
   CONTROL_DONE_PAGES,
   CONTROL_NEXT_PAGE,
   CONTROL_STOP,
-  type HashWorkerData,
+  type HashJob,
   type HashWorkerMessage,
-  type HashWorkerStart,
 } from './hash-protocol.ts';
 import { mustRead } from './read-map.ts';
 
@@ -28,15 +29,10 @@ import { mustRead } from './read-map.ts';
 const LANES = 4;
 const PIECE_BYTES = 4 * SEGMENT_BYTES;
 
-const { socketPath, virtualSizeBytes, control } = workerData as HashWorkerData;
 const port = parentPort!;
-const segments = segmentCount(virtualSizeBytes);
-let readBytes = 0;
 
-/** One lane's memory. `rows` and `keyCount` say how much of the columns the page in hand has filled. */
+/** One lane's memory. `#rows` and `#keyCount` say how much of the columns the page in hand has filled. */
 class Lane {
-  readonly #client: NbdClient;
-  readonly #map: Uint8Array;
   readonly #piece = new Uint8Array(PIECE_BYTES);
   readonly #masks = new Uint16Array(SEGMENTS_PER_PAGE);
   readonly #hashes = new Uint8Array(SEGMENTS_PER_PAGE * HASH_BYTES);
@@ -45,56 +41,55 @@ class Lane {
   #rows = 0;
   #keyCount = 0;
 
-  constructor(client: NbdClient, map: Uint8Array) {
-    this.#client = client;
-    this.#map = map;
-  }
-
-  /** Claims and describes pages until none is left. */
-  async run(): Promise<void> {
-    const pages = pageCount(virtualSizeBytes);
-    while (Atomics.load(control, CONTROL_STOP) === 0) {
+  /** Claims and describes pages until none is left. Returns how many bytes were read. */
+  async run(job: HashJob, client: NbdClient): Promise<number> {
+    const { control } = job;
+    const pages = pageCount(job.virtualSizeBytes);
+    let readBytes = 0;
+    for (;;) {
+      if (Atomics.load(control, CONTROL_STOP) !== 0) return readBytes;
       const page = Atomics.add(control, CONTROL_NEXT_PAGE, 1);
-      if (page >= pages) return;
-      await this.#describePage(page);
+      if (page >= pages) return readBytes;
+      readBytes += await this.#describePage(job, client, page);
       Atomics.add(control, CONTROL_DONE_PAGES, 1);
       if (this.#rows > 0) this.#post(page);
     }
   }
 
-  async #describePage(page: number): Promise<void> {
-    const end = Math.min(segments, (page + 1) * SEGMENTS_PER_PAGE);
+  async #describePage(job: HashJob, client: NbdClient, page: number): Promise<number> {
+    const { map, virtualSizeBytes } = job;
+    const end = Math.min(segmentCount(virtualSizeBytes), (page + 1) * SEGMENTS_PER_PAGE);
+    let readBytes = 0;
     this.#rows = 0;
     this.#keyCount = 0;
+    this.#masks.fill(0);
     let segment = page * SEGMENTS_PER_PAGE;
     while (segment < end) {
-      if (!mustRead(this.#map, segment)) {
+      if (!mustRead(map, segment)) {
         segment += 1;
         continue;
       }
       let next = segment + 1;
       const most = Math.min(end, segment + PIECE_BYTES / SEGMENT_BYTES);
-      while (next < most && mustRead(this.#map, next)) next += 1;
-      await this.#describePiece(page, segment, next);
+      while (next < most && mustRead(map, next)) next += 1;
+      const offset = segment * SEGMENT_BYTES;
+      const bytes = Math.min(next * SEGMENT_BYTES, virtualSizeBytes) - offset;
+      await client.read(this.#piece.subarray(0, bytes), offset);
+      this.#describePiece(bytes, segment - page * SEGMENTS_PER_PAGE);
+      readBytes += bytes;
       segment = next;
     }
+    return readBytes;
   }
 
-  /** Reads and describes segments [from, to), which lie in one page. */
-  async #describePiece(page: number, from: number, to: number): Promise<void> {
-    const offset = from * SEGMENT_BYTES;
-    const bytes = Math.min(to * SEGMENT_BYTES, virtualSizeBytes) - offset;
-    const piece = this.#piece.subarray(0, bytes);
-    await this.#client.read(piece, offset);
-    readBytes += bytes;
-    if (this.#rows === 0) this.#masks.fill(0);
+  /** Describes the segments in the first `bytes` of the piece; the first is segment `first` of the page. */
+  #describePiece(bytes: number, first: number): void {
     const columns = { hashes: this.#hashes, masks: this.#rowMasks, keys: this.#keys };
-    for (let segment = from; segment < to; segment += 1) {
-      const at = (segment - from) * SEGMENT_BYTES;
-      const view = piece.subarray(at, Math.min(at + SEGMENT_BYTES, bytes));
+    for (let at = 0, i = first; at < bytes; at += SEGMENT_BYTES, i += 1) {
+      const view = this.#piece.subarray(at, Math.min(at + SEGMENT_BYTES, bytes));
       const keys = describeSegmentInto(view, columns, this.#rows, this.#keyCount);
       if (keys === 0) continue;
-      this.#masks[segment - page * SEGMENTS_PER_PAGE] = this.#rowMasks[this.#rows]!;
+      this.#masks[i] = this.#rowMasks[this.#rows]!;
       this.#rows += 1;
       this.#keyCount += keys;
     }
@@ -116,28 +111,28 @@ function send(message: HashWorkerMessage, transfer: readonly ArrayBuffer[] = [])
   port.postMessage(message, [...transfer]);
 }
 
-async function work(): Promise<void> {
-  const started = new Promise<HashWorkerStart>((resolve) => {
-    port.once('message', resolve);
-  });
-  const client = await connectNbd({ socketPath });
+const lanes = Array.from({ length: LANES }, () => new Lane());
+
+async function work(job: HashJob): Promise<void> {
+  const client = await connectNbd({ socketPath: job.socketPath });
   try {
-    if (client.sizeBytes !== virtualSizeBytes) {
+    if (client.sizeBytes !== job.virtualSizeBytes) {
       throw new VmdnError('source_changed', 'The disk changed its size while it was read.', {
-        data: { before: virtualSizeBytes, now: client.sizeBytes },
+        data: { before: job.virtualSizeBytes, now: client.sizeBytes },
       });
     }
-    const { map } = await started;
-    await Promise.all(Array.from({ length: LANES }, () => new Lane(client, map).run()));
+    const read = await Promise.all(lanes.map((lane) => lane.run(job, client)));
+    send({ kind: 'done', readBytes: read.reduce((sum, bytes) => sum + bytes, 0) });
   } finally {
     await client.close();
   }
-  send({ kind: 'done', readBytes });
 }
 
-work().catch((error: unknown) => {
-  Atomics.store(control, CONTROL_STOP, 1);
-  const isOurs = error instanceof VmdnError;
-  const [code, data] = isOurs ? ([error.code, error.data] as const) : (['internal', {}] as const);
-  send({ kind: 'failed', code, message: describeError(error), data });
+port.on('message', (job: HashJob) => {
+  work(job).catch((error: unknown) => {
+    Atomics.store(job.control, CONTROL_STOP, 1);
+    const isOurs = error instanceof VmdnError;
+    const [code, data] = isOurs ? ([error.code, error.data] as const) : (['internal', {}] as const);
+    send({ kind: 'failed', code, message: describeError(error), data });
+  });
 });
