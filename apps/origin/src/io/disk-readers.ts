@@ -5,6 +5,7 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
+import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { inspectGuest } from '@vmdn/core/io/inspect/inspect-guest.ts';
 import type { DiskReaders } from '../ports.ts';
 
@@ -13,12 +14,15 @@ export function createDiskReaders(options: {
   readonly runner: CommandRunner;
   readonly workDir: string;
 }): DiskReaders {
+  // A VM has several disks, and a scan several VMs: the threads stay for the next one, then end by themselves.
+  const pool = createHashPool();
   return {
     async describeDisk({ socketPath, virtualSizeBytes }, signal) {
       const { recipe, digest, keysRoot } = await describeDisk({
         socketPath,
         virtualSizeBytes,
         signal,
+        pool,
       });
       return { recipe, digest, keysRoot: keysRoot as string as Digest };
     },
