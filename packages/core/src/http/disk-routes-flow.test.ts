@@ -66,7 +66,7 @@ async function readingStopped(disk: MemoryDisk): Promise<number> {
 }
 
 it('a receiver that reads slowly holds the source back: memory stays bounded', async () => {
-  const disk = memoryDisk(noise(48 * MIB));
+  const disk = memoryDisk(noise(40 * MIB));
   await using node = await startTestNode([disk]);
   const { answer } = await askForAll(node, disk);
   const readAhead = await readingStopped(disk);

@@ -111,18 +111,23 @@ describe('a blocks answer', () => {
 
   it('I2: without end is cut after what the right answer could have been', async () => {
     const received: number[] = [];
-    const skippable = Buffer.alloc(65_536);
-    skippable.writeUInt32LE(0x184d2a50, 0);
-    skippable.writeUInt32LE(skippable.length - 8, 4);
+    // A frame header and then raw blocks of no bytes, of which none is the last (RFC 8878, 3.1.1.2).
+    const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58]);
+    const emptyBlocks = Buffer.alloc(3 * 20_000);
     const pump = (response: ServerResponse): void => {
-      while (!response.destroyed && response.write(skippable));
+      while (!response.destroyed && response.write(emptyBlocks));
       response.once('drain', () => pump(response));
     };
-    const reading = readAll((_, response) => pump(response), {
+    const listener: RequestListener = (_, response) => {
+      response.write(header);
+      pump(response);
+    };
+    const reading = readAll(listener, {
       onWireBytes: (bytes) => received.push(bytes),
     });
     await expect(reading).rejects.toMatchObject({ code: 'corrupt' });
     const total = received.reduce((sum, bytes) => sum + bytes, 0);
+    expect(total).toBeGreaterThan(disk.bytes.length);
     expect(total).toBeLessThan(disk.bytes.length + 512 * 1024);
   });
 
@@ -188,7 +193,7 @@ describe('a blocks answer', () => {
     let sent = 0;
     const gate = Promise.withResolvers<void>();
     const big = memoryDisk(new Uint8Array(4096).fill(1));
-    const size = 64 * 2 ** 20;
+    const size = 32 * 2 ** 20;
     const listener: RequestListener = (_, response) => {
       const body = zstdCompressSync(
         Buffer.concat([
@@ -277,13 +282,18 @@ describe('a recipe answer', () => {
     expect((await readRecipe(coded(compressed, 'zstd'))).wireBytes).toBe(compressed.length);
   });
 
+  it.each([
+    ['longer than promised', answerWith(Buffer.concat([disk.recipeFile, noise]))],
+    ['that unpacks without end', coded(zstdCompressSync(new Uint8Array(2 ** 26)), 'zstd')],
+  ])('I2: %s is cut at the promised length', async (_, listener) => {
+    await expect(readRecipe(listener, disk.recipeFile.length)).rejects.toThrow(/longer than/);
+  });
+
   const flipped = Uint8Array.from(disk.recipeFile);
   flipped[flipped.length - 1]! ^= 1;
   it.each([
     ['with one bit wrong', answerWith(flipped)],
     ['cut short', answerWith(disk.recipeFile.subarray(0, -4))],
-    ['longer than promised', answerWith(Buffer.concat([disk.recipeFile, noise]))],
-    ['that unpacks without end', coded(zstdCompressSync(new Uint8Array(2 ** 26)), 'zstd')],
     ['in another coding', coded(disk.recipeFile, 'br')],
     ['of another disk', answerWith(memoryDisk(diskBytes(2 ** 20, 5)).recipeFile)],
     ['with nothing in it', answerWith(new Uint8Array())],

@@ -68,6 +68,15 @@ describe('an uplink limiter', () => {
     );
   });
 
+  it('I1: time that passed unused is not made up for with a burst', async () => {
+    const clock = manualClock();
+    const limiter = createUplinkLimiter({ bytesPerSecond: 1_000_000, clock });
+    await clock.advance(60_000);
+    void limiter.openStream().take(10_000_000);
+    await clock.advance(1);
+    expect(limiter.passedBytes).toBeLessThanOrEqual(1_000_000 * 0.051 + 16 * KIB);
+  });
+
   it('I1: keeps to the rate over a long time: neither faster nor slower', async () => {
     const clock = manualClock();
     const limiter = createUplinkLimiter({ bytesPerSecond: 1_000_000, clock });
