@@ -73,7 +73,7 @@ describe('the desired state', () => {
     expect(grant.teleport).toBeUndefined();
   });
 
-  it('brings a teleport with a grant for this edge, this epoch and these disks, for an hour at most', async () => {
+  it('brings a teleport with a grant for this edge, epoch and disks, for an hour at most', async () => {
     const { edges } = await startTestVm(network);
     const body = { vm: 'web-01', near: { region: 'eu-west' } };
     const { teleport } = await network.user.call(client.requestTeleport, { body });
@@ -196,7 +196,7 @@ describe('a version', () => {
     expect(view).toMatchObject({ state: 'pinned', origin: 'origin-1', scores: [] });
   });
 
-  it('counts only with its origin’s signature, under its own name (I1), from its own origin (I3)', async () => {
+  it('counts only with its origin’s signature (I1), under its name, from its origin (I3)', async () => {
     const { origin } = await startTestVm(network);
     const thief = await enrolTestNode(network, { kind: 'origin', name: 'origin-2' });
     await expect(announce(thief, describeTestVm('web-01', 2, digest('b')))).rejects.toMatchObject({

@@ -181,7 +181,7 @@ describe('an edge’s report', () => {
     expect(statistics.byVm).toEqual([{ vm: 'web-01', ...statistics.total }]);
   });
 
-  it('counts a hit without origin bytes, a miss with nothing else but zeros, and no half delivery', async () => {
+  it('counts hits, misses and parts by what a whole delivery took, and no half delivery', async () => {
     const { edges } = await startTestVm(network);
     const deliveries = [
       delivery(digest('a'), { zero: 3_145_728, local: 1_048_576 }),

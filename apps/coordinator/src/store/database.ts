@@ -51,8 +51,12 @@ export function openDatabase(connection: string | pg.ClientConfig, logger: Logge
     max: POOL_CONNECTIONS_MAX,
     idleTimeoutMillis: 30_000,
   });
-  // An idle connection that breaks (a restart of the server) must not end the process.
-  pool.on('error', (error) => logger.warn({ err: error }, 'a database connection broke'));
+  // A connection that breaks (a restart of the server) must not end the process: the pool hears of idle
+  // ones only, and one that is in use between two statements has nobody else to tell.
+  const onError = (error: Error): void =>
+    logger.warn({ err: error }, 'a database connection broke');
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 

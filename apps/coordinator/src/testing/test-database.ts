@@ -20,13 +20,12 @@ export interface TestDatabase extends AsyncDisposable {
   freshUrl(): Promise<string>;
 }
 
-export const quiet = createLogger('test', { level: process.env.VMDN_LOG_LEVEL ?? 'silent' });
+export const quiet = createLogger('test', { level: 'silent' });
 
-/** Starts it in a temporary directory, without fsync: nothing here must survive a power cut. */
+/** Starts it in a temporary directory, without fsync: what is here survives a kill, not a power cut. */
 export async function startTestDatabase(): Promise<TestDatabase> {
   const stateDir = await mkdtemp(join(tmpdir(), 'vmdn-test-pg-'));
-  const settings = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
-  const postgres = await startEmbeddedPostgres({ stateDir, logger: quiet, settings });
+  const postgres = await startEmbeddedPostgres({ stateDir, logger: quiet, durable: false });
   return {
     postgres,
     async freshUrl() {

@@ -39,6 +39,8 @@ export interface RunningServer {
 const HEADERS_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 65_000;
 const HEADER_BYTES_MAX = 64 * 1024;
+/** While it closes: how often it looks for connections whose last request has ended. */
+const IDLE_SWEEP_MS = 50;
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
@@ -81,8 +83,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       const closed = once(server, 'close');
       server.close();
       server.closeIdleConnections();
+      // A request that ends from now on leaves an idle connection behind, which nobody else would close.
+      const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
       await closed;
+      clearInterval(sweep);
       clearTimeout(cut);
     },
   };

@@ -16,7 +16,7 @@ import { describeError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import pg from 'pg';
 import { type Home, prepareHome, USER } from './home.ts';
-import { ended, start } from './processes.ts';
+import { ended, hasLivingOwner, start, writeOwner } from './processes.ts';
 
 /** How to connect; what `pg` takes. */
 export interface DatabaseAddress {
@@ -39,8 +39,8 @@ export interface EmbeddedPostgresOptions {
   readonly logger: Logger;
   /** Accounts to run as when this process is root. */
   readonly accounts?: readonly string[];
-  /** More `name=value` settings of the server. */
-  readonly settings?: readonly string[];
+  /** False for tests: the data survives a kill of the server, not a power cut. */
+  readonly durable?: boolean;
 }
 
 const DATABASE = 'vmdn';
@@ -176,18 +176,22 @@ async function startOnce(
       exited.then(() => false),
       untilReady(home, { child, exited }, signal),
     ]);
-    if (ready) return { child, exited };
+    if (ready) {
+      await writeOwner(home.ownerFile);
+      return { child, exited };
+    }
     await supervisedStop({ child, exited });
     signal.throwIfAborted();
     const predecessor = await predecessorOf(home, output);
-    if (predecessor === 'none' || Date.now() > deadline) throw startFailure(home, output);
+    const isHopeless = predecessor === 'none' || predecessor === 'owned';
+    if (isHopeless || Date.now() > deadline) throw startFailure(home, output);
     await sleep(POLL_MS * 8, undefined, { signal });
   }
 }
 
 function serverArguments(home: Home, options: EmbeddedPostgresOptions): string[] {
   const settings = [...SETTINGS, `unix_socket_directories=${home.socketDir}`];
-  settings.push(...(options.settings ?? []));
+  if (options.durable === false) settings.push('fsync=off', 'full_page_writes=off');
   const flags = settings.flatMap((setting) => ['-c', setting]);
   return ['-D', home.dataDir, '-p', String(PORT), ...flags];
 }
@@ -219,10 +223,15 @@ async function readPidFile(home: Home): Promise<string> {
 }
 
 /**
- * Why a start was refused: `stopping` while a killed coordinator's server still ends, `cleared` when
- * the lock file named a process that is no server of this directory (a number used again), else `none`.
+ * Why a start was refused: `owned` by another coordinator that runs; `stopping` while a killed one's
+ * server still ends; `cleared` when the lock file named a process that is no server of this directory (a
+ * number used again); else `none`.
  */
-async function predecessorOf(home: Home, output: string): Promise<'stopping' | 'cleared' | 'none'> {
+async function predecessorOf(
+  home: Home,
+  output: string,
+): Promise<'owned' | 'stopping' | 'cleared' | 'none'> {
+  if (output.includes('postmaster.pid') && (await hasLivingOwner(home.ownerFile))) return 'owned';
   if (output.includes('shared memory block')) return 'stopping';
   if (!output.includes('postmaster.pid')) return 'none';
   const pid = Number((await readPidFile(home)).split('\n')[0]);

@@ -34,6 +34,8 @@ const STALE_WORK_MS = 600_000;
 export interface Home {
   readonly dataDir: string;
   readonly socketDir: string;
+  /** Names the process that the running server belongs to. */
+  readonly ownerFile: string;
   readonly account: Account;
   readonly software: Software;
   readonly password: string;
@@ -43,6 +45,7 @@ export interface Home {
 export async function prepareHome(options: {
   readonly stateDir: string;
   readonly accounts?: readonly string[] | undefined;
+  readonly durable?: boolean | undefined;
 }): Promise<Home> {
   const { stateDir } = options;
   const dataDir = join(stateDir, 'postgres');
@@ -54,9 +57,11 @@ export async function prepareHome(options: {
   await requireReachable(stateDir, account);
   const software = await findSoftware(stateDir, account);
   const password = await readOrMakePassword(join(stateDir, 'postgres-password'));
-  if (present === undefined) await initialise({ dataDir, stateDir, account, software, password });
+  if (present === undefined)
+    await initialise({ dataDir, stateDir, account, software, password }, options.durable !== false);
   const socketDir = await socketDirFor(dataDir, account);
-  return { dataDir, socketDir, account, software, password };
+  const ownerFile = join(stateDir, 'postgres-owner');
+  return { dataDir, socketDir, ownerFile, account, software, password };
 }
 
 /** Names the first directory on the way that the account can't enter. */
@@ -93,7 +98,8 @@ async function readOrMakePassword(path: string): Promise<string> {
 }
 
 async function initialise(
-  home: Omit<Home, 'socketDir'> & { readonly stateDir: string },
+  home: Omit<Home, 'socketDir' | 'ownerFile'> & { readonly stateDir: string },
+  durable: boolean,
 ): Promise<void> {
   const { account, stateDir } = home;
   await sweep(stateDir);
@@ -108,6 +114,7 @@ async function initialise(
     }
     const args = [`--pgdata=${workDir}`, `--username=${USER}`, `--pwfile=${passwordFile}`];
     args.push('--auth=scram-sha-256', '--encoding=UTF8', '--no-locale');
+    if (!durable) args.push('--no-sync');
     const result = await runToEnd(home.software.initdb, args, {
       account,
       timeoutMs: INITDB_TIMEOUT_MS,

@@ -8,7 +8,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 
 /** Who runs the server. `change` is false when this process already is that user. */
@@ -75,6 +75,26 @@ export async function chooseAccount(
     'PostgreSQL does not run as root, and none of these accounts exists: ' +
       `${preferred.join(', ')}. Create one, or set DATABASE_URL.`,
   );
+}
+
+/** Number and start time: together they name one process for as long as the machine runs (proc(5)). */
+async function processMark(pid: number): Promise<string | undefined> {
+  const facts = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = facts.slice(facts.lastIndexOf(')') + 2).split(' ');
+  // Field 3 is the state, field 22 the start time; Z is dead, though nobody waited for it yet.
+  return facts === '' || fields[0] === 'Z' ? undefined : `${pid} ${fields[19]}`;
+}
+
+/** Notes that the server belongs to this process. */
+export async function writeOwner(path: string): Promise<void> {
+  await writeFile(path, (await processMark(process.pid)) ?? '', { mode: 0o600 });
+}
+
+/** Whether another process that runs has noted that the server belongs to it. */
+export async function hasLivingOwner(path: string): Promise<boolean> {
+  const noted = await readFile(path, 'utf8').catch(() => '');
+  const pid = Number.parseInt(noted, 10);
+  return Number.isInteger(pid) && (await processMark(pid)) === noted;
 }
 
 interface StartOptions {

@@ -1,0 +1,139 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readSettings } from './config.ts';
+import { createCoordinator } from './coordinator.ts';
+import { query, quiet, startTestDatabase, type TestDatabase } from './testing/test-database.ts';
+import { report, startTestCoordinator, startTestVm } from './testing/test-network.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await startTestDatabase();
+});
+afterAll(() => database[Symbol.asyncDispose]());
+
+describe('a coordinator', () => {
+  it('leaves the first client’s token and its address in files that only their owner reads', async () => {
+    await using network = await startTestCoordinator(await database.freshUrl());
+    const { stateDir, coordinator } = network;
+    const token = (await readFile(join(stateDir, 'client-token'), 'utf8')).trim();
+    expect(token).toBe(coordinator.clientToken);
+    const file = JSON.parse(await readFile(join(stateDir, 'client.json'), 'utf8'));
+    expect(file).toEqual({ url: coordinator.url, token });
+    for (const name of ['client-token', 'client.json']) {
+      expect((await stat(join(stateDir, name))).mode & 0o777).toBe(0o600);
+    }
+  });
+
+  it('keeps its token, its key and everything else over a restart', async () => {
+    const databaseUrl = await database.freshUrl();
+    await using network = await startTestCoordinator(databaseUrl);
+    const { edges } = await startTestVm(network);
+    const body = { vm: 'web-01', near: { region: 'eu-west' } };
+    const asked = await network.user.call(client.requestTeleport, { body });
+    const before = await edges[0]!.client.call(node.desiredState, {});
+    await network.coordinator[Symbol.asyncDispose]();
+    const settings = readSettings({
+      DATABASE_URL: databaseUrl,
+      VMDN_LISTEN: '127.0.0.1:0',
+      VMDN_STATE_DIR: network.stateDir,
+    });
+    await using again = await createCoordinator(settings, quiet);
+    expect(again.clientToken).toBe(network.coordinator.clientToken);
+    await using user = createCoordinatorClient({
+      url: again.url,
+      credentials: { kind: 'bearer', token: again.clientToken },
+    });
+    const params = { teleport: asked.teleport };
+    expect(await user.call(client.getTeleport, { params })).toEqual(asked);
+    expect(await edges[0]!.at(again.url).call(node.desiredState, {})).toEqual(before);
+  });
+
+  it('ends polls and streams at once when it stops', async () => {
+    const databaseUrl = await database.freshUrl();
+    await using network = await startTestCoordinator(databaseUrl);
+    const { edges } = await startTestVm(network);
+    const body = { vm: 'web-01', near: { region: 'eu-west' } };
+    const { teleport } = await network.user.call(client.requestTeleport, { body });
+    const { revision } = await edges[0]!.client.call(node.desiredState, {});
+    const poll = edges[0]!.client.call(node.desiredState, { query: { revision, waitSeconds: 60 } });
+    const url = `${network.url}/v1/teleports/${teleport}/events`;
+    const headers = { authorization: `Bearer ${network.coordinator.clientToken}` };
+    const stream = await fetch(url, { headers });
+    const reader = stream.body!.getReader();
+    await reader.read();
+    const startedAt = Date.now();
+    await network.coordinator[Symbol.asyncDispose]();
+    expect(Date.now() - startedAt).toBeLessThan(3000);
+    expect((await poll).revision).toBe(revision);
+    expect((await reader.read()).done).toBe(true);
+    const rest = await query(
+      databaseUrl,
+      "select 1 from pg_stat_activity where application_name = 'vmdn-coordinator'",
+    );
+    expect(rest).toEqual([]);
+  });
+
+  it('refuses to start on a database that a newer one made', async () => {
+    const databaseUrl = await database.freshUrl();
+    await (await startTestCoordinator(databaseUrl))[Symbol.asyncDispose]();
+    const newer = "insert into kysely_migration values ('9999-future', now()::text)";
+    await query(databaseUrl, newer);
+    await expect(startTestCoordinator(databaseUrl)).rejects.toMatchObject({
+      code: 'incompatible_protocol',
+    });
+  });
+
+  it('may start at the same moment as others on an empty database', async () => {
+    const databaseUrl = await database.freshUrl();
+    const all = await Promise.all([1, 2, 3].map(() => startTestCoordinator(databaseUrl)));
+    const projects = await query(databaseUrl, 'select * from projects');
+    expect(projects).toHaveLength(1);
+    const keys = await query(databaseUrl, "select * from settings where key = 'coordinator-key'");
+    expect(keys).toHaveLength(1);
+    await Promise.all(all.map((one) => one[Symbol.asyncDispose]()));
+  });
+});
+
+describe('when the database goes away', () => {
+  it('callers are told to try again, and everything works when it is back', async () => {
+    await using own = await startTestDatabase();
+    await using network = await startTestCoordinator(await own.freshUrl());
+    const { edges } = await startTestVm(network);
+    const body = { vm: 'web-01', near: { region: 'eu-west' } };
+    const { teleport } = await network.user.call(client.requestTeleport, { body });
+    const { revision } = await edges[0]!.client.call(node.desiredState, {});
+    const pid = own.postgres.pid;
+    process.kill(pid, 'SIGKILL');
+    const codes = new Set<string>();
+    await vi.waitFor(
+      async () => {
+        const answer = await network.user
+          .call(client.listVms, {})
+          .catch((error: { code: string }) => error.code);
+        if (typeof answer === 'string') codes.add(answer);
+        expect(own.postgres.pid).not.toBe(pid);
+        expect(answer).toMatchObject({ vms: [{ vm: 'web-01' }] });
+      },
+      { timeout: 30_000, interval: 20 },
+    );
+    expect([...codes]).toEqual(['unavailable']);
+    // Notifications come again, too.
+    await vi.waitFor(
+      async () => {
+        const startedAt = Date.now();
+        const query = { revision, waitSeconds: 30 };
+        const poll = edges[0]!.client.call(node.desiredState, { query });
+        await report(edges[0]!, teleport, {});
+        await report(edges[0]!, teleport, { state: 'waiting' });
+        expect((await poll).revision).not.toBe(revision);
+        expect(Date.now() - startedAt).toBeLessThan(2000);
+      },
+      { timeout: 30_000, interval: 20 },
+    );
+  });
+});
