@@ -7,6 +7,8 @@
  *     disturbs all alike and cannot make one look good.
  * I3: the peers get their best case. openssl hashes the disk's non-zero segments and nothing else, laid end to
  *     end in a raw file beforehand, from an export that is already open; we open and close ours on the clock.
+ * I4: our hashing threads are those of a node, which outlive a disk (io/hashing/hash-pool.ts); the thrown-away
+ *     round starts them.
  */
 
 import { open, rm } from 'node:fs/promises';
@@ -20,6 +22,7 @@ import { recipeFileBytes } from '@vmdn/core/formats/recipe.ts';
 import { blockOptions } from '@vmdn/core/io/command/qemu-img.ts';
 import { openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
 import { type DiskDescription, describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
+import { createHashPool, type HashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
@@ -44,13 +47,14 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
   await using bench = await openWorkbench(options);
   const layer = await chooseDisk(options);
   const socketDir = await bench.freshFolder('sockets');
-  const described = await describeOnce(options, layer, socketDir);
+  await using pool = createHashPool();
+  const described = await describeOnce(options, layer, socketDir, pool);
   const packed = join(bench.folder, 'non-zero.raw');
   options.progress('openssl: the non-zero segments, end to end in one file');
   await using _packed = await packNonZero(options, layer, socketDir, described.recipe, packed);
   await using reader = await openPeerExport(options, packed, socketDir);
   const methods = {
-    recipe: async () => void (await describeOnce(options, layer, socketDir)),
+    recipe: async () => void (await describeOnce(options, layer, socketDir, pool)),
     openssl: () => reader.hash(),
     qemuImg: () => convertToNothing(options, layer, described.recipe.virtualSizeBytes),
   };
@@ -93,10 +97,11 @@ async function describeOnce(
   { runner, signal }: BenchmarkOptions,
   layer: DiskLayer,
   socketDir: string,
+  pool: HashPool,
 ): Promise<DiskDescription> {
   const disk = await openDiskExport({ layers: [layer], socketDir, runner, signal });
   try {
-    return await describeDisk({ ...disk, signal });
+    return await describeDisk({ ...disk, signal, pool });
   } finally {
     await disk.close();
   }
