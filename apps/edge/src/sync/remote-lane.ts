@@ -8,18 +8,19 @@
  * I3: every wire byte is counted once, also those of requests that failed.
  */
 
-import { type ErrorCode, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
 import { SLOW_AFTER_MS, SLOW_BYTES_PER_SECOND, STALL_MS } from './limits.ts';
 import { batchLimits } from './source-choice.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
+import { Watchdog } from './watchdog.ts';
 
 export interface LaneOptions {
   readonly run: SyncRun;
   /** Sources were found away, or came back. */
   readonly onAvailability: () => void;
-  readonly stallMs?: number;
+  readonly stallMs?: number | undefined;
 }
 
 /** Runs until the disk is done, the run failed, or the source is set aside. */
@@ -57,63 +58,17 @@ async function fetchBatch(
   options: LaneOptions,
 ): Promise<void> {
   const { run } = options;
-  const { source, health } = lane;
+  const { health } = lane;
   const request = run.beginRequest(lane);
   const watchdog = new Watchdog(options.stallMs ?? STALL_MS, run.controller.signal);
-  const startedMs = performance.now();
-  let counted = 0;
-  const count = (bytes: number): void => {
-    counted += bytes;
-    run.ledger.crossed(source.tier, bytes);
-  };
-  let arrived: ArrivedRow[] = [];
-  const receiver = new BatchReceiver({
-    batch,
-    index: run.index,
-    virtualSizeBytes: run.plan.wanted.virtualSizeBytes,
-    arena: run.arena,
-    wantedMask: (row) => run.schedule.remoteMask(row),
-    onRow: (row) => arrived.push(row),
-  });
-  const handOn = (): void => {
-    if (arrived.length === 0) return;
-    const rows = arrived;
-    arrived = [];
-    run.arrived(rows, request, source.tier);
-  };
+  const intake = new Intake(lane, batch, request, options, watchdog);
   try {
-    const { wireBytes } = await watchdog.guard((signal) =>
-      source.readBlocks({
-        runs: batch.runs,
-        signal,
-        onWireBytes: (bytes) => {
-          watchdog.touch();
-          count(bytes);
-          judgeSpeed(run, lane, counted, performance.now() - startedMs - watchdog.pausedMs);
-        },
-        onBlocks: (startBlock, blockCount, bytes) => {
-          signal.throwIfAborted();
-          watchdog.touch();
-          try {
-            receiver.take(startBlock, blockCount, bytes);
-          } finally {
-            handOn();
-          }
-          if (health.isAway) {
-            health.answered();
-            options.onAvailability();
-            run.changed();
-          }
-          return run.arena.isCrowded ? watchdog.pause(run.arena.room()) : undefined;
-        },
-      }),
-    );
-    count(Math.max(0, wireBytes - counted));
-    receiver.end();
+    const { wireBytes } = await watchdog.guard((signal) => intake.ask(signal));
+    intake.countUpTo(wireBytes);
+    intake.receiver.end();
     health.answered();
   } catch (error) {
-    const told = isVmdnError(error) ? Number(error.data.wireBytes ?? 0) : 0;
-    if (Number.isSafeInteger(told)) count(Math.max(0, told - counted));
+    if (isVmdnError(error)) intake.countUpTo(Number(error.data.wireBytes ?? 0));
     if (!run.controller.signal.aborted) {
       const at = { request, lastRequest: run.lastRequest };
       health.failed(codeOf(error), at, Date.now(), Math.random());
@@ -121,7 +76,87 @@ async function fetchBatch(
     }
   } finally {
     watchdog.stop();
-    run.giveBack(receiver.abandon());
+    run.giveBack(intake.receiver.abandon());
+  }
+}
+
+/** What comes in for one request. */
+class Intake {
+  readonly receiver: BatchReceiver;
+  readonly #lane: RunSource;
+  readonly #batch: RemoteBatch;
+  readonly #request: number;
+  readonly #options: LaneOptions;
+  readonly #watchdog: Watchdog;
+  readonly #startedMs = performance.now();
+  #arrived: ArrivedRow[] = [];
+  #wireBytes = 0;
+
+  constructor(
+    lane: RunSource,
+    batch: RemoteBatch,
+    request: number,
+    options: LaneOptions,
+    watchdog: Watchdog,
+  ) {
+    this.#lane = lane;
+    this.#batch = batch;
+    this.#request = request;
+    this.#options = options;
+    this.#watchdog = watchdog;
+    const { run } = options;
+    this.receiver = new BatchReceiver({
+      batch,
+      index: run.index,
+      virtualSizeBytes: run.plan.wanted.virtualSizeBytes,
+      arena: run.arena,
+      wantedMask: (row) => run.schedule.remoteMask(row),
+      onRow: (row) => this.#arrived.push(row),
+    });
+  }
+
+  ask(signal: AbortSignal): Promise<{ readonly wireBytes: number }> {
+    return this.#lane.source.readBlocks({
+      runs: this.#batch.runs,
+      signal,
+      onWireBytes: (bytes) => {
+        this.#watchdog.touch();
+        this.countUpTo(this.#wireBytes + bytes);
+        const ms = performance.now() - this.#startedMs - this.#watchdog.pausedMs;
+        judgeSpeed(this.#options.run, this.#lane, this.#wireBytes, ms);
+      },
+      onBlocks: (startBlock, blockCount, bytes) => {
+        signal.throwIfAborted();
+        this.#watchdog.touch();
+        return this.#take(startBlock, blockCount, bytes);
+      },
+    });
+  }
+
+  /** Counts the request's wire bytes up to a total, each once (I3). */
+  countUpTo(totalBytes: number): void {
+    if (!Number.isSafeInteger(totalBytes) || totalBytes <= this.#wireBytes) return;
+    const { run } = this.#options;
+    run.ledger.crossed(this.#lane.source.tier, totalBytes - this.#wireBytes);
+    this.#wireBytes = totalBytes;
+  }
+
+  #take(startBlock: number, blockCount: number, bytes: Uint8Array): Promise<void> | undefined {
+    const { run, onAvailability } = this.#options;
+    const { health, source } = this.#lane;
+    try {
+      this.receiver.take(startBlock, blockCount, bytes);
+    } finally {
+      const rows = this.#arrived;
+      this.#arrived = [];
+      if (rows.length > 0) run.arrived(rows, this.#request, source.tier);
+    }
+    if (health.isAway) {
+      health.answered();
+      onAvailability();
+      run.changed();
+    }
+    return run.arena.isCrowded ? this.#watchdog.pause(run.arena.room()) : undefined;
   }
 }
 
@@ -138,67 +173,6 @@ function judgeSpeed(run: SyncRun, lane: RunSource, bytes: number, ms: number): v
 function codeOf(error: unknown): ErrorCode {
   if (!isVmdnError(error)) return 'internal';
   return error.code === 'too_large' ? 'corrupt' : error.code;
-}
-
-/** Ends a request that stands still. */
-class Watchdog {
-  readonly #stallMs: number;
-  readonly #controller = new AbortController();
-  readonly #signal: AbortSignal;
-  #timer: NodeJS.Timeout | undefined;
-  #pauses = 0;
-  /** How long we kept the source waiting. */
-  pausedMs = 0;
-
-  constructor(stallMs: number, signal: AbortSignal) {
-    this.#stallMs = stallMs;
-    this.#signal = AbortSignal.any([signal, this.#controller.signal]);
-    this.touch();
-  }
-
-  /** Runs a request; a stall rejects with `timeout` even when the request ignores its signal. */
-  async guard<T>(request: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = this.#signal;
-    signal.throwIfAborted();
-    let abort = (): void => {};
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(signal.reason);
-      signal.addEventListener('abort', abort, { once: true });
-    });
-    try {
-      return await Promise.race([request(signal), aborted]);
-    } catch (error) {
-      // What a client throws about an abort matters less than why it was aborted.
-      throw this.#controller.signal.aborted ? this.#controller.signal.reason : error;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
-  touch(): void {
-    if (this.#pauses > 0) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      const words = 'A source stopped sending; it is asked again.';
-      this.#controller.abort(new VmdnError('timeout', words));
-    }, this.#stallMs);
-  }
-
-  /** Time that we keep the source waiting does not count. */
-  async pause(wait: Promise<void>): Promise<void> {
-    this.#pauses += 1;
-    clearTimeout(this.#timer);
-    const fromMs = performance.now();
-    await wait;
-    this.pausedMs += performance.now() - fromMs;
-    this.#pauses -= 1;
-    this.touch();
-  }
-
-  stop(): void {
-    this.#pauses += 1;
-    clearTimeout(this.#timer);
-  }
 }
 
 /** Waits, at most until the signal. */

@@ -1,16 +1,22 @@
 /**
  * Room: edge, sync (tests only). A process that syncs one disk and can be killed at any moment. Its one
- * argument is a JSON file (ChildTask); it prints `{"event":"started"}` and, at the end, the outcome.
- *
- * The source reads the disk's file, sends at a limited rate, and writes down every block that it sends
- * before it hands it over, so that bytes are counted whatever happens to the process.
+ * argument is a JSON file (ChildTask). The source reads the disk's file piece by piece and prints how many
+ * blocks it sends before it hands them over, so that they count whatever happens to the process.
  */
 
-import { appendFileSync, closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
 import type { BlockRequest, RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { createSyncEngine } from './create-sync-engine.ts';
+import type { DiskDelivery } from './delivery-ledger.ts';
+
+/** What the process prints, one JSON value per line. */
+export type ChildEvent =
+  | { readonly event: 'sent'; readonly blocks: number }
+  | { readonly event: 'done'; readonly delivery: DiskDelivery; readonly peakBytes: number }
+  | { readonly event: 'failed'; readonly code: string; readonly message: string };
 
 export interface ChildTask {
   readonly digest: string;
@@ -19,19 +25,31 @@ export interface ChildTask {
   readonly virtualSizeBytes: number;
   readonly images: readonly LocalImage[];
   readonly stagingDir: string;
-  /** Gets one line per sent run: start and count. */
-  readonly sentLog: string;
-  /** A pause after so many blocks; 0 = none. */
+  /** A turn of the event loop and the thread pool after so many blocks; 0 = none. */
   readonly pauseEveryBlocks: number;
 }
 
 const PIECE_BLOCKS = 16;
 
+/** Prints at once: what was printed before a kill can still be read. */
+function say(event: ChildEvent): void {
+  const line = Buffer.from(`${JSON.stringify(event)}\n`);
+  for (let at = 0; at < line.length; ) {
+    try {
+      at += writeSync(1, line, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      // The pipe is full: give the reader a millisecond.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
 function fileSource(task: ChildTask): RemoteSource {
   const readBlocks = async (request: BlockRequest): Promise<{ wireBytes: number }> => {
     const fd = openSync(task.diskPath, 'r');
     const piece = Buffer.alloc(PIECE_BLOCKS * 4096);
-    let [wireBytes, sinceNap] = [0, 0];
+    let [wireBytes, sinceTurn] = [0, 0];
     try {
       for (let i = 0; i < request.runs.length; i += 2) {
         const end = request.runs[i]! + request.runs[i + 1]!;
@@ -40,14 +58,14 @@ function fileSource(task: ChildTask): RemoteSource {
           const count = Math.min(PIECE_BLOCKS, end - block);
           const length = Math.min(count * 4096, task.virtualSizeBytes - block * 4096);
           readSync(fd, piece, 0, length, block * 4096);
-          appendFileSync(task.sentLog, `${block} ${count}\n`);
+          say({ event: 'sent', blocks: count });
           wireBytes += length;
           request.onWireBytes?.(length);
           await request.onBlocks(block, count, piece.subarray(0, length));
-          sinceNap += count;
-          if (task.pauseEveryBlocks > 0 && sinceNap >= task.pauseEveryBlocks) {
-            sinceNap = 0;
-            await new Promise((resolve) => setTimeout(resolve, 1));
+          sinceTurn += count;
+          if (task.pauseEveryBlocks > 0 && sinceTurn >= task.pauseEveryBlocks) {
+            sinceTurn = 0;
+            await readFile('/proc/self/stat');
           }
         }
       }
@@ -66,9 +84,6 @@ function peakMemory(): number {
 }
 
 const task = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as ChildTask;
-const say = (value: object): void => {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
-};
 await using engine = createSyncEngine({ assembleWorkers: 2 });
 try {
   const plan = await engine.plan({
@@ -77,7 +92,6 @@ try {
     images: task.images,
     rates: DEFAULT_RATES,
   });
-  say({ event: 'started' });
   const { delivery } = await engine.sync({
     plan,
     stagingDir: task.stagingDir,

@@ -10,13 +10,10 @@ import { type AssemblerPool, createAssemblerPool } from '@vmdn/core/io/sync/asse
 import { createStagingAreas } from '@vmdn/core/io/sync/staging.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
-import { DiskRoom, diskOf, imageOf, planOf, sourceOf } from './sync.fixture.ts';
+import { DiskRoom, diskOf, imageOf, planOf, range, sourceOf } from './sync.fixture.ts';
 import { type SyncMeans, syncDisk } from './sync-disk.ts';
 
 const never = new AbortController().signal;
-const range = (from: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => from + i);
-
 let room: DiskRoom;
 let engine: SyncEngine;
 let pool: AssemblerPool;

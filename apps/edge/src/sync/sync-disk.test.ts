@@ -2,7 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
-import { DiskRoom, diskOf, imageOf, planOf, sourceOf } from './sync.fixture.ts';
+import { DiskRoom, diskOf, imageOf, planOf, range, sourceOf } from './sync.fixture.ts';
 
 const never = new AbortController().signal;
 let room: DiskRoom;
@@ -17,10 +17,6 @@ afterAll(async () => {
   await engine[Symbol.asyncDispose]();
   await room.close();
 });
-
-/** Numbers from..from+count-1. */
-const range = (from: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => from + i);
 
 describe('a sync', () => {
   it('takes local blocks from images, the rest once from the origin, and adds up', async () => {

@@ -73,8 +73,8 @@ export async function syncDisk(means: SyncMeans, request: SyncRequest): Promise<
   let isClean = false;
   try {
     const outcome = await syncInto(staging, means, request);
-    isClean = outcome.isChecked;
-    if ('error' in outcome) throw outcome.error;
+    isClean = outcome.isClean;
+    if (outcome.error !== undefined) throw outcome.error;
     return {
       path: staging.path,
       recipePath: staging.recipePath,
@@ -88,75 +88,70 @@ export async function syncDisk(means: SyncMeans, request: SyncRequest): Promise<
 }
 
 interface Outcome {
-  readonly isChecked: boolean;
+  /** All that the staging area holds was looked at, and all that is verified is committed. */
+  readonly isClean: boolean;
   readonly delivery: DiskDelivery;
   readonly mismatches: readonly Mismatch[];
+  readonly error: unknown;
 }
 
 async function syncInto(
   staging: StagingArea,
   means: SyncMeans,
   request: SyncRequest,
-): Promise<Outcome | (Outcome & { readonly error: unknown })> {
-  const { plan, signal } = request;
-  const rows = plan.wanted.blockMasks.length;
+): Promise<Outcome> {
+  const { plan, signal, sources } = request;
   const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
-  const states = shared(Uint8Array, rows);
+  const states = shared(Uint8Array, plan.wanted.blockMasks.length);
   const records = copyShared(Uint32Array, staging.records);
-  const session = await means.assembler.open({
-    plan,
-    stagingPath: staging.path,
-    states,
-    records,
-    arena: arena.buffer,
-  });
+  const stagingPath = staging.path;
+  const job = { plan, stagingPath, states, records, arena: arena.buffer };
+  const session = await means.assembler.open(job);
   const reporter = new ProgressReporter(request);
-  const run = new SyncRun(
-    {
-      plan,
-      staging,
-      arena,
-      states,
-      records,
-      sources: request.sources,
-      onChange: () => reporter.changed(),
-    },
-    session,
-  );
+  const onChange = (): void => reporter.changed();
+  const run = new SyncRun({ plan, staging, arena, states, records, sources, onChange }, session);
   reporter.follow(run);
   const cancel = (): void => run.fail(cancelled());
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
-  const outcome = (): Outcome => ({
-    isChecked: run.isChecked,
+  try {
+    return await workOff(run, reporter, means.stallMs);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    await run.stop();
+    await session.close();
+    reporter.end();
+  }
+}
+
+async function workOff(
+  run: SyncRun,
+  reporter: ProgressReporter,
+  stallMs: number | undefined,
+): Promise<Outcome> {
+  const onAvailability = (): void => reporter.availability();
+  const outcome = (error?: unknown, isClean = true): Outcome => ({
+    isClean: run.isChecked && isClean,
     delivery: run.ledger.delivery(),
     mismatches: run.ledger.mismatches(),
+    error,
   });
   let isFlushed = false;
   try {
     await run.recover();
     await run.work((source) =>
       Array.from({ length: source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT }, () =>
-        runLane(source, {
-          run,
-          onAvailability: () => reporter.availability(),
-          ...(means.stallMs === undefined ? {} : { stallMs: means.stallMs }),
-        }),
+        runLane(source, { run, onAvailability, stallMs }),
       ),
     );
     await run.flush();
     isFlushed = true;
-    checkSum(outcome().delivery);
+    checkSum(run.ledger.delivery());
     return outcome();
   } catch (error) {
     // The store may be full or broken: then what was committed before is what is kept.
     if (!isFlushed) isFlushed = await run.flush().then(...toBoolean);
-    return { ...outcome(), isChecked: run.isChecked && isFlushed, error };
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    await run.stop();
-    await session.close();
-    reporter.end();
+    return outcome(error, isFlushed);
   }
 }
 

@@ -1,22 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { readStagingState } from '@vmdn/core/io/sync/staging.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
-import type { DiskDelivery } from './delivery-ledger.ts';
-import {
-  type DiskFile,
-  DiskRoom,
-  diskOf,
-  imageOf,
-  planOf,
-  type StoredDisk,
-  sourceOf,
-} from './sync.fixture.ts';
-import type { ChildTask } from './sync-child.fixture.ts';
+import { DiskRoom, diskOf, planOf, range, type StoredDisk, sourceOf } from './sync.fixture.ts';
 
 const never = new AbortController().signal;
 let room: DiskRoom;
@@ -31,9 +19,6 @@ afterAll(async () => {
   await engine[Symbol.asyncDispose]();
   await room.close();
 });
-
-const range = (from: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => from + i);
 
 /** Cancels the first sync after `blocks` blocks; returns how many had been sent. */
 async function interrupted(wanted: StoredDisk, stagingDir: string, blocks: number) {
@@ -137,108 +122,4 @@ describe('a sync that was interrupted', () => {
     await expect(engine.sync(sync)).rejects.toMatchObject({ code: 'conflict' });
     await first;
   });
-});
-
-describe('a process that is killed', () => {
-  async function startChild(task: ChildTask, argv: readonly string[] = []) {
-    const taskPath = room.path('task.json');
-    await writeFile(taskPath, JSON.stringify(task));
-    const script = new URL('./sync-child.fixture.ts', import.meta.url).pathname;
-    const [command, ...args] = [...argv, process.execPath, script, taskPath];
-    const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    const lines: string[] = [];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => lines.push(text));
-    return { child, lines };
-  }
-
-  const lastEvent = (lines: readonly string[]) =>
-    JSON.parse(lines.join('').trim().split('\n').at(-1) || '{}') as {
-      event?: string;
-      code?: string;
-      delivery?: DiskDelivery;
-      peakBytes?: number;
-    };
-
-  const blocksIn = async (log: string): Promise<number> => {
-    const text = await readFile(log, 'utf8').catch(() => '');
-    return text.split('\n').reduce((sum, line) => sum + Number(line.split(' ')[1] ?? 0), 0);
-  };
-
-  const taskFor = (wanted: DiskFile, images: readonly DiskFile[], pause: number): ChildTask => ({
-    digest: wanted.digest,
-    recipePath: wanted.recipePath,
-    diskPath: wanted.path,
-    virtualSizeBytes: wanted.virtualSizeBytes,
-    images: images.map((image) => imageOf(image)),
-    stagingDir: room.path('staging'),
-    sentLog: room.path('sent'),
-    pauseEveryBlocks: pause,
-  });
-
-  /** Kills the child once it has sent `blocks` more blocks than before; false when it ended first. */
-  async function killAfter(child: ChildProcess, log: string, blocks: number): Promise<boolean> {
-    const exited = once(child, 'exit').then(() => true);
-    const before = await blocksIn(log);
-    for (;;) {
-      if (await Promise.race([exited, blocksIn(log).then((now) => now < before + blocks)])) {
-        if (child.exitCode !== null || child.signalCode !== null) return false;
-        continue;
-      }
-      child.kill('SIGKILL');
-      await exited;
-      return true;
-    }
-  }
-
-  it('goes on after kill -9 at any moment, with at most 5 % more bytes for each', async () => {
-    const remote = 8000;
-    const base = await room.store(diskOf(range(50_000, 1000)));
-    const contents = [...range(50_000, 500), ...range(1, remote), ...range(50_500, 500)];
-    const wanted = await room.store(diskOf(contents));
-    const task = taskFor(wanted, [base], 16);
-    let kills = 0;
-    for (const blocks of [1, 700, 2100, 1300, 900, 1900]) {
-      const { child } = await startChild(task);
-      if (await killAfter(child, task.sentLog, blocks)) kills += 1;
-    }
-    const { child, lines } = await startChild(task);
-    await once(child, 'exit');
-    const { event, delivery } = lastEvent(lines);
-    expect(event).toBe('done');
-    expect(kills).toBe(6);
-    expect(Buffer.compare(await readFile(join(task.stagingDir, 'disk.raw')), wanted.bytes)).toBe(0);
-    expect(await blocksIn(task.sentLog)).toBeLessThanOrEqual(remote * (1 + 0.05 * kills));
-    expect(delivery?.diskBytes).toMatchObject({ local: 1000 * 4096, origin: remote * 4096 });
-  }, 120_000);
-
-  it('with a full disk says disk_full, keeps what it has, and ends when there is room', async () => {
-    const wanted = await room.store(diskOf(range(1, 2000)));
-    const task = taskFor(wanted, [], 0);
-    // A limit on the size of files stands for a full disk: EFBIG instead of ENOSPC.
-    const full = await startChild(task, ['prlimit', `--fsize=${1000 * 4096}`]);
-    await once(full.child, 'exit');
-    expect(lastEvent(full.lines)).toMatchObject({ event: 'failed', code: 'disk_full' });
-    const again = await startChild(task);
-    await once(again.child, 'exit');
-    expect(lastEvent(again.lines).event).toBe('done');
-    expect(Buffer.compare(await readFile(join(task.stagingDir, 'disk.raw')), wanted.bytes)).toBe(0);
-  });
-
-  it('needs no more memory for a 2 GiB disk than for a small one', async () => {
-    const bytes = new Uint8Array(65_536);
-    const wanted = await room.storeSparse(2 ** 31, (segment) => {
-      if (segment % 64 > 8) return undefined;
-      for (let block = 0; block < 16; block += 1) bytes.fill(segment, block * 4096);
-      for (let block = 0; block < 16; block += 1)
-        bytes.set([segment & 255, segment >> 8, block], block * 4096);
-      return bytes;
-    });
-    const task = taskFor(wanted, [], 0);
-    const { child, lines } = await startChild(task);
-    await once(child, 'exit');
-    const { event, peakBytes, delivery } = lastEvent(lines);
-    expect(event).toBe('done');
-    expect(delivery?.verifiedBytes).toBe(2 ** 31);
-    expect(peakBytes).toBeLessThan(400e6);
-  }, 120_000);
 });

@@ -8,14 +8,14 @@
  * I3: after a failure no new work begins, what is in flight ends, and what is verified is committed.
  */
 
-import { setBlockTier, tierCode } from '@vmdn/core/domain/bitmap.ts';
+import { tierCode } from '@vmdn/core/domain/bitmap.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import { type DiskPlan, indexOf, keyOf, planMasks, REMOTE, SELF } from '@vmdn/core/domain/plan.ts';
+import { type DiskPlan, indexOf, keyOf, planMasks } from '@vmdn/core/domain/plan.ts';
 import type { RecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
-import { ROW_DONE, Schedule } from '@vmdn/core/domain/schedule.ts';
+import { Schedule } from '@vmdn/core/domain/schedule.ts';
 import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
-import { BLOCKS_PER_SEGMENT, segmentCount } from '@vmdn/core/domain/units.ts';
+import { BLOCKS_PER_SEGMENT } from '@vmdn/core/domain/units.ts';
 import {
   type AssembleResult,
   type AssemblySession,
@@ -27,7 +27,8 @@ import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { ArrivedRow } from './batch-receiver.ts';
 import { Committer } from './committer.ts';
 import { DeliveryLedger } from './delivery-ledger.ts';
-import { CHECK_SEGMENTS, LOCAL_ROWS } from './limits.ts';
+import { LOCAL_ROWS } from './limits.ts';
+import { recover } from './recovery.ts';
 import type { SlotArena } from './slot-arena.ts';
 
 /** A remote source with what this run knows of it. */
@@ -123,13 +124,19 @@ export class SyncRun {
   /** Takes over what the staging area holds, after checking it where there is doubt. */
   async recover(): Promise<void> {
     const { staging, states, records } = this.#options;
-    if (staging.condition === 'trusted') {
-      for (let row = 0; row < states.length; row += 1) {
-        if (records[2 * row] !== 0) this.#recovered(row);
-      }
-    } else if (staging.condition === 'doubtful') {
-      await this.#check();
-    }
+    await recover({
+      plan: this.plan,
+      index: this.index,
+      session: this.#session,
+      condition: staging.condition,
+      states,
+      records,
+      remoteTier: this.#remoteTier(),
+      isOver: () => this.#failure !== undefined,
+      onRow: (row) => this.ledger.delivered(row),
+      onNews: (row, isThere) => this.#committer.add(row, isThere ? this.ledger.rowBytes(row) : 0),
+    });
+    if (this.#failure !== undefined) throw this.#failure;
     this.#isChecked = true;
     const { remote, self } = planMasks(this.plan);
     this.#schedule = new Schedule({
@@ -216,6 +223,12 @@ export class SyncRun {
   /** Rows of a failed request go back into the queue. */
   giveBack(rows: Uint32Array): void {
     for (const row of rows) this.schedule.settle(row);
+  }
+
+  /** Where the blocks that the plan fetches come from as far as one can tell beforehand. */
+  #remoteTier(): Tier {
+    const tiers = this.sources.map(({ source }) => source.tier);
+    return tiers.includes('origin') ? 'origin' : (tiers[0] ?? 'origin');
   }
 
   #firstRowOf(row: number, bit: number): number {
@@ -343,60 +356,5 @@ export class SyncRun {
     const code = codes.find((known) => known !== undefined) ?? 'unavailable';
     const words = 'No source that is left has the missing blocks; what is verified is kept.';
     return new VmdnError(code, words, { data, cause });
-  }
-
-  /** Verifies every segment of a staging file that is in doubt. */
-  async #check(): Promise<void> {
-    const { states, records } = this.#options;
-    const segments = segmentCount(this.plan.wanted.virtualSizeBytes);
-    let next = 0;
-    const checker = async (): Promise<void> => {
-      while (next < segments && this.#failure === undefined) {
-        const from = next;
-        next += CHECK_SEGMENTS;
-        const { verified } = await this.#session.check(from, next);
-        for (const row of verified) states[row] = ROW_DONE;
-      }
-    };
-    await Promise.all(Array.from({ length: this.#session.width }, checker));
-    if (this.#failure !== undefined) throw this.#failure;
-    for (let row = 0; row < states.length; row += 1) {
-      if (states[row] === ROW_DONE) {
-        if (records[2 * row] === 0) {
-          this.#recordPlanned(row);
-          this.#committer.add(row, this.ledger.rowBytes(row));
-        }
-        this.#recovered(row);
-      } else if (records[2 * row] !== 0) {
-        records[2 * row] = 0;
-        records[2 * row + 1] = 0;
-        this.#committer.add(row, 0);
-      }
-    }
-  }
-
-  #recovered(row: number): void {
-    this.#options.states[row] = ROW_DONE;
-    this.ledger.delivered(row);
-  }
-
-  /** The tiers of a segment that was written but not yet claimed: those that the plan names. */
-  #recordPlanned(row: number): void {
-    const { records } = this.#options;
-    const { plan, index } = this;
-    const tiers = this.sources.map(({ source }) => source.tier);
-    const remote = tierCode(tiers.includes('origin') ? 'origin' : (tiers[0] ?? 'origin'));
-    const mask = plan.wanted.blockMasks[row]!;
-    const blocks = Math.ceil(this.ledger.rowBytes(row) / 4096);
-    for (let bit = 0; bit < blocks; bit += 1) {
-      let code = tierCode('zero');
-      if ((mask & (1 << bit)) !== 0) {
-        const source = plan.source[keyOf(index, mask, row, bit)]!;
-        const isRemote = source === REMOTE || source === SELF;
-        const image = isRemote ? undefined : plan.images[plan.placeImage[source]!];
-        code = isRemote ? remote : tierCode(image?.tier ?? 'local');
-      }
-      setBlockTier(records, row, bit, code);
-    }
   }
 }

@@ -4,7 +4,15 @@ import { encodeRecipe } from '@vmdn/core/formats/recipe.ts';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
-import { DiskRoom, diskOf, imageOf, planOf, type StoredDisk, sourceOf } from './sync.fixture.ts';
+import {
+  DiskRoom,
+  diskOf,
+  imageOf,
+  planOf,
+  range,
+  type StoredDisk,
+  sourceOf,
+} from './sync.fixture.ts';
 
 const never = new AbortController().signal;
 let room: DiskRoom;
@@ -19,9 +27,6 @@ afterAll(async () => {
   await engine[Symbol.asyncDispose]();
   await room.close();
 });
-
-const range = (from: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => from + i);
 
 /** Disks of runs, as real ones are: zeros, shared files, own data, repetitions. */
 const runOfBlocks = fc
@@ -126,7 +131,7 @@ describe('whatever the sources are', () => {
   }, 120_000);
 
   it('I1: a peer that sends wrong bytes costs at most two requests in a row and is named', async () => {
-    const wanted = await room.store(diskOf(range(1, 2000)));
+    const wanted = await room.store(diskOf(range(1, 1200)));
     const plan = await planOf(engine, wanted, []);
     const liar = sourceOf(wanted.bytes, {
       name: 'liar',
@@ -149,7 +154,7 @@ describe('whatever the sources are', () => {
   });
 
   it('asks the origin only for what no peer holds', async () => {
-    const wanted = await room.store(diskOf(range(1, 3000)));
+    const wanted = await room.store(diskOf(range(1, 1500)));
     const plan = await planOf(engine, wanted, []);
     const neighbour = (name: string) => sourceOf(wanted.bytes, { name, tier: 'peer' });
     const origin = sourceOf(wanted.bytes);
@@ -225,7 +230,7 @@ describe('two blocks with one key', () => {
     expect(result.mismatches).toMatchObject([{ source: 'staging', reason: 'key_collision' }]);
   });
 
-  it('a source that sends the right keys and the wrong segment is set aside, with a clear error', async () => {
+  it('a source that sends right keys and a wrong segment is set aside, with a clear error', async () => {
     const other = await room.store(diskOf([777]));
     const lie = [...range(1, 40)];
     lie[3] = 777;

@@ -17,7 +17,7 @@ import type { Recipe } from './recipe.ts';
 import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
 import { bestCandidates, type Candidate } from './score.ts';
 import type { TierBytes } from './tiers.ts';
-import { BLOCK_BYTES, BLOCKS_PER_SEGMENT, blockLengthBytes } from './units.ts';
+import { BLOCK_BYTES, blockLengthBytes } from './units.ts';
 
 /** Source of a block: fetched from a peer or the origin. */
 export const REMOTE = 0xffffffff;
@@ -313,9 +313,4 @@ export function shareRecipe(recipe: Recipe): Recipe {
     blockMasks: copyShared(Uint16Array, recipe.blockMasks),
     keys: copyShared(Uint32Array, recipe.keys),
   };
-}
-
-/** Blocks of a segment of which bit b is set, as a count. */
-export function blocksIn(mask: number): number {
-  return popcount32(mask & ((1 << BLOCKS_PER_SEGMENT) - 1));
 }

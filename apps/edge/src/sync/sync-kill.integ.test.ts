@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DiskFile, DiskRoom, diskOf, imageOf, range } from './sync.fixture.ts';
+import type { ChildEvent, ChildTask } from './sync-child.fixture.ts';
+
+let room: DiskRoom;
+
+beforeAll(async () => {
+  room = await DiskRoom.open();
+});
+
+afterAll(() => room.close());
+
+describe('a process that is killed', () => {
+  /** Runs the child; `killAfter` blocks it is killed. Resolves when it is gone. */
+  async function runChild(task: ChildTask, killAfter = Infinity, wrapper: readonly string[] = []) {
+    const taskPath = room.path('task.json');
+    await writeFile(taskPath, JSON.stringify(task));
+    const script = new URL('./sync-child.fixture.ts', import.meta.url).pathname;
+    const [command, ...args] = [...wrapper, process.execPath, script, taskPath];
+    const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(child, 'exit');
+    let sentBlocks = 0;
+    let last: ChildEvent | undefined;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const event = JSON.parse(line) as ChildEvent;
+      if (event.event === 'sent') sentBlocks += event.blocks;
+      else last = event;
+      if (sentBlocks >= killAfter) child.kill('SIGKILL');
+    }
+    await exited;
+    return { sentBlocks, last, wasKilled: child.signalCode === 'SIGKILL' };
+  }
+
+  const taskFor = (wanted: DiskFile, images: readonly DiskFile[], pause: number): ChildTask => ({
+    digest: wanted.digest,
+    recipePath: wanted.recipePath,
+    diskPath: wanted.path,
+    virtualSizeBytes: wanted.virtualSizeBytes,
+    images: images.map((image) => imageOf(image)),
+    stagingDir: room.path('staging'),
+    pauseEveryBlocks: pause,
+  });
+
+  it('goes on after kill -9 at any moment, with at most 5 % more bytes for each', async () => {
+    const remote = 6000;
+    const base = await room.store(diskOf(range(50_000, 1000)));
+    const contents = [...range(50_000, 500), ...range(1, remote), ...range(50_500, 500)];
+    const wanted = await room.store(diskOf(contents));
+    const task = taskFor(wanted, [base], 16);
+    let [kills, sent] = [0, 0];
+    for (const blocks of [1, 1500, 900, 1300]) {
+      const { sentBlocks, wasKilled } = await runChild(task, blocks);
+      sent += sentBlocks;
+      if (wasKilled) kills += 1;
+    }
+    const { sentBlocks, last } = await runChild(task);
+    expect(kills).toBe(4);
+    expect(Buffer.compare(await readFile(join(task.stagingDir, 'disk.raw')), wanted.bytes)).toBe(0);
+    expect(sent + sentBlocks).toBeLessThanOrEqual(remote * (1 + 0.05 * kills));
+    const diskBytes = { local: 1000 * 4096, origin: remote * 4096 };
+    expect(last).toMatchObject({ event: 'done', delivery: { diskBytes } });
+  }, 120_000);
+
+  it('with a full disk says disk_full, keeps what it has, and ends when there is room', async () => {
+    const wanted = await room.store(diskOf(range(1, 1000)));
+    const task = taskFor(wanted, [], 0);
+    // A limit on the size of files stands for a full disk: EFBIG instead of ENOSPC.
+    const full = await runChild(task, Infinity, ['prlimit', `--fsize=${500 * 4096}`]);
+    expect(full.last).toMatchObject({ event: 'failed', code: 'disk_full' });
+    const again = await runChild(task);
+    expect(again.last?.event).toBe('done');
+    expect(Buffer.compare(await readFile(join(task.stagingDir, 'disk.raw')), wanted.bytes)).toBe(0);
+  }, 60_000);
+
+  it('needs no more memory for a 2 GiB disk than for a small one', async () => {
+    const bytes = new Uint8Array(65_536);
+    const wanted = await room.storeSparse(2 ** 31, (segment) => {
+      if (segment % 64 > 4) return undefined;
+      bytes.fill(segment);
+      for (let block = 0; block < 16; block += 1) {
+        bytes.set([segment & 255, segment >> 8, block], block * 4096);
+      }
+      return bytes;
+    });
+    const { last } = await runChild(taskFor(wanted, [], 0));
+    if (last?.event !== 'done') throw new Error(JSON.stringify(last));
+    expect(last.delivery.verifiedBytes).toBe(2 ** 31);
+    expect(last.peakBytes).toBeLessThan(400e6);
+  }, 120_000);
+});
