@@ -2,7 +2,7 @@
  * Room: domain. The identity of a disk's content, as a type that cannot be wrong.
  *
  * I1: a Digest is 64 lower-case hexadecimal digits: SHA-256 as in DESIGN's decision 2.
- * I2: a MerkleRoot is spelt the same way and is a different type: a digest binds the disk's size too.
+ * I2: keysRoot, the Merkle root of a recipe's key pages, is spelt, stored and sent exactly like a digest.
  */
 
 import { VmdnError } from './errors.ts';
@@ -11,7 +11,7 @@ import { VmdnError } from './errors.ts';
 export type Digest = string & { readonly __brand: 'Digest' };
 
 /** The root of a Merkle tree (of a recipe's key pages); see formats/merkle.ts. */
-export type MerkleRoot = string & { readonly __brand: 'MerkleRoot' };
+export type MerkleRoot = Digest;
 
 /** Bytes of a SHA-256. */
 export const HASH_BYTES = 32;
@@ -28,18 +28,5 @@ export function parseDigest(raw: unknown): Digest {
   if (isDigest(raw)) return raw;
   throw new VmdnError('invalid_input', 'A digest is 64 lower-case hexadecimal digits.', {
     data: { digest: String(raw).slice(0, 80) },
-  });
-}
-
-/** True for 64 lower-case hexadecimal digits. */
-export function isMerkleRoot(raw: unknown): raw is MerkleRoot {
-  return typeof raw === 'string' && DIGEST_PATTERN.test(raw);
-}
-
-/** Parses a Merkle root that came from outside. Throws `invalid_input`. */
-export function parseMerkleRoot(raw: unknown): MerkleRoot {
-  if (isMerkleRoot(raw)) return raw;
-  throw new VmdnError('invalid_input', 'A Merkle root is 64 lower-case hexadecimal digits.', {
-    data: { root: String(raw).slice(0, 80) },
   });
 }

@@ -25,7 +25,6 @@ export const NBD_CHUNK_LENGTH_BYTES = 4;
 export const HANDSHAKE_FIXED_NEWSTYLE = 1;
 export const HANDSHAKE_NO_ZEROES = 2;
 
-export const OPT_ABORT = 2;
 export const OPT_GO = 7;
 export const OPT_STRUCTURED_REPLY = 8;
 export const OPT_SET_META_CONTEXT = 10;
@@ -35,14 +34,12 @@ export const REP_INFO = 3;
 export const REP_META_CONTEXT = 4;
 /** Set in the type of every option reply that is an error. */
 export const REP_ERROR_BIT = 0x8000_0000;
-export const REP_ERR_UNSUP = 0x8000_0001;
 export const REP_ERR_UNKNOWN = 0x8000_0006;
 
 export const INFO_EXPORT = 0;
 export const INFO_BLOCK_SIZE = 3;
 
 export const FLAG_HAS_FLAGS = 1 << 0;
-export const FLAG_READ_ONLY = 1 << 1;
 export const FLAG_SEND_DF = 1 << 7;
 export const FLAG_CAN_MULTI_CONN = 1 << 8;
 
