@@ -30,7 +30,7 @@ import { reconcileLeases, reconcileWithdrawn } from './reconcilers/teleports.ts'
 import { mountClientRoutes } from './routes/client-routes.ts';
 import { createGuards } from './routes/guard.ts';
 import { mountNodeRoutes } from './routes/node-routes.ts';
-import type { Context, Keys } from './services/context.ts';
+import type { Context, Keys, Timing } from './services/context.ts';
 import { createGrantIssuer } from './services/grants.ts';
 import { hashSecret, makeSecret } from './services/secrets.ts';
 import { openDatabase } from './store/database.ts';
@@ -64,11 +64,7 @@ export async function createCoordinator(
     wakes,
     keys: keysOf(await coordinatorKey(store)),
     events: createEvents(logger),
-    timing: {
-      heartbeatSeconds: settings.heartbeatSeconds,
-      silenceSeconds: settings.heartbeatSeconds * BEATS_MISSED_MAX + 1,
-      leaseSeconds: settings.leaseSeconds,
-    },
+    timing: timingOf(settings),
     protocol: PROTOCOL_VERSION,
     closing: closing.signal,
     now: Date.now,
@@ -109,6 +105,12 @@ async function embedded(
   const postgres = await startEmbeddedPostgres({ stateDir: settings.stateDir, logger });
   started.use(postgres);
   return postgres.address;
+}
+
+/** A lease outlives the silence after which its edge counts as away: who loses it is away for sure. */
+function timingOf({ heartbeatSeconds, leaseSeconds }: CoordinatorSettings): Timing {
+  const silenceSeconds = heartbeatSeconds * BEATS_MISSED_MAX + 1;
+  return { heartbeatSeconds, silenceSeconds, leaseSeconds: Math.max(leaseSeconds, silenceSeconds) };
 }
 
 /** All routes over a context; tests call them without a socket. */

@@ -132,6 +132,21 @@ describe('a request for a teleport', () => {
     expect(refused[0]?.message).toContain('512 MiB of memory');
   });
 
+  it('counts room once: what an edge took on and no longer calls free is not promised', async () => {
+    const { edges } = await startTestVm(network);
+    const edge = edges[0]!;
+    await beat(edge, { freeMemoryMiB: 1100, freeStoreBytes: 3_000_000 });
+    const first = await request();
+    await report(edge, first.teleport, { disks: [delivery(digest('a'), { zero: 1 })] });
+    // Not yet said: the teleport's share still counts as promised beside the old figures.
+    await request();
+    await expect(request()).rejects.toMatchObject({ code: 'no_room' });
+    // The edge reserved memory and store for the first one, and says so: one more fits.
+    await beat(edge, { freeMemoryMiB: 1100, freeStoreBytes: 2_100_000 });
+    await request();
+    await expect(request()).rejects.toMatchObject({ code: 'no_room' });
+  });
+
   it('can be asked as a plan, which makes nothing', async () => {
     await startTestVm(network);
     const body = { vm: 'web-01', near: { latitude: 53, longitude: -6 } };

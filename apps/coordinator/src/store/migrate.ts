@@ -10,9 +10,13 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import * as initial from './migrations/0001-initial.ts';
+import * as takenOn from './migrations/0002-taken-on.ts';
 import type { Schema } from './schema/schema.ts';
 
-const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-initial': initial };
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-initial': initial,
+  '0002-taken-on': takenOn,
+};
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */
 export async function migrate(db: Kysely<Schema>): Promise<readonly string[]> {

@@ -198,6 +198,7 @@ function teleportRoutes(db: Db) {
           endpoints: '[]',
           phases: '{}',
           accelerator: null,
+          taken_on_at: null,
           lease_expires_at: leaseOf(route.leaseSeconds),
           updated_at: sql<Date>`now()`,
         }))
@@ -219,6 +220,7 @@ function teleportReports(db: Db) {
           error_code: report.errorCode,
           endpoints: JSON.stringify(report.endpoints),
           updated_at: sql<Date>`now()`,
+          taken_on_at: sql<Date>`coalesce(taken_on_at, now())`,
           lease_expires_at: report.final ? null : leaseOf(report.leaseSeconds),
           finished_at: report.final ? sql<Date>`coalesce(finished_at, now())` : null,
         })
@@ -332,22 +334,35 @@ function teleportLeases(db: Db) {
 
 function teleportSums(db: Db) {
   return {
-    /** What unfinished teleports will still take of each edge's room. */
+    /**
+     * What unfinished teleports will still take of each edge's room: all, until the edge has beaten since
+     * it took the teleport on (what it says is free leaves that out from then on), and after that the
+     * disks that it has not begun with.
+     */
     async promised(project: Id, except: Id | null): Promise<ReadonlyMap<Id, Room>> {
       const { rows: found } = await sql<{ edge: Id } & Room>`
-        select teleports.edge_id as edge,
-          sum(greatest(0, (select coalesce(sum(non_zero_bytes), 0) from disks
-              where disks.vm_id = teleports.vm_id and disks.version = teleports.version)
-            - (select coalesce(sum(deliveries.disk_bytes), 0) from deliveries
-              where deliveries.teleport_id = teleports.id and deliveries.epoch = teleports.epoch
-                and deliveries.tier <> 'zero')))::bigint as "storeBytes",
-          sum((v.description->'hardware'->>'memoryMiB')::int)::bigint as "memoryMiB",
-          sum((v.description->'hardware'->>'vcpus')::int)::bigint as "vcpus"
-        from teleports join vm_versions v on v.vm_id = teleports.vm_id and v.version = teleports.version
-        where teleports.project_id = ${project}
-          and teleports.state = any(${[...UNFINISHED]})
-          and teleports.id is distinct from ${except}
-        group by teleports.edge_id`.execute(db);
+        with unfinished as (
+          select t.id, t.epoch, t.vm_id, t.version, t.edge_id,
+            t.taken_on_at is not null and nodes.last_seen_at > t.taken_on_at as counted
+          from teleports t join nodes on nodes.id = t.edge_id
+          where t.project_id = ${project} and t.state = any(${[...UNFINISHED]})
+            and t.id is distinct from ${except}
+        )
+        select u.edge_id as edge,
+          sum((select coalesce(sum(d.non_zero_bytes), 0) from disks d
+            where d.vm_id = u.vm_id and d.version = u.version
+              and not exists (select from holdings h
+                where h.node_id = u.edge_id and h.digest = d.digest)
+              and not (u.counted and exists (select from delivered_disks dd
+                where dd.teleport_id = u.id and dd.epoch = u.epoch and dd.digest = d.digest))
+          ))::bigint as "storeBytes",
+          coalesce(sum((v.description->'hardware'->>'memoryMiB')::int)
+            filter (where not u.counted), 0)::bigint as "memoryMiB",
+          coalesce(sum((v.description->'hardware'->>'vcpus')::int)
+            filter (where not u.counted), 0)::bigint as "vcpus"
+        from unfinished u
+        join vm_versions v on v.vm_id = u.vm_id and v.version = u.version
+        group by u.edge_id`.execute(db);
       return new Map(found.map(({ edge, ...room }) => [edge, room]));
     },
 

@@ -1,4 +1,4 @@
-/** Room: io, test fixture. Starts an embedded PostgreSQL, tells the parent its process id and never stops it. */
+/** Room: io, test fixture. Starts an embedded PostgreSQL, tells the parent its number and never stops it. */
 
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';

@@ -16,6 +16,8 @@ export interface TeleportsTable {
   state: TeleportState;
   epoch: GeneratedId<number>;
   edge_id: Id;
+  /** When the edge first reported under this epoch. */
+  taken_on_at: NullableTimestamp;
   /** Null when nobody needs to hold it: the teleport is final. */
   lease_expires_at: NullableTimestamp;
   /** The edge said that it removed a cancelled VM. */
