@@ -13,7 +13,6 @@ export const LOCK_IDLE_MS = 10_000;
 
 /** A disk whose lock was let go on request is left alone so long, unless told otherwise. */
 export const RELEASE_SECONDS = 60;
-export const RELEASE_SECONDS_MAX = 24 * 3600;
 
 /** Without any sign of change everything is looked at this often: events can be lost. */
 export const RESCAN_MS = 30_000;

@@ -32,7 +32,7 @@ export const EDGE = '00000000-0000-4000-8000-0000000000ed' as Id;
 const PROJECT = '00000000-0000-4000-8000-0000000000aa' as Id;
 const TOKEN = 'a-good-enrolment-token';
 const MIB = 2 ** 20;
-const logger = createLogger('origin-test', { level: process.env.VMDN_TEST_LOG ?? 'silent' });
+const logger = createLogger('origin-test', { level: 'silent' });
 
 export interface Told {
   readonly vm: string;

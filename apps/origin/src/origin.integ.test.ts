@@ -58,7 +58,7 @@ async function canBeWritten(path: string): Promise<boolean> {
 }
 
 describe('an origin', () => {
-  it('describes its VMs, announces them signed, and serves their bytes; sources are never changed', async () => {
+  it('describes its VMs, announces them signed, serves their bytes, and never changes them', async () => {
     origin = await makeOrigin();
     const content = diskContent(1);
     const raw = await putVm(origin, 'web-01', content, {
@@ -134,7 +134,7 @@ describe('an origin', () => {
     expect(origin.coordinator.told.size).toBe(3);
   });
 
-  it('never mixes versions: a source that changes while it is read ends the stream as withdrawn', async () => {
+  it('never mixes versions: a source that changes while it is read is withdrawn', async () => {
     origin = await makeOrigin(quick);
     const size = 64 * 2 ** 20;
     const old = diskContent(1, size);
@@ -170,7 +170,7 @@ describe('an origin', () => {
     expect(Buffer.compare(await origin.readDisk(second.description), diskContent(9, size))).toBe(0);
   });
 
-  it('withdraws a VM that is started, and has the same version live again if nothing was written', async () => {
+  it('withdraws a VM that is started; if nothing was written the same version is live again', async () => {
     origin = await makeOrigin({ ...quick, idleMs: 50 });
     const path = await putVm(origin, 'web', diskContent(1));
     await origin.start();
@@ -296,7 +296,7 @@ describe('pins', () => {
     expect(origin.coordinator.history).not.toContain('web/2 withdrawn');
   });
 
-  it('while-teleporting: a teleport keeps its version when the source changes, until its grant ends', async () => {
+  it('while-teleporting: a teleport keeps its version, whatever happens, until its grant ends', async () => {
     origin = await makeOrigin(quick);
     const path = await putVm(origin, 'web', diskContent(1));
     await origin.start({ pin: 'while-teleporting' });

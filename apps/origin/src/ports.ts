@@ -138,7 +138,7 @@ export interface Ledger {
 export interface Pins {
   /** Digests of the copies that are here, with the file that serves them. */
   list(): ReadonlyMap<Digest, DiskLayer>;
-  /** Makes a copy of a locked disk, verified segment by segment. Throws `disk_full`, `withdrawn`, `corrupt`, … */
+  /** Makes a copy of a locked disk, every segment verified. Throws `disk_full`, `withdrawn`, `cancelled`, … */
   make(
     wanted: { readonly digest: Digest; readonly recipe: Recipe; readonly disk: DiskSource },
     locked: LockedDisk,
@@ -147,7 +147,7 @@ export interface Pins {
   remove(digest: Digest): Promise<void>;
 }
 
-/** Tells the coordinator. Throws `unavailable`, `timeout`, `busy` when it is away, its own codes otherwise. */
+/** Tells the coordinator. Throws `unavailable`, `timeout`, `busy` when it is away; else its own codes. */
 export interface Announcements {
   announce(description: Description, state: VersionState): Promise<void>;
   setState(vm: Name, version: number, state: VersionState): Promise<void>;

@@ -14,7 +14,7 @@ export function createDiskReaders(options: {
   readonly runner: CommandRunner;
   readonly workDir: string;
 }): DiskReaders {
-  // A VM has several disks, and a scan several VMs: the threads stay for the next one, then end by themselves.
+  // A VM has several disks, a scan several VMs: the threads stay for the next one, then end by themselves.
   const pool = createHashPool();
   return {
     async describeDisk({ socketPath, virtualSizeBytes }, signal) {

@@ -7,7 +7,7 @@
 import type { DiskLayer } from './disk-format.ts';
 import type { Name } from './names.ts';
 
-export { DISK_FORMATS, type DiskFormat } from './disk-format.ts';
+export type { DiskFormat } from './disk-format.ts';
 
 /** A disk as an origin finds it: the top layer first, then each layer it stands on, all named. */
 export interface DiskSource {

@@ -26,7 +26,10 @@ export interface AdmittedRequest {
 }
 
 export interface GrantDesk {
-  /** Checks a request for `digest` and takes a slot. Throws `unauthenticated`, `forbidden`, `quota_exceeded`, `busy`. */
+  /**
+   * Checks a request for `digest` and takes a slot. Throws `unauthenticated`, `forbidden`,
+   * `quota_exceeded`, `busy`.
+   */
   admit(
     context: AppContext,
     wanted: {

@@ -30,7 +30,7 @@ export const DISK_ROUTE_LIMITS: DiskRouteLimits = {
   batchBytesMax: 1024 * 1024,
   // One being compressed, two being read.
   batchesAhead: 2,
-  // Level 3 gives 0.13 GB/s for each core, ten times what a 100 Mbit/s uplink carries; 9 is 5 times slower for 8 %.
+  // Measured on shared libraries: level 9 takes five times the time of level 3 for 8 % fewer bytes.
   compressionLevel: 3,
   // TCP gives up by itself only after some 15 minutes.
   stallMs: 60_000,

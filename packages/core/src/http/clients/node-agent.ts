@@ -74,7 +74,8 @@ export async function enrol(options: EnrolOptions): Promise<NodeIdentity> {
   if (options.enrolmentToken === undefined) {
     throw new VmdnError(
       'invalid_input',
-      'This node is not enrolled yet. Get a token with `vmdn enrolment-token`, set VMDN_ENROLMENT_TOKEN, and start again.',
+      'This node is not enrolled yet. Get a token with `vmdn enrolment-token`, set ' +
+        'VMDN_ENROLMENT_TOKEN, and start again.',
       { data: { setting: 'VMDN_ENROLMENT_TOKEN' } },
     );
   }

@@ -44,7 +44,10 @@ export interface VolumeFileOptions {
   readonly fuse?: boolean;
 }
 
-/** Opens a volume as a file, by FUSE where that works. Throws `too_large`, `disk_full`, `unavailable`, `cancelled`. */
+/**
+ * Opens a volume as a file, by FUSE where that works. Throws `too_large`, `disk_full`, `unavailable`,
+ * `cancelled`.
+ */
 export async function openVolumeFile(options: VolumeFileOptions): Promise<VolumeFile> {
   const dir = await mkdtemp(join(options.workDir, 'inspect-'));
   try {

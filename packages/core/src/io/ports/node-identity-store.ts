@@ -20,7 +20,7 @@ export interface NodeIdentityStore {
   /** Null before the first enrolment. Throws `corrupt` when the file is not an identity. */
   read(): Promise<NodeIdentity | null>;
   write(identity: NodeIdentity): Promise<void>;
-  /** The private key as a JWK, unparsed; null before there is one. Throws `corrupt` for bytes that are not JSON. */
+  /** The private key as a JWK, unparsed; null before there is one. Throws `corrupt` when it is not JSON. */
   readKey(): Promise<unknown>;
   writeKey(jwk: object): Promise<void>;
 }
