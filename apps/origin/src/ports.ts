@@ -138,7 +138,7 @@ export interface Ledger {
 export interface Pins {
   /** Digests of the copies that are here, with the file that serves them. */
   list(): ReadonlyMap<Digest, DiskLayer>;
-  /** Makes a copy of a locked disk, every segment verified. Throws `disk_full`, `withdrawn`, `cancelled`, … */
+  /** Copies a locked disk, every segment verified. Throws `disk_full`, `withdrawn`, `cancelled`, … */
   make(
     wanted: { readonly digest: Digest; readonly recipe: Recipe; readonly disk: DiskSource },
     locked: LockedDisk,
