@@ -11,11 +11,11 @@ import { SEGMENTS_PER_PAGE } from '../domain/limits.ts';
 import type { Recipe } from '../domain/recipe.ts';
 import { popcount32 } from '../domain/recipe-index.ts';
 import { pageCount } from './key-pages.ts';
+import type { PageRoots } from './page-roots.ts';
 import { bitmapLength } from './recipe.ts';
 
 /** One page of a disk: a mask for each of its segments (0 for a zero one), hashes and keys in order. */
-export interface PageDescription {
-  readonly page: number;
+export interface PageDescription extends PageRoots {
   /** SEGMENTS_PER_PAGE masks; those past the end of the disk are 0. */
   readonly masks: Uint16Array;
   /** 32 bytes for each mask that is not 0. */

@@ -66,7 +66,10 @@ describe.each(DISK_FORMATS)('the export of a %s disk', (format) => {
     const disk = await open(format);
     try {
       const vm = startVm(format, `refused-${format}`);
-      expect(await vm.exited).toMatchObject({
+      const limit = setTimeout(() => void vm.stop(), 20_000);
+      const exit = await vm.exited;
+      clearTimeout(limit);
+      expect(exit).toMatchObject({
         exitCode: 1,
         stderrTail: expect.stringMatching(/Failed to get "write" lock/),
       });
@@ -138,14 +141,19 @@ async function openModes(path: string): Promise<number[]> {
 
 describe('the export', () => {
   test('a chain of named layers shows the guest-visible bytes and locks every layer', async () => {
-    const top = join(directory, 'top.qcow2');
-    const create = ['create', '-q', '-f', 'qcow2', '-b', pathOf('qcow2'), '-F', 'qcow2', '--', top];
-    await runner.run('qemu-img', create, { timeoutMs });
+    const [top, middle] = [join(directory, 'top.qcow2'), join(directory, 'middle.qcow2')];
+    const create = async (path: string, below: string, format: DiskFormat): Promise<void> => {
+      const args = ['create', '-q', '-f', 'qcow2', '-b', below, '-F', format, '--', path];
+      await runner.run('qemu-img', args, { timeoutMs });
+    };
+    await create(middle, pathOf('raw'), 'raw');
+    await create(top, middle, 'qcow2');
     const write = ['-f', 'qcow2', '-c', 'write -P 9 65536 4096', top];
     await runner.run('qemu-io', write, { timeoutMs });
     const layers = [
       { path: top, format: 'qcow2' },
-      { path: pathOf('qcow2'), format: 'qcow2' },
+      { path: middle, format: 'qcow2' },
+      { path: pathOf('raw'), format: 'raw' },
     ] as const;
     const disk = await openDiskExport({ layers, socketDir, runner });
     try {
@@ -156,8 +164,8 @@ describe('the export', () => {
       const expected = Buffer.from(content);
       expected.fill(9, 65_536, 65_536 + 4096);
       expect(found.equals(expected)).toBe(true);
-      for (const { path } of layers) {
-        await expectLocked('qemu-io', ['-f', 'qcow2', '-c', 'write 0 512', path]);
+      for (const { path, format } of layers) {
+        await expectLocked('qemu-io', ['-f', format, '-c', 'write 0 512', path]);
       }
     } finally {
       await disk.close();

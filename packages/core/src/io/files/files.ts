@@ -12,6 +12,9 @@ import { type ErrorCode, VmdnError } from '../../domain/errors.ts';
 /** What the names of unfinished files end in; see durable-write.ts. */
 export const TEMP_SUFFIX = '.vmdn-tmp';
 
+/** One read(2) takes less than 2 GiB. */
+const READ_BYTES_MAX = 2 ** 30;
+
 const CODE_OF_ERRNO: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'not_found',
   ENOTDIR: 'not_found',
@@ -79,7 +82,8 @@ export async function readBoundedFile(path: string, maxBytes: number): Promise<U
       let bytes = new Uint8Array(size + 1);
       let length = 0;
       for (;;) {
-        const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
+        const room = Math.min(bytes.length - length, READ_BYTES_MAX);
+        const { bytesRead } = await file.read(bytes, length, room, length);
         if (bytesRead === 0) return bytes.subarray(0, length);
         length += bytesRead;
         if (length > maxBytes) throw tooLarge(path, maxBytes);

@@ -13,8 +13,8 @@ import { VmdnError } from '../../domain/errors.ts';
 import { SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { SEGMENT_BYTES } from '../../domain/units.ts';
-import { digestOfRecipe } from '../../formats/disk-digest.ts';
-import { keysRootOfRecipe, pageCount } from '../../formats/key-pages.ts';
+import { pageCount } from '../../formats/key-pages.ts';
+import { rootsOfPages } from '../../formats/page-roots.ts';
 import { buildRecipe, type PageDescription } from '../../formats/recipe-builder.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
 import { createHashPool, type HashPool } from './hash-pool.ts';
@@ -56,12 +56,7 @@ export async function describeDisk(options: DescribeDiskOptions): Promise<DiskDe
   const { pages, readBytes } = await describePages(options);
   const recipe = buildRecipe(virtualSizeBytes, pages);
   options.onProgress?.(virtualSizeBytes);
-  return {
-    recipe,
-    digest: digestOfRecipe(recipe),
-    keysRoot: keysRootOfRecipe(recipe),
-    readBytes,
-  };
+  return { recipe, ...rootsOfPages(virtualSizeBytes, pages), readBytes };
 }
 
 interface Described {

@@ -14,6 +14,7 @@ import { describeError, VmdnError } from '../../domain/errors.ts';
 import { SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
 import { BLOCKS_PER_SEGMENT, SEGMENT_BYTES, segmentCount } from '../../domain/units.ts';
 import { pageCount } from '../../formats/key-pages.ts';
+import { rootsOfPage } from '../../formats/page-roots.ts';
 import { describeSegmentInto } from '../../formats/segment-hash.ts';
 import { connectNbd, type NbdClient } from '../nbd/nbd-client.ts';
 import {
@@ -52,7 +53,7 @@ class Lane {
       if (page >= pages) return readBytes;
       readBytes += await this.#describePage(job, client, page);
       Atomics.add(control, CONTROL_DONE_PAGES, 1);
-      if (this.#rows > 0) this.#post(page);
+      if (this.#rows > 0) this.#post(job, page);
     }
   }
 
@@ -95,14 +96,14 @@ class Lane {
     }
   }
 
-  #post(page: number): void {
-    const description = {
-      page,
-      masks: this.#masks.slice(),
-      hashes: this.#hashes.slice(0, this.#rows * HASH_BYTES),
-      keys: this.#keys.slice(0, this.#keyCount * 2),
-    };
-    const { masks, hashes, keys } = description;
+  #post(job: HashJob, page: number): void {
+    const masks = this.#masks.slice();
+    const hashes = this.#hashes.slice(0, this.#rows * HASH_BYTES);
+    const keys = this.#keys.slice(0, this.#keyCount * 2);
+    const first = page * SEGMENTS_PER_PAGE;
+    const count = Math.min(SEGMENTS_PER_PAGE, segmentCount(job.virtualSizeBytes) - first);
+    const roots = rootsOfPage(page, masks.subarray(0, count), hashes, new Uint8Array(keys.buffer));
+    const description = { ...roots, masks, hashes, keys };
     send({ kind: 'page', description }, [masks.buffer, hashes.buffer, keys.buffer]);
   }
 }
