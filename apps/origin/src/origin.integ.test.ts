@@ -21,7 +21,7 @@ import {
   traceOf,
 } from './origin.fixture.ts';
 
-const soon = { timeout: 20_000, interval: 50 };
+const soon = { timeout: 60_000, interval: 50 };
 const quick = { rescanMs: 300, retryMs: 300 };
 let origin: TestOrigin;
 afterEach(async () => await origin[Symbol.asyncDispose]());

@@ -15,6 +15,8 @@ export interface DiskRouteLimits {
   readonly batchesAhead: number;
   /** Level of zstd. */
   readonly compressionLevel: number;
+  /** How long a request's body may take to arrive. */
+  readonly bodyMs: number;
   /** How long a receiver may take nothing before its connection is cut. */
   readonly stallMs: number;
 }
@@ -32,6 +34,8 @@ export const DISK_ROUTE_LIMITS: DiskRouteLimits = {
   batchesAhead: 2,
   // Measured on shared libraries: level 9 takes five times the time of level 3 for 8 % fewer bytes.
   compressionLevel: 3,
+  // Half a mebibyte at most; nobody is known to us before all of it is here.
+  bodyMs: 30_000,
   // TCP gives up by itself only after some 15 minutes.
   stallMs: 60_000,
 };

@@ -70,7 +70,7 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   ): void => {
     const path = operation.path.replace(/\{(\w+)\}/g, ':$1');
     app.on(operation.method.toUpperCase(), path, async (context) => {
-      const body = await readBoundedBody(context, MAX_BLOCK_REQUEST_BYTES);
+      const body = await readBodyInTime(context, limits.bodyMs);
       const params = parsePart(operation.params, context.req.param(), 'path');
       const request = await desk.admit(context, { digest: params.digest, scope, body });
       using sender = createSender(context, { ...options, stallMs: limits.stallMs });
@@ -116,6 +116,20 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
     async () => null,
     async () => ({ status: 'ok' as const }),
   );
+}
+
+/** The request's body. One that trickles in is cut off: whoever sends it is not known yet. */
+async function readBodyInTime(context: AppContext, bodyMs: number): Promise<Uint8Array> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    context.env.incoming.destroy();
+    reject(new VmdnError('timeout', 'The body of the request did not arrive in time.'));
+  }, bodyMs);
+  try {
+    return await Promise.race([readBoundedBody(context, MAX_BLOCK_REQUEST_BYTES), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A node that holds a disk in part says so before it sends anything. Throws `not_found`. */
