@@ -4,8 +4,10 @@ import { signProof } from '@vmdn/core/http/auth/proof.ts';
 import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { Operation } from '@vmdn/core/http/contracts/operation.ts';
 import { errorReply } from '@vmdn/core/http/contracts/schemas.ts';
+import { JSON_BODY_BYTES_MAX } from '@vmdn/core/http/mount.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRoutes } from '../coordinator.ts';
+import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX } from '../limits.ts';
 import type { Context } from '../services/context.ts';
 import { query, quiet, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import {
@@ -100,6 +102,12 @@ async function contents(): Promise<string> {
   });
   return (await Promise.all(hashes)).sort().join('\n');
 }
+
+/** The operations whose bodies may be larger than others'. */
+const BODY_BYTES_MAX: Readonly<Record<string, number>> = {
+  announceVersion: DESCRIPTION_BODY_BYTES_MAX,
+  reportHoldings: HOLDINGS_BODY_BYTES_MAX,
+};
 
 const GUARDED = COORDINATOR_OPERATIONS.filter(
   ({ caller }) => caller !== 'public' && caller !== 'enrolment',
@@ -202,7 +210,10 @@ describe('any operation with a body', () => {
         const reply = await send(operation, as, { path, body });
         expect([body, reply.status, reply.body.error.code]).toEqual([body, 400, 'invalid_input']);
       }
-      const large = { path, body: JSON.stringify({ x: 'x'.repeat(50 * 1024 * 1024) }) };
+      const large = {
+        path,
+        body: `"${'x'.repeat(BODY_BYTES_MAX[operation.id] ?? JSON_BODY_BYTES_MAX)}"`,
+      };
       const reply = await send(operation, as, large);
       expect([reply.status, reply.body.error.code]).toEqual([413, 'too_large']);
       expect(await contents()).toBe(before);

@@ -353,14 +353,14 @@ describe('holdings', () => {
     expect(await listed()).toEqual([]);
   });
 
-  it('of ten thousand images are taken in one report', async () => {
+  it('of two thousand images are taken in one report', async () => {
     const { edges } = await startTestVm(network);
-    const many = Array.from({ length: 10_000 }, (_, index) => ({
+    const many = Array.from({ length: 2_000 }, (_, index) => ({
       ...image('b', { name: null, kind: 'snapshot' }),
       digest: index.toString(16).padStart(64, '0') as ReturnType<typeof digest>,
     }));
     await hold(edges[0]!, many);
     const { nodes } = await network.user.call(client.listEdges, {});
-    expect(nodes.find((one) => one.name === 'dublin')?.images).toBe(10_000);
+    expect(nodes.find((one) => one.name === 'dublin')?.images).toBe(2_000);
   });
 });

@@ -9,8 +9,8 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
-import * as initial from './migrations/0001-initial.ts';
-import * as takenOn from './migrations/0002-taken-on.ts';
+import { initial } from './migrations/0001-initial.ts';
+import { takenOn } from './migrations/0002-taken-on.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {

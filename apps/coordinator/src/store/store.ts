@@ -16,7 +16,7 @@ import { teleportStore } from './teleport-store.ts';
 import { vmStore } from './vm-store.ts';
 import { notify, type Topic } from './wakes.ts';
 
-export type { Topic, Wakes, Watch } from './wakes.ts';
+export type { Wakes } from './wakes.ts';
 
 function tablesOver(db: Db) {
   return {

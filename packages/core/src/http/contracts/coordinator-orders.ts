@@ -53,7 +53,7 @@ export const getSeed = defineOperation({
   reply: seed,
 });
 
-export const imageImport = z.object({
+const imageImport = z.object({
   import: id,
   edge: name,
   name,
@@ -63,7 +63,6 @@ export const imageImport = z.object({
   message: z.string().nullable(),
   digest: digest.nullable(),
 });
-export type ImageImport = z.infer<typeof imageImport>;
 
 export const requestImport = defineOperation({
   id: 'requestImport',
