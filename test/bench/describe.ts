@@ -5,10 +5,11 @@
  * I1: all three start from the same warm page cache: one round is run and thrown away.
  * I2: rounds alternate, and each method's figure is its best round, so that other work on the machine
  *     disturbs all alike and cannot make one look good.
- * I3: the peers get their best case. openssl hashes the disk's non-zero segments and nothing else, laid end to
- *     end in a raw file beforehand, from an export that is already open; we open and close ours on the clock.
- * I4: our hashing threads are those of a node, which outlive a disk (io/hashing/hash-pool.ts); the thrown-away
- *     round starts them.
+ * I3: the peers get their best case. openssl hashes the disk's non-zero segments and nothing else, laid end
+ *     to end in a raw file beforehand, from an export that is already open; we open and close ours on the
+ *     clock.
+ * I4: our hashing threads are those of a node, which outlive a disk (io/hashing/hash-pool.ts); the
+ *     thrown-away round starts them.
  */
 
 import { open, rm } from 'node:fs/promises';

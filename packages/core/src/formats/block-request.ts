@@ -1,8 +1,10 @@
 /**
- * Room: formats. The body of a blocks request: which runs of blocks are wanted (docs/formats/block-stream.md).
+ * Room: formats. The body of a blocks request: which runs of blocks are wanted
+ * (docs/formats/block-stream.md).
  *
  * I1: runs are pairs (first block, block count) in one Uint32Array, ascending, not overlapping, none empty.
- * I2: decode is total: `invalid_input` for bytes that break I1 or leave the disk, `too_large` beyond the limits.
+ * I2: decode is total: `invalid_input` for bytes that break I1 or leave the disk, `too_large` beyond the
+ *     limits.
  */
 
 import { VmdnError } from '../domain/errors.ts';

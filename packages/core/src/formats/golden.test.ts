@@ -1,6 +1,6 @@
 /**
- * The golden files in golden/disk/: one disk of 4,456,960 bytes (69 segments, the last one short; 2 key pages)
- * and what this and every later version must make of it. docs/formats/ walks through their bytes.
+ * The golden files in golden/disk/: one disk of 4,456,960 bytes (69 segments, the last one short; 2 key
+ * pages) and what this and every later version must make of it. docs/formats/ walks through their bytes.
  * VMDN_UPDATE_GOLDEN=1 writes them again, which is right only together with a new format version.
  */
 

@@ -1,5 +1,6 @@
 /**
- * Room: formats. Decides from the headers of an image file whether QEMU may see it at all (DESIGN decision 7).
+ * Room: formats. Decides from the headers of an image file whether QEMU may see it at all (DESIGN
+ * decision 7).
  *
  * I1: the declared format must be what the file is; nothing is probed. A raw disk that begins like a
  *     container of another format is refused: whoever probes it later would open what it names.

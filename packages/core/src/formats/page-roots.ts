@@ -1,5 +1,6 @@
 /**
- * Room: formats. Digest and keysRoot put together from pages, so that every core hashes its own part of both trees.
+ * Room: formats. Digest and keysRoot put together from pages, so that every core hashes its own part of both
+ * trees.
  *
  * I1: a page is 64 segments, a power of two and aligned: the root over a page's segments is a node of the
  *     tree over all segments (or what is handed up to where that node would be, on the last page). So the

@@ -100,7 +100,8 @@ interface RunMore extends Cancellable {
 /** What `--image-opts` takes. A comma in a name is written twice. */
 export function blockOptions(disk: ReadableDisk): string {
   if ('socketPath' in disk) {
-    return `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${withDoubledCommas(disk.socketPath)}`;
+    const path = withDoubledCommas(disk.socketPath);
+    return `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${path}`;
   }
   return `driver=${disk.format},file.driver=file,file.filename=${withDoubledCommas(safePath(disk.path))}`;
 }

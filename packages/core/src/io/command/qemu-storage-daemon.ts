@@ -1,5 +1,6 @@
 /**
- * Room: io, command. qemu-storage-daemon: argument building and start. io/disk-export decides when and on what.
+ * Room: io, command. qemu-storage-daemon: argument building and start. io/disk-export decides when and on
+ * what.
  *
  * I1: the block graph is explicit, node by node: driver, file, backing named or null; nothing is probed and
  *     no file is opened because a header names it. (qemu-nbd cannot do that: given a backing file below a

@@ -6,7 +6,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { DISK_FORMATS, type DiskFormat } from '../../domain/disk-format.ts';
 import { seededBytes } from '../../formats/recipe.fixture.ts';
-import { createCommandRunner, type RunningCommand } from '../command/command-runner.ts';
+import {
+  type CommandExit,
+  createCommandRunner,
+  type RunningCommand,
+} from '../command/command-runner.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
 import { type DiskExport, openDiskExport } from './disk-export.ts';
 import { sameFingerprint, sourceFingerprint } from './source-fingerprint.ts';
@@ -51,6 +55,15 @@ function startVm(format: DiskFormat, name: string): RunningCommand {
   });
 }
 
+/** How a process ended that must end by itself; after 20 s it is ended, so that the test fails soon. */
+async function exitOf(process: RunningCommand): Promise<CommandExit | string> {
+  const limit = AbortSignal.timeout(20_000);
+  const late = new Promise<string>((resolve) => {
+    limit.addEventListener('abort', () => resolve('it runs'));
+  });
+  return await Promise.race([process.exited, late]).finally(() => process.stop());
+}
+
 /** Runs something that must fail because QEMU's lock says no. */
 async function expectLocked(tool: string, args: readonly string[]): Promise<void> {
   await expect(runner.run(tool, args, { timeoutMs }), `${tool} ${args[0]}`).rejects.toMatchObject({
@@ -66,10 +79,7 @@ describe.each(DISK_FORMATS)('the export of a %s disk', (format) => {
     const disk = await open(format);
     try {
       const vm = startVm(format, `refused-${format}`);
-      const limit = setTimeout(() => void vm.stop(), 20_000);
-      const exit = await vm.exited;
-      clearTimeout(limit);
-      expect(exit).toMatchObject({
+      expect(await exitOf(vm)).toMatchObject({
         exitCode: 1,
         stderrTail: expect.stringMatching(/Failed to get "write" lock/),
       });

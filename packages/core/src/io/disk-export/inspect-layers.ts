@@ -1,5 +1,6 @@
 /**
- * Room: io, disk-export. Checks the headers of a disk's files before QEMU sees them (formats/image-header.ts).
+ * Room: io, disk-export. Checks the headers of a disk's files before QEMU sees them
+ * (formats/image-header.ts).
  *
  * I1: a qcow2 header names a backing file exactly when a next layer was named, and both are the same file
  *     with the same format (DESIGN decision 7). The header's name is compared, never followed.

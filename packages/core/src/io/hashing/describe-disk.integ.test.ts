@@ -92,7 +92,7 @@ describe('describing a disk', () => {
     );
   }, 120_000);
 
-  test('I1: vmdk, vdi and vhdx of one disk have the digest of its raw file, whatever the threads', async () => {
+  test('I1: vmdk, vdi and vhdx of one disk have the digest of its raw file', async () => {
     const bytes = diskOf(3 * 8192, [
       { at: 100, length: 9000, seed: 1 },
       { at: 20_000, length: 7, seed: 2 },

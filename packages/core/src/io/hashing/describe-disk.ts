@@ -3,8 +3,8 @@
  *
  * I1: the result depends on the guest-visible bytes alone, not on format, holes, threads or their order.
  * I2: extents that block status calls ZERO are not read; everything else is, and zero is decided by content.
- * I3: whatever fails or is cancelled, no connection is left behind when the promise settles, and no thread but
- *     idle ones of the caller's pool.
+ * I3: whatever fails or is cancelled, no connection is left behind when the promise settles, and no thread
+ *     but idle ones of the caller's pool.
  */
 
 import type { Worker } from 'node:worker_threads';

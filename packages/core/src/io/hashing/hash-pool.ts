@@ -19,7 +19,7 @@ export interface HashPoolOptions {
 }
 
 export interface HashPool extends AsyncDisposable {
-  /** Takes threads for one job, at most `count` and as many as the pool gives to one; makes them if need be. */
+  /** Threads for one job, at most `count` and as many as the pool gives to one; makes them if need be. */
   take(count: number): Worker[];
   /** Gives threads back: `good` ones wait for the next job, others are ended. */
   give(workers: readonly Worker[], state: 'good' | 'bad'): Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * Room: io, hashing. The thread that describes pages, job after job: for each its own NBD connection and a few
- * lanes, which claim a page, read it piece by piece and hash every piece while the others' reads are on
+ * Room: io, hashing. The thread that describes pages, job after job: for each its own NBD connection and a
+ * few lanes, which claim a page, read it piece by piece and hash every piece while the others' reads are on
  * their way.
  *
  * I1: a page is described from the bytes that were read for it and from ZERO extents, nothing else.

@@ -57,7 +57,7 @@ describe('the map of what must be read', () => {
     expect(await flagged([512, 0], [SEGMENT - 512, EXTENT_ZERO])).toEqual([true]);
   });
 
-  test('I1: whatever the extents and however they are told, exactly the right segments are read', async () => {
+  test('I1: however the extents are told, exactly the right segments are read', async () => {
     const extent = fc.tuple(fc.integer({ min: 1, max: 900 }), fc.constantFrom(0, 1, 2, 3));
     await fc.assert(
       fc.asyncProperty(

@@ -1,5 +1,6 @@
 /**
- * Room: io, nbd. One connection of the NBD client: data goes straight from the socket into the caller's memory.
+ * Room: io, nbd. One connection of the NBD client: data goes straight from the socket into the caller's
+ * memory.
  *
  * I1: a read resolves when every byte of its target was filled from the right offset, exactly once, in
  *     order; anything else a server sends is `corrupt` and ends the connection.
