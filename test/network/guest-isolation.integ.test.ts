@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { parseId, parseName } from '@vmdn/core/domain/names.ts';
 import type { ReadyCheck, VmHardware } from '@vmdn/core/domain/vm-specification.ts';
 import { qemuArguments } from '@vmdn/core/formats/qemu-command-line.ts';
-import { requestTeleport, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { startQemuSystem } from '@vmdn/core/io/command/qemu-system.ts';
@@ -70,19 +70,14 @@ describe('a delivered guest', { timeout: 900_000 }, () => {
     await makeIsolationGuest(file, targets);
     const { digest } = await origin.announce('guest', 1, file, hardware);
     imagePath = join(settings.stateDir, 'store', 'images', digest, 'disk.raw');
-    const near = { region: parseName('eu-west', 'region') };
-    const body = {
-      vm: parseName('guest', 'VM'),
-      near,
-      requestId: parseId(randomUUID(), 'request'),
-    };
-    const { teleport } = await vi.waitFor(() => network.client.call(requestTeleport, { body }), {
-      timeout: 30_000,
-      interval: 200,
-    });
+    const teleport = await network.teleport('guest');
     delivered = await network.waitFor(teleport, ({ state }) => state === 'running', 600_000);
   }, 900_000);
-  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  afterAll(async () => {
+    // The edge leaves its VMs running when it ends.
+    await network.remove(delivered.teleport);
+    await network[Symbol.asyncDispose]();
+  }, 60_000);
 
   it('is reached through its named port, and itself reaches none of the services beside it', async () => {
     const { host, hostPort } = delivered.endpoints[0]!;

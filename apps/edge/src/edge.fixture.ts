@@ -4,10 +4,14 @@
  * origin app's inspection.
  */
 
-import { createHash } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Description } from '@vmdn/core/domain/description.ts';
 import { type Id, parseName } from '@vmdn/core/domain/names.ts';
 import type { VmHardware } from '@vmdn/core/domain/vm-specification.ts';
@@ -15,8 +19,10 @@ import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { enrol, loadOrCreateNodeKey } from '@vmdn/core/http/clients/node-agent.ts';
 import {
+  cancelTeleport,
   createEnrolmentToken,
   getTeleport,
+  requestTeleport,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { announceVersion, heartbeat } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -31,14 +37,18 @@ import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { readSettings as readCoordinatorSettings } from '../../coordinator/src/config.ts';
 import { createCoordinator } from '../../coordinator/src/coordinator.ts';
 import { createEdge } from './edge.ts';
 import { type EdgeSettings, readSettings } from './settings.ts';
 
-const logger = createLogger('test', { level: process.env.VMDN_LOG_LEVEL ?? 'silent' });
+/** `info` shows what the parts say, when a test fails. */
+const LOG_LEVEL = 'info';
+const logger = createLogger('test', { level: LOG_LEVEL });
 const SECTOR_BYTES = 512;
+/** Short and passable for guests' users, whoever runs the tests. */
+export const RUNTIME_DIR = join(tmpdir(), `vmdn-edge-run-${process.getuid?.()}`);
 
 export const HARDWARE: VmHardware = {
   vcpus: 1,
@@ -81,8 +91,7 @@ export async function startNetwork() {
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const env = { VMDN_STATE_DIR: join(dir, 'coordinator'), VMDN_LISTEN: '127.0.0.1:0' };
   const settings = readCoordinatorSettings({ ...env, VMDN_HEARTBEAT_SECONDS: '1' });
-  let coordinator = await createCoordinator(settings, logger);
-  stack.defer(() => coordinator[Symbol.asyncDispose]());
+  const coordinator = stack.use(await createCoordinator(settings, logger));
   const url = coordinator.url;
   const credentials = { kind: 'bearer', token: coordinator.clientToken } as const;
   const client = createCoordinatorClient({ url, credentials });
@@ -95,13 +104,21 @@ export async function startNetwork() {
     client,
     stack,
     token,
-    /** Takes the coordinator away; the returned function brings it back on the same address. */
-    async away(): Promise<() => Promise<void>> {
-      await coordinator[Symbol.asyncDispose]();
-      return async () => {
-        const listen = { host: '127.0.0.1', port: Number(new URL(url).port) };
-        coordinator = await createCoordinator({ ...settings, listen }, logger);
-      };
+    /** Asks for a VM as soon as some edge can take it. */
+    async teleport(vm: string, region = 'eu-west'): Promise<Id> {
+      const near = { region: parseName(region, 'region') };
+      const body = { vm: parseName(vm, 'VM'), near, requestId: randomUUID() as Id };
+      const asked = await vi.waitFor(() => client.call(requestTeleport, { body }), {
+        timeout: 30_000,
+        interval: 100,
+      });
+      return asked.teleport;
+    },
+    /** Cancels a teleport and waits until its edge said that nothing is left of it. */
+    async remove(teleport: Id): Promise<void> {
+      await client.call(cancelTeleport, { params: { teleport } });
+      const pidFile = join(RUNTIME_DIR, 'vms', teleport, 'pid');
+      await vi.waitFor(() => expect(existsSync(pidFile)).toBe(false), { timeout: 30_000 });
     },
     async waitFor(
       teleport: Id,
@@ -127,17 +144,15 @@ async function enrolOrigin(network: TestNetwork, dir: string) {
   const { stack } = network;
   const identityStore = await openNodeIdentityStore(join(dir, 'identity'));
   const key = await loadOrCreateNodeKey(identityStore);
-  const front: { app: App | undefined; isOpen: boolean } = { app: undefined, isOpen: true };
+  const front: { app: App | undefined } = { app: undefined };
   const server = await serve({
-    fetch: (request, env) =>
-      (front.isOpen ? front.app : undefined)?.fetch(request, env) ??
-      new Response(null, { status: 503 }),
+    fetch: (request, env) => front.app?.fetch(request, env) ?? new Response(null, { status: 503 }),
     listen: { host: '127.0.0.1', port: 0 },
   });
+  const { url } = server;
   stack.defer(() => server.close());
   const anonymous = createCoordinatorClient({ url: network.url, credentials: { kind: 'none' } });
   stack.use(anonymous);
-  const { url } = server;
   const identity = await enrol({
     ...{ client: anonymous, store: identityStore, key, kind: 'origin', url, logger },
     name: parseName('home', 'name'),
@@ -181,11 +196,10 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     url,
     store,
     uplink,
-    front,
     /** Describes a raw disk as the next version of a VM and announces it. */
     async announce(vm: string, version: number, file: string, hardware: VmHardware = HARDWARE) {
       const name = parseName(vm, 'VM');
-      const order = { id: crypto.randomUUID() as Id, name, file, format: 'raw' } as const;
+      const order = { id: randomUUID() as Id, name, file, format: 'raw' } as const;
       const { digest } = await importImage({ ...order, signal: AbortSignal.timeout(60_000) });
       const { keysRoot, nonZeroBytes, virtualSizeBytes, recipePath } = store.find(digest)!;
       const recipeBytes = (await readFile(recipePath)).length;
@@ -204,25 +218,50 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
 }
 export type TestOrigin = Awaited<ReturnType<typeof startOrigin>>;
 
-/** Settings of an edge in the network; the same name again is the same edge. */
-export async function edgeSettings(
+/** The environment of an edge in the network; the same name again is the same edge. */
+export async function edgeEnvironment(
   network: TestNetwork,
   name: string,
   more: Readonly<Record<string, string>> = {},
-): Promise<EdgeSettings> {
-  return readSettings({
+): Promise<Readonly<Record<string, string>>> {
+  return {
     VMDN_COORDINATOR_URL: network.url,
     VMDN_NAME: name,
     VMDN_STATE_DIR: join(network.dir, name),
     VMDN_REGION: 'eu-west',
+    VMDN_RUNTIME_DIR: RUNTIME_DIR,
     VMDN_ACCELERATOR: 'tcg',
     VMDN_ENROLMENT_TOKEN: await network.token('edge'),
     VMDN_IMPORT_DIRS: network.dir,
     VMDN_MEMORY_MIB: '1024',
     ...more,
-  });
+  };
+}
+
+export async function edgeSettings(
+  ...edge: Parameters<typeof edgeEnvironment>
+): Promise<EdgeSettings> {
+  return readSettings(await edgeEnvironment(...edge));
 }
 
 export function startEdge(settings: EdgeSettings) {
   return createEdge(settings, logger, AbortSignal.timeout(60_000));
+}
+
+/** An edge as a process of its own, for tests that kill it. Resolves when it listens. */
+export async function spawnEdge(environment: Readonly<Record<string, string>>) {
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+  const edge = spawn(process.execPath, [main], {
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', VMDN_LOG_LEVEL: LOG_LEVEL, ...environment },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(edge, 'exit');
+  const listening = once(edge.stdout, 'data');
+  await Promise.race([listening, exited.then(() => Promise.reject(new Error('the edge ended')))]);
+  return {
+    async kill(signal: 'SIGKILL' | 'SIGTERM') {
+      edge.kill(signal);
+      await exited;
+    },
+  };
 }

@@ -2,9 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseName } from '@vmdn/core/domain/names.ts';
 import {
-  cancelTeleport,
-  listVms,
-  requestTeleport,
+  getImport,
+  getSeed,
+  requestImport,
+  requestSeed,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -21,7 +22,6 @@ import {
 
 const DATA_BYTES = 8 * 1024 * 1024;
 const SIZE_BYTES = 64 * 1024 * 1024;
-const near = { region: parseName('eu-west', 'region') };
 
 describe('an edge', { timeout: 180_000 }, () => {
   let network: TestNetwork;
@@ -33,7 +33,7 @@ describe('an edge', { timeout: 180_000 }, () => {
   }, 120_000);
   afterAll(() => network[Symbol.asyncDispose](), 60_000);
 
-  it('rebuilds a disk bit for bit, boots it, keeps the VM over its own restart, and removes it when told', async () => {
+  it('rebuilds a disk bit for bit, boots it, keeps the VM over its restart, removes it when told', async () => {
     const file = join(network.dir, 'web.raw');
     await writeDisk(file, {
       ...{ firstSector: bootSector(), seed: 'web', dataBytes: DATA_BYTES, sizeBytes: SIZE_BYTES },
@@ -42,12 +42,7 @@ describe('an edge', { timeout: 180_000 }, () => {
     const settings = await edgeSettings(network, 'edge-one');
     let edge = await startEdge(settings);
     try {
-      const vm = parseName('web', 'VM');
-      await vi.waitFor(() => network.client.call(listVms, {}), { timeout: 10_000 });
-      const { teleport } = await vi.waitFor(
-        () => network.client.call(requestTeleport, { body: { vm, near } }),
-        { timeout: 30_000, interval: 200 },
-      );
+      const teleport = await network.teleport('web');
       const running = await network.waitFor(teleport, ({ state }) => state === 'running');
       expect(running.endpoints).toHaveLength(1);
       expect(running.accelerator).toBe('tcg');
@@ -65,14 +60,61 @@ describe('an edge', { timeout: 180_000 }, () => {
       const again = await network.waitFor(teleport, ({ state }) => state === 'running');
       expect(again.endpoints).toEqual(running.endpoints);
 
-      await network.client.call(cancelTeleport, { params: { teleport } });
-      await vi.waitFor(
-        async () => expect(await readdir(join(settings.stateDir, 'vms'))).toEqual([]),
-        { timeout: 30_000, interval: 200 },
-      );
+      await network.remove(teleport);
+      expect(await readdir(join(settings.stateDir, 'vms'))).toEqual([]);
       expect(await sha256OfFile(image)).toBe(await sha256OfFile(file));
     } finally {
       await edge[Symbol.asyncDispose]();
+    }
+  });
+
+  it('imports a base image, seeds a neighbour with it, and boots a VM from it there', async () => {
+    const file = join(network.dir, 'base.raw');
+    const sizes = { dataBytes: DATA_BYTES, sizeBytes: SIZE_BYTES };
+    await writeDisk(file, { firstSector: bootSector(), seed: 'base', ...sizes });
+    const { digest, description } = await origin.announce('based', 1, file);
+    const { nonZeroBytes } = description.disks[0]!;
+    const first = await startEdge(await edgeSettings(network, 'edge-one'));
+    const away = { VMDN_REGION: 'ap-northeast' };
+    const second = await startEdge(await edgeSettings(network, 'edge-two', away));
+    try {
+      const name = parseName('base', 'image');
+      const order = { edge: parseName('edge-one', 'edge'), name, file, format: 'raw' } as const;
+      const imported = await network.client.call(requestImport, { body: order });
+      const done = await vi.waitFor(
+        async () => {
+          const params = { import: imported.import };
+          const now = await network.client.call(getImport, { params });
+          expect(now.state, now.message ?? '').toBe('done');
+          return now;
+        },
+        { timeout: 60_000, interval: 200 },
+      );
+      expect(done.digest).toBe(digest);
+      const before = origin.uplink.passedBytes;
+      const body = { image: name, edges: [parseName('edge-two', 'edge')] };
+      const { seed } = await network.client.call(requestSeed, { body });
+      const seeded = await vi.waitFor(
+        async () => {
+          const now = await network.client.call(getSeed, { params: { seed } });
+          expect(now.edges[0]!.state, now.edges[0]!.message ?? '').toBe('done');
+          return now.edges[0]!.delivery!;
+        },
+        { timeout: 60_000, interval: 200 },
+      );
+      expect(seeded.diskBytes).toMatchObject({ peer: nonZeroBytes, origin: 0 });
+      expect(seeded.wireBytes.peer).toBeGreaterThan(nonZeroBytes / 2);
+      const teleport = await network.teleport('based', 'ap-northeast');
+      const running = await network.waitFor(teleport, ({ state }) => state === 'running');
+      expect(running.edge).toBe('edge-two');
+      expect(running.disks[0]!.diskBytes).toMatchObject({ local: nonZeroBytes, origin: 0 });
+      expect(running.disks[0]!.wireBytes.origin).toBe(0);
+      // Recipes may have come from the origin ahead of time; blocks did not.
+      expect(origin.uplink.passedBytes - before).toBeLessThan(nonZeroBytes / 10);
+      await network.remove(teleport);
+    } finally {
+      await first[Symbol.asyncDispose]();
+      await second[Symbol.asyncDispose]();
     }
   });
 });

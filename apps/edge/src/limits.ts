@@ -38,8 +38,6 @@ export const START_ATTEMPTS_MAX = 3;
 /** A VM that ends again and again is started at most this often. */
 export const RESTART_PAUSE_MAX_MS = 300_000;
 
-/** Time that a guest gets to shut down by itself; systemd's own limit for a service is 90 s. */
-export const SHUTDOWN_GRACE_MS = 30_000;
 /** What a VM may write to its overlay before it meets the store's limit; more is taken as it comes. */
 export const OVERLAY_HEADROOM_BYTES = 256 * 1024 * 1024;
 

@@ -1,4 +1,4 @@
-/** The edge's process: settings from the environment, then the service until a signal. */
+/** Room: edge. The edge's process: settings from the environment, then the service until a signal. */
 
 import { runService } from '@vmdn/core/process/run-service.ts';
 import { createEdge } from './edge.ts';

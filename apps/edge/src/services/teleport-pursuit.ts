@@ -9,7 +9,7 @@
 
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { describeError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -148,8 +148,10 @@ function diskNumbers(pass: Pass): readonly DiskDelivery[] {
 async function look(pass: Pass): Promise<TeleportActual> {
   const { store, hypervisor } = pass.deps;
   const { memory } = pass.job;
-  const digests = new Set(pass.description.disks.map(({ digest }) => digest));
-  const missing = [...digests].filter((digest) => store.find(digest) === undefined);
+  const missing: Digest[] = [];
+  for (const digest of new Set(pass.description.disks.map((disk) => disk.digest))) {
+    if (!(await isHeld(store, digest))) missing.push(digest);
+  }
   const status = await hypervisor.status(pass.teleport);
   const isOther =
     status.state !== 'absent' &&
@@ -158,6 +160,17 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const vm: VmActual = isOther ? 'other' : status.state;
   const { confirmed, ready, released } = memory;
   return { missing, vm, confirmed, ready, released };
+}
+
+/** Whether the store has the image as it was adopted; one that was changed is quarantined and missing. */
+async function isHeld(store: ImageStore, digest: Digest): Promise<boolean> {
+  try {
+    await store.intact(digest);
+    return true;
+  } catch (error) {
+    if (isVmdnError(error, 'not_found') || isVmdnError(error, 'corrupt')) return false;
+    throw error;
+  }
 }
 
 async function save(pass: Pass, record: TeleportRecord): Promise<void> {

@@ -21,7 +21,8 @@ const MACHINE: QemuMachine = {
 
 describe('the QEMU command line', () => {
   it('is exactly this', () => {
-    expect(qemuArguments(MACHINE).join(' ').replaceAll(' -', '\n-')).toMatchInlineSnapshot(`
+    const text = qemuArguments(MACHINE).join(' ').replaceAll(' -', '\n-');
+    expect(text.replaceAll(',"', ',\n  "')).toMatchInlineSnapshot(`
       "-name guest=web-01,debug-threads=on
       -uuid 0b6f5a4e-0d6c-4c61-8a43-111111111111
       -nodefaults

@@ -74,7 +74,7 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
     async consoleLog(vm) {
       // A VM that has ended left what there is on disk.
       await driver.monitors.drainConsole(vm).catch(() => undefined);
-      return await readConsole(at(vm).console);
+      return await readConsole(at(vm).consoleLog);
     },
     waitReady: (vm, check, { signal }) =>
       waitReady(driver, { vm, check, signal, look: () => inTurn(vm, () => status(driver, vm)) }),
@@ -132,7 +132,7 @@ async function start(driver: Driver, vm: Id): Promise<RunningVm> {
   if (before.state === 'absent') {
     throw new VmdnError('not_found', `The VM ${vm} is not defined here.`, { data: { vm } });
   }
-  await clearConsole(paths.console);
+  await clearConsole(paths.consoleLog);
   const { definition } = before;
   const connect = async (): Promise<void> => {
     await driver.monitors.execute(vm, 'query-status');
@@ -191,7 +191,7 @@ async function waitReady(driver: Driver, waiting: Waiting): Promise<void> {
     const leftMs = deadline - performance.now();
     if (now?.state === 'running' && (await isReady(driver, now, check, leftMs))) return;
     if (now?.state !== 'running' || performance.now() >= deadline) {
-      const log = await readConsole(driver.at(vm).console);
+      const log = await readConsole(driver.at(vm).consoleLog);
       throw notReady(vm, check, now?.state === 'running', log);
     }
     await delay(READY_RETRY_MS, undefined, { signal }).catch(() => undefined);

@@ -50,8 +50,11 @@ async function ensurePassableDir(dir: string): Promise<void> {
 async function requirePassableParents(base: string): Promise<void> {
   for (let dir = dirname(base); ; dir = dirname(dir)) {
     if (((await stat(dir)).mode & OTHERS_PASS) === 0) {
-      const message = `Guests' users can't pass through ${dir}; run "chmod o+x ${dir}", or set VMDN_RUNTIME_DIR.`;
-      throw new VmdnError('forbidden', message, { data: { dir } });
+      throw new VmdnError(
+        'forbidden',
+        `Guests' users can't pass through ${dir}; run "chmod o+x ${dir}", or set VMDN_RUNTIME_DIR.`,
+        { data: { dir } },
+      );
     }
     if (dir === dirname(dir)) return;
   }

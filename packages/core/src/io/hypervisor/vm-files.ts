@@ -59,7 +59,7 @@ export interface VmPaths {
   readonly dir: string;
   readonly definition: string;
   readonly ports: string;
-  readonly console: string;
+  readonly consoleLog: string;
   readonly log: string;
   readonly uefiVariables: string;
   readonly socketDir: string;
@@ -83,7 +83,7 @@ export function vmPaths(dirs: { readonly vms: string; readonly sockets: string }
     dir,
     definition: join(dir, 'definition.json'),
     ports: join(dir, 'ports.json'),
-    console: join(dir, 'console.log'),
+    consoleLog: join(dir, 'console.log'),
     log: join(dir, 'qemu.log'),
     uefiVariables: join(dir, 'uefi-variables.fd'),
     socketDir,

@@ -56,7 +56,7 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
     async drainConsole(vm) {
       const request = { device: CONSOLE_DEVICE, size: CONSOLE_BUFFER_BYTES, format: 'base64' };
       const text = await monitors.execute(vm, 'ringbuf-read', request);
-      await appendConsole(paths(vm).console, Buffer.from(String(text), 'base64'));
+      await appendConsole(paths(vm).consoleLog, Buffer.from(String(text), 'base64'));
       await boundForeignLog(paths(vm).log);
     },
     forget(vm) {

@@ -113,7 +113,7 @@ describe('the image store', () => {
     expect(store.list()).toEqual([]);
   });
 
-  it('moves an image whose bytes were changed behind its back to quarantine, before anybody reads it', async () => {
+  it('quarantines an image that was changed behind its back, before anybody reads it', async () => {
     const store = await openStore();
     const { digest, path } = await store.adopt(await stageDisk(store, testDisk('changed')));
     const bytes = await readFile(path);
@@ -148,7 +148,7 @@ describe('the image store', () => {
     expect(quarantined).toEqual([]);
   });
 
-  it('brings itself in order at start: records that do not parse and missing files go to quarantine', async () => {
+  it('starts in order: records that do not parse and missing files go to quarantine', async () => {
     const store = await openStore();
     const [one, two, three] = [
       await store.adopt(await stageDisk(store, testDisk('one'))),
@@ -264,7 +264,7 @@ describe('the owner lock', () => {
     const path = await lockFile();
     const module = fileURLToPath(new URL('./owner-lock.ts', import.meta.url));
     const script = `import { takeOwnerLock } from ${JSON.stringify(module)};
-      takeOwnerLock(${JSON.stringify(path)}); console.log('held'); setInterval(() => {}, 1000);`;
+      takeOwnerLock(${JSON.stringify(path)}); process.stdout.write('held'); setInterval(() => {}, 1000);`;
     const holder = spawn(process.execPath, ['--input-type=module', '-e', script]);
     onTestFinished(() => void holder.kill('SIGKILL'));
     await once(holder.stdout, 'data');
