@@ -77,53 +77,14 @@ print_results() {
   done
 }
 
-cache=$(guests_cache_dir)
-force=0 json=0 list=0
-names=()
-while (($#)); do
-  case $1 in
-    --list) list=1 ;;
-    --force) force=1 ;;
-    --json) json=1 ;;
-    --jobs)
-      JOBS=${2:-}
-      [[ $JOBS =~ ^[1-9][0-9]?$ ]] || die '--jobs takes a number from 1 to 99'
-      shift
-      ;;
-    --size)
-      export VMDN_GUESTS_DATA_MIB=${2:-}
-      [[ $VMDN_GUESTS_DATA_MIB =~ ^[1-9][0-9]{0,4}$ ]] || die '--size takes a number of MiB, at most 99999'
-      shift
-      ;;
-    --help | -h)
-      usage
-      exit 0
-      ;;
-    -*) die "unknown option $1; see build.sh --help" ;;
-    *)
-      all_guests | grep -qxF -- "$1" || die "there is no guest $1. There are: $(all_guests | tr '\n' ' ')"
-      names+=("$1")
-      ;;
-  esac
-  shift
-done
-if ((list)); then
-  list_guests
-  exit 0
-fi
-if ((${#names[@]} == 0)); then names=("${DEFAULT_GUESTS[@]}"); fi
-check_tools
-mkdir -p "$cache"
-
 declare -A job_of=()
+failed=()
+
 stop_jobs() {
   if ((${#job_of[@]})); then kill -TERM "${!job_of[@]}" 2>/dev/null || true; fi
   wait
 }
-trap 'stop_jobs; exit 143' TERM
-trap 'stop_jobs; exit 130' INT
 
-failed=()
 # Waits for one job to end and notes whether it failed.
 reap_one() {
   local pid status=0
@@ -132,11 +93,57 @@ reap_one() {
   unset "job_of[$pid]"
 }
 
-for name in $(all_guests | grep -xF -f <(printf '%s\n' "${names[@]}")); do
-  while ((${#job_of[@]} >= JOBS)); do reap_one; done
-  bash "$here/lib/build-one.sh" "$name" "$force" &
-  job_of[$!]=$name
-done
-while ((${#job_of[@]})); do reap_one; done
-if ((${#failed[@]})); then die "could not build: ${failed[*]}"; fi
-print_results "${names[@]}"
+# One function, so that bash has read all of it before it starts: this file may be changed meanwhile.
+main() {
+  cache=$(guests_cache_dir)
+  force=0 json=0 list=0
+  names=()
+  while (($#)); do
+    case $1 in
+      --list) list=1 ;;
+      --force) force=1 ;;
+      --json) json=1 ;;
+      --jobs)
+        JOBS=${2:-}
+        [[ $JOBS =~ ^[1-9][0-9]?$ ]] || die '--jobs takes a number from 1 to 99'
+        shift
+        ;;
+      --size)
+        export VMDN_GUESTS_DATA_MIB=${2:-}
+        [[ $VMDN_GUESTS_DATA_MIB =~ ^[1-9][0-9]{0,4}$ ]] || die '--size takes a number of MiB, at most 99999'
+        shift
+        ;;
+      --help | -h)
+        usage
+        exit 0
+        ;;
+      -*) die "unknown option $1; see build.sh --help" ;;
+      *)
+        all_guests | grep -qxF -- "$1" || die "there is no guest $1. There are: $(all_guests | tr '\n' ' ')"
+        names+=("$1")
+        ;;
+    esac
+    shift
+  done
+  if ((list)); then
+    list_guests
+    exit 0
+  fi
+  if ((${#names[@]} == 0)); then names=("${DEFAULT_GUESTS[@]}"); fi
+  check_tools
+  mkdir -p "$cache"
+
+  trap 'stop_jobs; exit 143' TERM
+  trap 'stop_jobs; exit 130' INT
+  for name in $(all_guests | grep -xF -f <(printf '%s\n' "${names[@]}")); do
+    while ((${#job_of[@]} >= JOBS)); do reap_one; done
+    bash "$here/lib/build-one.sh" "$name" "$force" &
+    job_of[$!]=$name
+  done
+  while ((${#job_of[@]})); do reap_one; done
+  if ((${#failed[@]})); then die "could not build: ${failed[*]}"; fi
+  print_results "${names[@]}"
+  exit 0
+}
+
+main "$@"

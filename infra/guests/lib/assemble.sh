@@ -29,8 +29,8 @@ install_tree() {
   mkdir -p "$work/new-debs" "$work/debs"
   # A copy of its own: tar gives up on a folder that another build adds to meanwhile.
   find "$cache/debs" -name '*.deb' -exec cp --reflink=auto -t "$work/debs" -- {} +
-  if [[ -f $RECIPES_DIR/$guest_name/install.sh ]]; then
-    cp -- "$RECIPES_DIR/$guest_name/install.sh" "$work/guest/"
+  if [[ -f $RECIPES_DIR/$guest_install/install.sh ]]; then
+    cp -- "$RECIPES_DIR/$guest_install/install.sh" "$work/guest/"
   fi
   tar_as_root "$here/overlay" "$work/overlay.tar"
   tar_as_root "$work/guest" "$work/guest.tar"
@@ -51,7 +51,9 @@ install_tree() {
     --customize-hook="upload '$here/customise.sh' /tmp/guest/customise.sh" \
     --customize-hook='chroot "$1" sh /tmp/guest/customise.sh' \
     --customize-hook="sync-out /var/cache/apt/archives '$work/new-debs'" \
-    -- "$GUEST_SUITE" "$work/tree.tar" "$sources" >>"$build_log" 2>&1 </dev/null
+    -- "$GUEST_SUITE" "$work/tree.tar" "$sources" >>"$build_log" 2>&1 </dev/null &
+  # Waited for, not run in front: so a signal ends this script, and its end ends mmdebstrap.
+  wait "$!"
   # Renaming within one file system: another build never sees half a package.
   find "$work/new-debs" -name '*.deb' -exec mv -n -t "$cache/debs" -- {} +
   rm -rf "$work/new-debs" "$work/debs" "$work/guest" "$work/guest.tar" "$work/overlay.tar"
@@ -72,7 +74,7 @@ assemble_disk() {
   tar_as_root "$work/late" "$work/late.tar"
   fs_uuid=$(uuid_of "vmdn-guest:$guest_name")
   as_tree_root bash "$here/pack.sh" "$work" "$guest_start_sector" "$guest_size_mib" \
-    "$guest_block_bytes" "$fs_uuid" "$guest_site_dir" "$guest_kernel_arguments" >>"$build_log" 2>&1
+    "$guest_block_bytes" "$fs_uuid" "$guest_site_dir" "$guest_kernel_arguments" "$guest_tree" >>"$build_log" 2>&1
   rm -rf "$work/late" "$work/late.tar" "$work/tree.tar"
   if [[ $guest_name == debian-12-base ]]; then extract_boot_file vmlinuz "$work/disk.raw" "$work/vmlinuz"; fi
 }

@@ -21,35 +21,8 @@ source "$here/clone.sh"
 # shellcheck source=boot.sh
 source "$here/boot.sh"
 
-LOG_LINES=25  # of a failed build that are shown
-
-cache=$(guests_cache_dir)
-load_recipe "$1"
-force=$2
-hash=$(recipe_hash "$guest_name")
-mkdir -p "$cache/locks" "$cache/logs" "$cache/debs" "$cache/relay"
-
-exec {lock}>"$cache/locks/$guest_name"
-if ! flock -n "$lock"; then
-  say 'another builder is at work on it; waiting'
-  flock "$lock"
-fi
-if [[ $force != 1 ]] && is_current "$cache" "$guest_name" "$hash"; then
-  say 'is there already'
-  exit 0
-fi
-
-if [[ -n $guest_parent ]]; then bash "$here/build-one.sh" "$guest_parent" 0; fi
-
-# Left by a builder that was killed: nobody else can own it while we hold the lock.
-as_tree_root rm -rf --one-file-system -- "$cache/work/$guest_name"
-work=$cache/work/$guest_name
-mkdir -p "$work"
-build_log=$cache/logs/$guest_name.log
-: >"$build_log"
-serial_log=$work/serial.log
-: >"$serial_log"
-current_step='starting'
+READY_SECONDS=300  # what a guest's specification allows it until it is ready
+LOG_LINES=25       # of a failed build that are shown
 
 step() {
   current_step=$1
@@ -73,10 +46,6 @@ finish() {
   fi
   as_tree_root rm -rf --one-file-system -- "$work"
 }
-trap finish EXIT
-trap 'exit 143' TERM
-trap 'exit 130' INT
-
 # Boots the disk as anybody would and proves that it serves; sets ready_seconds.
 boot_and_check() {
   local disk=$1 format=$2 started
@@ -90,6 +59,7 @@ boot_and_check() {
   if ((guest_http_port > 0)); then
     step "ready after $ready_seconds s; fetching $(wc -l <"$work/site.sha256") files and comparing them"
     guest_check_site "$work/site.sha256" "$work/fetched"
+    recipe_check
   fi
   step 'shutting it down'
   guest_power_off
@@ -99,7 +69,7 @@ write_specification() {
   local ports='' ready=null
   if ((guest_http_port > 0)); then
     ports="{\"name\": \"http\", \"guest\": $guest_http_port}"
-    ready="{\"kind\": \"http\", \"port\": \"http\", \"path\": \"$guest_ready_path\", \"timeoutSeconds\": $BOOT_SECONDS}"
+    ready="{\"kind\": \"http\", \"port\": \"http\", \"path\": \"$guest_ready_path\", \"timeoutSeconds\": $READY_SECONDS}"
   fi
   cat <<JSON
 {
@@ -141,39 +111,83 @@ write_record() {
 JSON
 }
 
-step "building: $guest_title"
-if [[ -n $guest_parent ]]; then clone_disk; else assemble_disk; fi
+# Boots and checks $work/disk.raw, in the format that the guest is to have; sets disk.
+prove_disk() {
+  disk=$work/disk.raw
+  if [[ $guest_format != raw ]]; then
+    step "converting the disk to $guest_format"
+    qemu-img convert -f raw -O "$guest_format" -- "$disk" "$work/disk.$guest_format" >>"$build_log" 2>&1
+    rm -f -- "$disk"
+    disk=$work/disk.$guest_format
+  fi
+  boot_and_check "$disk" "$guest_format"
 
-disk=$work/disk.raw
-if [[ $guest_format != raw ]]; then
-  step "converting the disk to $guest_format"
-  qemu-img convert -f raw -O "$guest_format" -- "$disk" "$work/disk.$guest_format" >>"$build_log" 2>&1
-  rm -f -- "$disk"
-  disk=$work/disk.$guest_format
-fi
-boot_and_check "$disk" "$guest_format"
+  step 'checking its file system'
+  if [[ $guest_format == raw ]]; then
+    check_filesystem "$disk"
+  else
+    qemu-img convert -f "$guest_format" -O raw -- "$disk" "$work/check.raw" >>"$build_log" 2>&1
+    check_filesystem "$work/check.raw"
+    rm -f -- "$work/check.raw"
+  fi
+}
 
-step 'checking its file system'
-if [[ $guest_format == raw ]]; then
-  check_filesystem "$disk"
-else
-  qemu-img convert -f "$guest_format" -O raw -- "$disk" "$work/check.raw" >>"$build_log" 2>&1
-  check_filesystem "$work/check.raw"
-  rm -f -- "$work/check.raw"
-fi
+place_guest() {
+  step 'placing it in the cache'
+  rm -f -- "$cache/$guest_name.json"
+  write_specification >"$work/vm.json"
+  write_record "$disk" >"$work/record.json"
+  place "$disk" "$cache/$guest_name.$guest_format"
+  if [[ -s $work/site.sha256 ]]; then place "$work/site.sha256" "$cache/$guest_name.site.sha256"; fi
+  place "$work/vm.json" "$cache/$guest_name.vm.json"
+  if [[ -f $work/vmlinuz ]]; then
+    mkdir -p "$cache/probe"
+    place "$work/vmlinuz" "$cache/probe/vmlinuz"
+  fi
+  place "$work/record.json" "$cache/$guest_name.json"
+  # Packages that no build has used for a month.
+  find "$cache/debs" -type f -mtime +30 -delete
+  say "done: ready $ready_seconds s after power-on"
+}
 
-step 'placing it in the cache'
-rm -f -- "$cache/$guest_name.json"
-write_specification >"$work/vm.json"
-write_record "$disk" >"$work/record.json"
-place "$disk" "$cache/$guest_name.$guest_format"
-if [[ -s $work/site.sha256 ]]; then place "$work/site.sha256" "$cache/$guest_name.site.sha256"; fi
-place "$work/vm.json" "$cache/$guest_name.vm.json"
-if [[ -f $work/vmlinuz ]]; then
-  mkdir -p "$cache/probe"
-  place "$work/vmlinuz" "$cache/probe/vmlinuz"
-fi
-place "$work/record.json" "$cache/$guest_name.json"
-# Packages that no build has used for a month.
-find "$cache/debs" -type f -mtime +30 -delete
-say "done: ready $ready_seconds s after power-on"
+# One function, so that bash has read all of it before it starts: this file may be changed meanwhile.
+main() {
+  cache=$(guests_cache_dir)
+  load_recipe "$1"
+  force=$2
+  hash=$(recipe_hash "$guest_name")
+  mkdir -p "$cache/locks" "$cache/logs" "$cache/debs" "$cache/relay"
+
+  exec {lock}>"$cache/locks/$guest_name"
+  if ! flock -n "$lock"; then
+    say 'another builder is at work on it; waiting'
+    flock "$lock"
+  fi
+  if [[ $force != 1 ]] && is_current "$cache" "$guest_name" "$hash"; then
+    say 'is there already'
+    exit 0
+  fi
+
+  if [[ -n $guest_parent ]]; then bash "$here/build-one.sh" "$guest_parent" 0; fi
+
+  # Left by a builder that was killed: nobody else can own it while we hold the lock.
+  as_tree_root rm -rf --one-file-system -- "$cache/work/$guest_name"
+  work=$cache/work/$guest_name
+  mkdir -p "$work"
+  build_log=$cache/logs/$guest_name.log
+  : >"$build_log"
+  serial_log=$work/serial.log
+  : >"$serial_log"
+  current_step='starting'
+  trap finish EXIT
+  trap 'exit 143' TERM
+  trap 'exit 130' INT
+
+  step "building: $guest_title"
+  if [[ -n $guest_parent ]]; then clone_disk; else assemble_disk; fi
+  prove_disk
+  place_guest
+  exit 0
+}
+
+main "$@"

@@ -28,8 +28,8 @@ clone_disk() {
   (cd "$payload/files$guest_site_dir" && find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum --) >"$work/site.sha256"
   write_provision_settings >"$payload/settings"
   cp -- "$here/provision.sh" "$payload/"
-  if [[ -f $RECIPES_DIR/$guest_name/install.sh ]]; then
-    cp -- "$RECIPES_DIR/$guest_name/install.sh" "$payload/"
+  if [[ -f $RECIPES_DIR/$guest_install/install.sh ]]; then
+    cp -- "$RECIPES_DIR/$guest_install/install.sh" "$payload/"
   fi
   tar_as_root "$payload" "$work/payload.raw"
   rm -rf -- "$payload"

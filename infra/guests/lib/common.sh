@@ -47,6 +47,7 @@ load_recipe() {
   guest_block_bytes=4096
   guest_variant=minbase       # mmdebstrap's
   guest_packages=()
+  guest_tree=''               # the folder of the installed tree that becomes the disk (all of it)
   guest_kernel_arguments='quiet'
   guest_vcpus=2
   guest_memory_mib=512
@@ -54,9 +55,12 @@ load_recipe() {
   guest_ready_path=/index.html
   guest_site_dir=/var/www/html
   guest_hash_also=()          # other recipes whose files this one uses
+  guest_install=$guest_name   # the recipe whose install.sh is run
   # Makes the recipe's files: what lies below $1 goes to the same place in the guest, what lies
   # in $2 is given to install.sh or provision.sh as its own folder.
   recipe_data() { :; }
+  # Further proof that the booted guest serves what it should, at 127.0.0.1:$guest_host_port.
+  recipe_check() { :; }
   [[ -f $RECIPES_DIR/$guest_name/recipe.sh ]] ||
     die "there is no recipe of that name. There are: $(all_guests | tr '\n' ' ')"
   # shellcheck source=/dev/null

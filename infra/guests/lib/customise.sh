@@ -4,22 +4,25 @@
 set -eu
 
 passwd -q -l root
-systemctl -q set-default multi-user.target
-systemctl -q enable systemd-networkd.service
-systemctl -q disable getty@.service remote-fs.target 2>/dev/null || true
+if command -v systemctl >/dev/null; then
+  systemctl -q set-default multi-user.target
+  systemctl -q enable systemd-networkd.service
+  systemctl -q disable getty@.service remote-fs.target 2>/dev/null || true
 
-# Periodic jobs, mounts and helpers that a server of this size does without. Each costs up to some
-# seconds of an emulated boot.
-systemctl -q mask \
-  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
-  systemd-tmpfiles-clean.timer \
-  dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
-  sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount \
-  e2scrub_reap.service getty@tty1.service kmod-static-nodes.service modprobe@.service \
-  systemd-ask-password-console.path systemd-ask-password-wall.path systemd-binfmt.service \
-  systemd-fsckd.socket systemd-hwdb-update.service systemd-journal-flush.service \
-  systemd-pstore.service systemd-repart.service systemd-sysusers.service \
-  systemd-update-utmp.service systemd-update-utmp-runlevel.service
+  # Periodic jobs, mounts and helpers that a server of this size does without. Each costs up to some
+  # seconds of an emulated boot.
+  systemctl -q mask \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+    systemd-tmpfiles-clean.timer \
+    dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+    sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount \
+    e2scrub_reap.service getty@tty1.service kmod-static-nodes.service modprobe@.service \
+    systemd-ask-password-console.path systemd-ask-password-wall.path systemd-binfmt.service \
+    systemd-fsckd.socket systemd-hwdb-update.service systemd-journal-flush.service \
+    systemd-networkd-wait-online.service systemd-pstore.service systemd-repart.service \
+    systemd-sysusers.service \
+    systemd-update-utmp.service systemd-update-utmp-runlevel.service
+fi
 
 # The recipe's own part, if it has one.
 if [ -f /tmp/guest/install.sh ]; then sh -eu /tmp/guest/install.sh; fi

@@ -22,9 +22,12 @@ systemctl start systemd-networkd.service
 mkdir sources
 sed 's#https://#http://#' /etc/apt/sources.list.d/debian.sources >sources/debian.sources
 apt() {
-  # The options are words without blanks.
-  # shellcheck disable=SC2086
+  # gzip, a package cache kept between the two calls, and no fsync per file: an emulated processor
+  # is slow, and all is synced below.
+  # shellcheck disable=SC2086 # the options are words without blanks
   apt-get -q -o Acquire::http::Proxy="$proxy" -o Acquire::http::Pipeline-Depth=0 -o APT::Sandbox::User=root \
+    -o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin \
+    -o Dir::Cache::srcpkgcache=srcpkgcache.bin -o Dpkg::Options::=--force-unsafe-io \
     -o Dir::Etc::SourceParts="$PWD/sources" $apt_options "$@" </dev/null
 }
 apt update

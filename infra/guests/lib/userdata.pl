@@ -78,6 +78,7 @@ sub fill {
 }
 
 if ($mode eq 'files') {
+    -d $dir or mkdir $dir or die "$dir: $!\n";
     my $total = $amount * 1024 * 1024;
     my $text = int($total * $percent_text / 100);
     my $binary = $total - $text;
