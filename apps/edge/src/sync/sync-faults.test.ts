@@ -91,6 +91,12 @@ describe('a source that fails', () => {
     expect(always.requests).toHaveLength(2);
   });
 
+  it('counts as bad when it says that it is done and is not', async () => {
+    const lazy = sourceOf(wanted.bytes);
+    const readBlocks = async () => ({ wireBytes: 0 });
+    await expect(sync([{ ...lazy, readBlocks }])).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
   it('is given up for a while when it stands still, and probed with little', async () => {
     await using impatient = createSyncEngine({ assembleWorkers: 1, stallMs: 200 });
     const origin = sourceOf(wanted.bytes, {

@@ -77,6 +77,22 @@ describe('a sync that was interrupted', () => {
     expect(sent).toEqual(range(16, 16));
   });
 
+  it('believes no claim that an earlier sync found wrong and had no time to mend', async () => {
+    const wanted = await room.store(diskOf(range(1, 64)));
+    const stagingDir = room.path('staging');
+    await resumed(wanted, stagingDir);
+    const file = await open(join(stagingDir, 'disk.raw'), 'r+');
+    await file.write(Buffer.alloc(4096, 1), 0, 4096, 20 * 4096);
+    await file.close();
+    const stop = new AbortController();
+    const sources = [sourceOf(wanted.bytes, { onRequest: () => stop.abort() })];
+    const plan = await planOf(engine, wanted, []);
+    const cancelled = engine.sync({ plan, stagingDir, sources, signal: stop.signal });
+    await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+    const { sent } = await resumed(wanted, stagingDir);
+    expect(sent).toEqual(range(16, 16));
+  });
+
   it.each(['bitmap', 'state'])(
     'with a damaged %s verifies everything and keeps what is right',
     async (name) => {
