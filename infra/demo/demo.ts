@@ -65,7 +65,8 @@ export async function runDemo(
     isDone = report.isGood && options.keep;
     return { report, network };
   } finally {
-    if (!isDone) await network.stop();
+    if (isDone) network.keep();
+    else await network.stop();
   }
 }
 

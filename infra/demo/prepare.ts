@@ -85,10 +85,13 @@ export function startDemoNetwork({ stateDir, signal }: Context): Promise<Network
     origins: [
       { ...ORIGIN, vmsDir: join(stateDir, 'vms'), uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
     ],
-    edges: EDGES.map(({ name, region }) => ({
+    edges: EDGES.map(({ name, region, usesPeers }) => ({
       name,
       region,
-      settings: { VMDN_IMPORT_DIRS: guestsDir(process.env) },
+      settings: {
+        VMDN_IMPORT_DIRS: guestsDir(process.env),
+        VMDN_TELEPORT_PEERS: usesPeers ? 'on' : 'off',
+      },
     })),
     // A second instead of five: the origin's counter comes with its heartbeat.
     coordinatorSettings: { VMDN_HEARTBEAT_SECONDS: '1' },
