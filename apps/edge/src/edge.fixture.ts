@@ -44,7 +44,7 @@ import { createEdge } from './edge.ts';
 import { type EdgeSettings, readSettings } from './settings.ts';
 
 /** `info` shows what the parts say, when a test fails. */
-const LOG_LEVEL = 'info';
+const LOG_LEVEL = 'silent';
 const logger = createLogger('test', { level: LOG_LEVEL });
 const SECTOR_BYTES = 512;
 /** Short and passable for guests' users, whoever runs the tests. */
@@ -117,8 +117,9 @@ export async function startNetwork() {
     /** Cancels a teleport and waits until its edge said that nothing is left of it. */
     async remove(teleport: Id): Promise<void> {
       await client.call(cancelTeleport, { params: { teleport } });
-      const pidFile = join(RUNTIME_DIR, 'vms', teleport, 'pid');
-      await vi.waitFor(() => expect(existsSync(pidFile)).toBe(false), { timeout: 30_000 });
+      // The last of a VM's files to go (io/hypervisor/vm-files.ts).
+      const socketDir = join(RUNTIME_DIR, 'vms', teleport);
+      await vi.waitFor(() => expect(existsSync(socketDir)).toBe(false), { timeout: 60_000 });
     },
     async waitFor(
       teleport: Id,
