@@ -6,9 +6,11 @@
  *     having stopped whatever it had started.
  * I2: `stop` ends everything the network started, by id, and says what had to be killed; a second
  *     call does nothing.
- * I3: the state of a network lies below one folder; nothing is shared with another network.
+ * I3: a network does not outlive the process that started it, even a killed one, unless it is kept.
+ * I4: the state of a network lies below one folder; nothing is shared with another network.
  */
 
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -75,6 +77,8 @@ export interface Network extends AsyncDisposable {
   assertRunning(): void;
   /** Waits until the coordinator sees every node healthy. */
   healthy(): Promise<void>;
+  /** Lets it run on after this process has ended. */
+  keep(): void;
   stop(): Promise<StopReport>;
 }
 
@@ -166,6 +170,20 @@ async function launchNodes(
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
+/** A process that stops the network when this one is gone; it ends when its pipe does. */
+function postGuardian(stateDir: string): ChildProcess {
+  const script = new URL('./guardian.ts', import.meta.url).pathname;
+  const guardian = spawn(process.execPath, [script, stateDir], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  guardian.unref();
+  // A guardian that is gone guards no more; the network works all the same.
+  guardian.stdin?.on('error', () => undefined);
+  (guardian.stdin as unknown as { unref(): void }).unref();
+  return guardian;
+}
+
 /** Starts a network and waits until it can be used. */
 export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const mark = randomUUID();
@@ -182,6 +200,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   await makePassage(options.stateDir);
   await mkdir(join(options.stateDir, 'logs'), { recursive: true, mode: 0o700 });
   await writeRecord(record);
+  const guardian = postGuardian(options.stateDir);
   let client: CoordinatorClient | undefined;
   try {
     const launcher = createLauncher(options, mark);
@@ -198,12 +217,13 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       credentials: { kind: 'bearer', token: clientFile.token },
     });
     const nodes = await launchNodes(launcher, options, client, record.runtimeDir);
-    const network = createNetwork({ record, coordinator, nodes, client, clientFile });
+    const network = createNetwork({ record, coordinator, nodes, client, clientFile, guardian });
     await network.healthy();
     return network;
   } catch (error) {
     await client?.[Symbol.asyncDispose]();
     await stopRecorded(record);
+    guardian.stdin?.end();
     throw error;
   }
 }
@@ -214,13 +234,17 @@ interface Parts {
   readonly nodes: readonly LabNode[];
   readonly client: CoordinatorClient;
   readonly clientFile: ClientFile;
+  readonly guardian: ChildProcess;
 }
 
-function createNetwork({ record, coordinator, nodes, client, clientFile }: Parts): Network {
+function createNetwork(parts: Parts): Network {
+  const { record, coordinator, nodes, client, clientFile, guardian } = parts;
   let stopping: Promise<StopReport> | undefined;
   const stop = async (): Promise<StopReport> => {
     await client[Symbol.asyncDispose]();
-    return stopRecorded(record);
+    const report = await stopRecorded(record);
+    guardian.stdin?.end();
+    return report;
   };
   const assertRunning = (): void => {
     for (const { service } of [coordinator, ...nodes]) service.assertRunning();
@@ -247,6 +271,7 @@ function createNetwork({ record, coordinator, nodes, client, clientFile }: Parts
         watch: assertRunning,
       });
     },
+    keep: () => void guardian.stdin?.end('keep'),
     stop() {
       stopping ??= stop();
       return stopping;
