@@ -7,7 +7,6 @@ import { createCipheriv, createHash } from 'node:crypto';
 import { open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
-import { runTool } from '@vmdn/infra/lab/tools.ts';
 
 export const MIB = 2 ** 20;
 
@@ -32,13 +31,6 @@ export async function makeDisk(
     await file.close();
   }
   return { path, format: 'raw' };
-}
-
-/** Overwrites one MiB of a raw disk as its owner would: through QEMU. */
-export async function overwriteMib(disk: DiskFile, mib: number): Promise<void> {
-  const command = `write -P 0x5a ${mib}M 1M`;
-  const argv = ['qemu-io', '-f', disk.format, '-c', command, '--', disk.path] as const;
-  await runTool([...argv], { timeoutMs: 60_000 });
 }
 
 /** A specification as an owner writes it: a machine that is ready as soon as it is on. */

@@ -5,7 +5,6 @@
  */
 
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import type { Command } from 'commander';
 import type { Output } from '../output.ts';
 
 export interface CommandContext {
@@ -15,9 +14,6 @@ export interface CommandContext {
   /** Connects on the first call. Throws `unauthenticated` when no coordinator is known. */
   client(): Promise<CoordinatorClient>;
 }
-
-/** Adds a command to the program. `context` is asked for when the command runs, with its options known. */
-export type AddCommand = (program: Command, context: () => CommandContext) => void;
 
 /** Examples below a command's help. */
 export function examples(...lines: readonly string[]): string {
