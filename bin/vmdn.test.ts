@@ -6,12 +6,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { waitFor } from '../infra/lab/wait-for.ts';
 
 const ECHO = `
-const facts = { args: process.argv.slice(2), node: process.execPath, cwd: process.cwd(), script: import.meta.url };
+const [args, node, script] = [process.argv.slice(2), process.execPath, import.meta.url];
+const facts = { args, node, cwd: process.cwd(), script };
 process.stdout.write(JSON.stringify(facts) + '\\n');
 if (process.argv.includes('--exit')) process.exitCode = 42;
 if (process.argv.includes('--wait')) {
-  process.on('SIGTERM', () => { process.stdout.write('terminated\\n'); process.exit(7); });
-  setInterval(() => {}, 1000);
+  const timer = setInterval(() => {}, 1000);
+  process.on('SIGTERM', () => {
+    process.stdout.write('terminated\\n');
+    process.exitCode = 7;
+    clearInterval(timer);
+  });
 }
 `;
 /** Stands for npx: notes that it was called, waits until it may go on, and lays down what pnpm would. */

@@ -56,7 +56,7 @@ describe('an edge that meets faults', { timeout: 240_000 }, () => {
     return (now: Parameters<typeof verifiedOf>[0] & { state: string }) =>
       now.state === 'syncing' && verifiedOf(now) > zero + disk.nonZeroBytes / 4;
   };
-  it('leaves its VM running through a kill -9, finds it again, and starts it again when it died', async () => {
+  it('leaves its VM running through a kill -9, finds it again, starts it again when it died', async () => {
     const { vm } = await newVm();
     const teleport = await network.teleport(vm);
     const before = await network.waitFor(teleport, ({ state }) => state === 'running');
@@ -97,7 +97,7 @@ describe('an edge that meets faults', { timeout: 240_000 }, () => {
     await network.remove(second);
   });
 
-  it('never boots from an image that was changed in the store: it is quarantined and made again', async () => {
+  it('never boots from an image that was changed in the store: it is made again', async () => {
     const { vm, image, file } = await newVm();
     const first = await network.teleport(vm);
     await network.waitFor(first, ({ state }) => state === 'running');

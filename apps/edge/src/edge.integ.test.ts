@@ -33,7 +33,7 @@ describe('an edge', { timeout: 180_000 }, () => {
   }, 120_000);
   afterAll(() => network[Symbol.asyncDispose](), 60_000);
 
-  it('rebuilds a disk bit for bit, boots it, keeps the VM over its restart, removes it when told', async () => {
+  it('rebuilds a disk bit for bit, boots it, keeps it over a restart, removes it on request', async () => {
     const file = join(network.dir, 'web.raw');
     await writeDisk(file, {
       ...{ firstSector: bootSector(), seed: 'web', dataBytes: DATA_BYTES, sizeBytes: SIZE_BYTES },

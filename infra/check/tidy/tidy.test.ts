@@ -63,9 +63,11 @@ describe('a tidy file', () => {
   it('reports the first line too many and every line that is too long', () => {
     expect(broken('infra/a.ts', HEADER + 'a;\n'.repeat(399))).toEqual([]);
     expect(broken('infra/a.ts', HEADER + 'a;\n'.repeat(400))).toEqual(['long file@401']);
-    expect(broken('infra/a.ts', `${HEADER}${'a'.repeat(110)}\n${'a'.repeat(111)}\n`)).toEqual([
+    expect(broken('infra/a.ts', `${HEADER}${'a '.repeat(55)}\n${'a '.repeat(56)}\n`)).toEqual([
       'long line@3',
     ]);
+    const path = `'${'a/'.repeat(60)}'`;
+    expect(broken('infra/a.ts', `${HEADER}${path}\n`)).toEqual([]);
   });
 
   it('reports a page with no title, a late one or two, and is not fooled by code', () => {

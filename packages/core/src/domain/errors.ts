@@ -66,20 +66,6 @@ export function isVmdnError(error: unknown, code?: ErrorCode): error is VmdnErro
   return error instanceof VmdnError && (code === undefined || error.code === code);
 }
 
-/** The codes after which the same request may be sent again. */
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
-  'busy',
-  'unavailable',
-  'timeout',
-  'disk_full',
-  'no_room',
-]);
-
-/** Whether the same call may succeed later without anybody correcting it. */
-export function isRetryable(error: unknown): boolean {
-  return isVmdnError(error) && RETRYABLE.has(error.code);
-}
-
 /** The chain of causes as one line, outermost first: what logs print. */
 export function describeError(error: unknown): string {
   const words: string[] = [];

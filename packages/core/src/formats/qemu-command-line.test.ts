@@ -39,10 +39,31 @@ describe('the QEMU command line', () => {
       -boot strict=on,menu=off
       -add-fd fd=3,set=3
       -add-fd fd=4,set=4
-      -blockdev {"driver":"file","node-name":"image0-file","filename":"/dev/fdset/3","read-only":true,"auto-read-only":false,"cache":{"direct":false,"no-flush":false}}
-      -blockdev {"driver":"raw","node-name":"image0","read-only":true,"file":"image0-file"}
-      -blockdev {"driver":"file","node-name":"disk0-file","filename":"/dev/fdset/4","read-only":false,"auto-read-only":false,"cache":{"direct":false,"no-flush":false},"discard":"unmap","locking":"on"}
-      -blockdev {"driver":"qcow2","node-name":"disk0","discard":"unmap","file":"disk0-file","backing":"image0"}
+      -blockdev {"driver":"file",
+        "node-name":"image0-file",
+        "filename":"/dev/fdset/3",
+        "read-only":true,
+        "auto-read-only":false,
+        "cache":{"direct":false,
+        "no-flush":false}}
+      -blockdev {"driver":"raw",
+        "node-name":"image0",
+        "read-only":true,
+        "file":"image0-file"}
+      -blockdev {"driver":"file",
+        "node-name":"disk0-file",
+        "filename":"/dev/fdset/4",
+        "read-only":false,
+        "auto-read-only":false,
+        "cache":{"direct":false,
+        "no-flush":false},
+        "discard":"unmap",
+        "locking":"on"}
+      -blockdev {"driver":"qcow2",
+        "node-name":"disk0",
+        "discard":"unmap",
+        "file":"disk0-file",
+        "backing":"image0"}
       -device virtio-blk-pci,id=drive0,drive=disk0,bootindex=1
       -netdev user,id=net0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:2222-:22
       -device virtio-net-pci,netdev=net0,mac=52:54:00:01:02:03,romfile=

@@ -85,7 +85,10 @@ export function pathList() {
     .pipe(z.array(absolutePath()).max(64));
 }
 
-/** Reads settings by a schema; an empty variable counts as not set. Throws `invalid_input` with every problem. */
+/**
+ * Reads settings by a schema; an empty variable counts as not set. Throws `invalid_input` with
+ * every problem at once.
+ */
 export function parseSettings<Schema extends z.ZodObject>(
   schema: Schema,
   env: Readonly<Record<string, string | undefined>>,

@@ -37,7 +37,7 @@ describe('a grant', () => {
     });
   });
 
-  it('is refused when another coordinator signed it, when it was altered, and when it is missing', async () => {
+  it('is refused when another coordinator signed it, when it was altered, when it is missing', async () => {
     const coordinator = await generateNodeKey();
     const other = await generateNodeKey();
     const grant = await exampleGrant();

@@ -12,7 +12,6 @@ import { z } from 'zod';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
-  description,
   digest,
   diskFormat,
   holder,
@@ -315,9 +314,6 @@ export const reportImport = defineOperation({
   }),
   reply: z.object({ accepted: z.literal(true) }),
 });
-
-/** The payload of a signed description, for whoever verifies one. */
-export const descriptionPayload = description;
 
 export const NODE_OPERATIONS = [
   enrolNode,

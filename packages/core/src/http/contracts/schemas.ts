@@ -149,7 +149,6 @@ export const planSummary = z.object({
   estimatedSeconds: seconds,
   candidates: z.array(candidate).max(64),
 });
-export type PlanSummary = z.infer<typeof planSummary>;
 
 export const errorReply = z.object({
   error: z.object({

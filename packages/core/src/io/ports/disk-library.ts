@@ -18,7 +18,7 @@ export interface ServedDisk {
   readonly recipe: Recipe;
   /** Path of the encoded recipe file (docs/formats/recipe.md), immutable. */
   readonly recipePath: string;
-  /** Fills `target` with the disk's bytes from `offsetBytes`. Throws `withdrawn`, `corrupt`, `unavailable`. */
+  /** Fills `target` from `offsetBytes` on. Throws `withdrawn`, `corrupt`, `unavailable`. */
   readInto(target: Uint8Array, offsetBytes: number): Promise<void>;
   /** Which segments are present; undefined means all (an edge may serve a disk it holds in part). */
   readonly presentSegments?: Uint8Array;

@@ -31,7 +31,7 @@ const fingerprint = z.object({
   mtimeNs: z.string(),
   ctimeNs: z.string(),
 });
-/** Tells whether the file is still the one that was verified. Without the device: a reboot may renumber it. */
+/** Whether the file is still the one that was verified. No device: a reboot may renumber it. */
 export type ImageFingerprint = z.infer<typeof fingerprint>;
 
 const imageRecord = z.object({
