@@ -108,7 +108,17 @@ describe.each(DISK_FORMATS)('the export of a %s disk', (format) => {
       await vi.waitFor(() => expect(existsSync(join(directory, name))).toBe(true), {
         timeout: 20_000,
       });
-      await expect(open(format)).rejects.toMatchObject({ code: 'source_running' });
+      // QEMU may write its pid file a moment before it takes the disk's lock.
+      await vi.waitFor(
+        async () => {
+          const refusal = await open(format).then(
+            async (disk) => await disk.close(),
+            (error: unknown) => error,
+          );
+          expect(refusal).toMatchObject({ code: 'source_running' });
+        },
+        { timeout: 10_000 },
+      );
     } finally {
       await vm.stop();
     }
