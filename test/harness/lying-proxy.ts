@@ -1,0 +1,122 @@
+/**
+ * Room: test, harness. A proxy between an edge and its origin that can be told to lie: the origin is
+ * honest, the network is not.
+ *
+ * I1: it touches answers only; requests, grants and proofs pass as they are.
+ * I2: `honest` passes everything unchanged.
+ */
+
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+
+export type Lie =
+  | 'honest'
+  /** One bit of each answer is another. */
+  | 'flipped'
+  /** Each answer ends in the middle, as if it were whole. */
+  | 'truncated'
+  /** Each answer goes on for ever. */
+  | 'endless'
+  /** The connection is cut in the middle of each answer. */
+  | 'cut'
+  /** 200, and a page of words. */
+  | 'page'
+  /** Another block's answer: blocks of a request come from elsewhere. */
+  | 'garbage';
+
+export interface LyingProxy extends AsyncDisposable {
+  readonly url: string;
+  lie: Lie;
+  /** Answers that were lies. */
+  readonly lies: number;
+}
+
+/** Starts a proxy; `target` is asked for each request, since an origin may move. */
+export async function startLyingProxy(target: () => string): Promise<LyingProxy> {
+  const sockets = new Set<Socket>();
+  const proxy = { lie: 'honest' as Lie, lies: 0 };
+  const server: Server = createServer((incoming, outgoing) => {
+    const { host: _, ...headers } = incoming.headers;
+    const url = new URL(incoming.url ?? '/', target());
+    const forwarded = request(url, { method: incoming.method, headers }, (answer) => {
+      const isLie = proxy.lie !== 'honest' && answer.statusCode === 200;
+      if (isLie) proxy.lies += 1;
+      pass(answer, outgoing, isLie ? proxy.lie : 'honest');
+    });
+    forwarded.on('error', () => outgoing.destroy());
+    outgoing.on('close', () => forwarded.destroy());
+    incoming.pipe(forwarded);
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get lie() {
+      return proxy.lie;
+    },
+    set lie(lie) {
+      proxy.lie = lie;
+    },
+    get lies() {
+      return proxy.lies;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+function pass(answer: IncomingMessage, outgoing: ServerResponse, lie: Lie): void {
+  const { 'content-length': length, 'transfer-encoding': _, ...headers } = answer.headers;
+  if (lie === 'honest') {
+    outgoing.writeHead(
+      answer.statusCode ?? 502,
+      length === undefined ? headers : { ...headers, 'content-length': length },
+    );
+    answer.on('error', () => outgoing.destroy());
+    answer.pipe(outgoing);
+    return;
+  }
+  outgoing.writeHead(200, lie === 'page' ? { 'content-type': 'text/html' } : headers);
+  if (lie === 'page') {
+    outgoing.end('<html>Please log in to the hotel network.</html>');
+    answer.resume();
+    return;
+  }
+  const chunks: Buffer[] = [];
+  answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+  answer.on('error', () => outgoing.destroy());
+  answer.on('end', () => tell(Buffer.concat(chunks), outgoing, lie));
+}
+
+function tell(body: Buffer, outgoing: ServerResponse, lie: Lie): void {
+  const half = Math.floor(body.length / 2);
+  if (lie === 'truncated') outgoing.end(body.subarray(0, half));
+  else if (lie === 'garbage') outgoing.end(Buffer.alloc(body.length, 0x5a));
+  else if (lie === 'cut') outgoing.write(body.subarray(0, half), () => outgoing.destroy());
+  else if (lie === 'flipped') {
+    body[half] = (body[half] ?? 0) ^ 0x10;
+    outgoing.end(body);
+  } else {
+    const more = (): void => {
+      while (!outgoing.destroyed && outgoing.write(body)) {
+        // Until the other side has had enough.
+      }
+      if (!outgoing.destroyed) outgoing.once('drain', more);
+    };
+    more();
+  }
+}
