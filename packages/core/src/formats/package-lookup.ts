@@ -95,12 +95,16 @@ function isSize(value: number): boolean {
 }
 
 function sortedFile(bytes: Buffer, length: number, starts: Uint32Array): Uint8Array {
-  const endOf = (start: number): number => bytes.indexOf(LF, start) + 1;
+  const endOf = (line: number): number => starts[line + 1] ?? length;
   // Lines end in LF, which is less than any byte in them: comparing lines compares fields in turn.
-  const order = starts.slice().sort((a, b) => bytes.compare(bytes, b, endOf(b), a, endOf(a)));
+  const compare = (a: number, b: number): number =>
+    bytes.compare(bytes, starts[b]!, endOf(b), starts[a]!, endOf(a));
+  const order = starts.map((_, line) => line);
+  // Distributions publish their indexes sorted, more or less in this order.
+  if (order.some((line) => line > 0 && compare(line - 1, line) > 0)) order.sort(compare);
   const file = Buffer.allocUnsafe(HEADER_BYTES + length);
   let at = HEADER_BYTES;
-  for (const start of order) at += bytes.copy(file, at, start, endOf(start));
+  for (const line of order) at += bytes.copy(file, at, starts[line], endOf(line));
   file.write(`${MAGIC}\t${hash(file)}\n`, 'latin1');
   return file;
 }

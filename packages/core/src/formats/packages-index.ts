@@ -87,7 +87,9 @@ function takeField(stanza: Stanza, bytes: Buffer, start: number, end: number): v
   if (colon < 0 || colon >= end || colon - start > 16) return;
   const name = bytes.toString('latin1', start, colon).toLowerCase();
   if (!WANTED.has(name)) return;
-  stanza[name as keyof Stanza] ??= bytes.toString('latin1', colon + 1, Math.min(end, colon + 2048)).trim();
+  stanza[name as keyof Stanza] ??= bytes
+    .toString('latin1', colon + 1, Math.min(end, colon + 2048))
+    .trim();
 }
 
 function addStanza(builder: PackageLookupBuilder, stanza: Stanza): void {

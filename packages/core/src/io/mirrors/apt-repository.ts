@@ -135,6 +135,9 @@ async function fetchRelease(
     const answer = await parts.http.get(`${folder}${file}`, options);
     const bytes = await readAll(answer.body);
     const { etag, lastModified } = answer;
+    if (answer.isUnchanged && known === null) {
+      throw new VmdnError('unavailable', 'the mirror calls a file unchanged that nobody had');
+    }
     return answer.isUnchanged ? null : { bytes, etag, lastModified, signature: null };
   };
   try {
