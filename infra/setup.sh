@@ -16,6 +16,8 @@ run|e2fsprogs|debugfs and dumpe2fs inspect a guest file system without mounting 
 run|libnbd-bin|nbdcopy, nbdinfo and nbdfuse read an exported disk
 run|fuse3|fusermount3, by which an ordinary user unmounts an nbdfuse export
 run|util-linux|setpriv, flock and unshare: confine and serialise the processes that VMDN starts
+run|gpgv|verifies the signed indexes of package mirrors
+run|xz-utils|unpacks the package indexes of mirrors that offer nothing else
 run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
 guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
 guests|debian-archive-keyring|the keys by which apt verifies those archives
@@ -31,6 +33,7 @@ bench|xdelta3|what VMDN is measured against: binary deltas
 bench|zstd|what VMDN is measured against: the compressed whole disk
 bench|openssl|what the hashing of a disk is measured against
 bench|iproute2|network namespaces whose interfaces meter every method alike
+dev|gnupg|signs the small repositories that tests of package mirrors make
 dev|shellcheck|checks the shell scripts of this repository
 '
 ALL_GROUPS=(run guests bench dev)

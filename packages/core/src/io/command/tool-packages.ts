@@ -25,6 +25,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   'dpkg-deb': 'dpkg',
   rpm2cpio: 'rpm2cpio',
   gpgv: 'gpgv',
+  xz: 'xz-utils',
   mmdebstrap: 'mmdebstrap',
 };
 

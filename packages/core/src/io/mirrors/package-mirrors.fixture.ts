@@ -1,0 +1,193 @@
+/**
+ * Room: io, mirrors; tests only. Tiny real repositories, signed by throw-away keys, served on loopback.
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { createCommandRunner } from '../command/command-runner.ts';
+
+export const runner = createCommandRunner();
+const timeoutMs = 60_000;
+
+/** What is served: bytes by path, changed at will; requests are written down. */
+export interface FakeMirror extends AsyncDisposable {
+  readonly url: string;
+  readonly files: Map<string, Uint8Array>;
+  /** `status path`, since the last time it was emptied. */
+  readonly log: string[];
+}
+
+export async function startMirror(): Promise<FakeMirror> {
+  const files = new Map<string, Uint8Array>();
+  const log: string[] = [];
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(request.url!);
+    const bytes = files.get(path);
+    const etag = bytes && `"${sha256(bytes)}"`;
+    const isKnown = etag !== undefined && request.headers['if-none-match'] === etag;
+    const status = bytes === undefined ? 404 : isKnown ? 304 : 200;
+    log.push(`${status} ${path}`);
+    response.writeHead(status, etag === undefined ? {} : { etag });
+    response.end(status === 200 ? bytes : undefined);
+  }).listen(0, '127.0.0.1');
+  await new Promise((done) => server.once('listening', done));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    files,
+    log,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** A key of GnuPG in a home folder of its own. */
+export interface SigningKey {
+  /** The public key: armoured, and binary. */
+  readonly armouredPath: string;
+  readonly binaryPath: string;
+  readonly fingerprint: string;
+  clearsign(text: string): Promise<Uint8Array>;
+  detach(bytes: Uint8Array): Promise<Uint8Array>;
+  /** Ends GnuPG's agent. */
+  close(): Promise<void>;
+}
+
+export async function makeKey(dir: string, name: string): Promise<SigningKey> {
+  // A short path: GnuPG's agent has its socket there.
+  const home = await mkdtemp(join(tmpdir(), 'vmdn-gpg-'));
+  const run = (tool: string, ...args: string[]) =>
+    runner.run(tool, args, { timeoutMs, env: { GNUPGHOME: home } });
+  const gpg = (...args: string[]) =>
+    run(
+      'gpg',
+      '--batch',
+      '--quiet',
+      '--yes',
+      '--pinentry-mode',
+      'loopback',
+      '--passphrase',
+      '',
+      ...args,
+    );
+  await gpg('--quick-generate-key', `${name} <${name}@example.test>`, 'ed25519', 'sign', 'never');
+  const [armouredPath, binaryPath] = [join(dir, `${name}.asc`), join(dir, `${name}.gpg`)];
+  await gpg('--armor', '--output', armouredPath, '--export');
+  await gpg('--output', binaryPath, '--export');
+  const list = (await gpg('--with-colons', '--list-keys')).stdout;
+  const sign = async (bytes: Uint8Array | string, ...how: string[]): Promise<Uint8Array> => {
+    const [input, output] = [join(home, 'in'), join(home, 'out')];
+    await writeFile(input, bytes);
+    await gpg('--armor', '--output', output, ...how, input);
+    return await readFile(output);
+  };
+  return {
+    armouredPath,
+    binaryPath,
+    fingerprint: /^fpr:+([0-9A-F]+):/m.exec(list)![1]!,
+    clearsign: (text) => sign(text, '--clearsign'),
+    detach: (bytes) => sign(bytes, '--detach-sign'),
+    async close() {
+      await run('gpgconf', '--kill', 'gpg-agent');
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A real .deb with one file. */
+export async function makeDeb(dir: string, name: string, version: string): Promise<Uint8Array> {
+  const root = join(dir, `${name}-${version}`);
+  const control = `Package: ${name}\nVersion: ${version}\nArchitecture: all
+Maintainer: A <a@example.test>\nDescription: a test\nInstalled-Size: 7\n`;
+  for (const [path, text] of [
+    ['DEBIAN/control', control],
+    [`usr/share/${name}/file`, `${name} ${version}\n`.repeat(1000)],
+  ] as const) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
+  }
+  const path = `${root}.deb`;
+  const env = { SOURCE_DATE_EPOCH: '0' };
+  await runner.run('dpkg-deb', ['--root-owner-group', '--build', root, path], { timeoutMs, env });
+  return await readFile(path);
+}
+
+export interface SuiteOptions {
+  readonly key: SigningKey;
+  readonly debs: Readonly<Record<string, Uint8Array>>;
+  /** Lines of the Release file before its table. */
+  readonly head?: string;
+  /** Signs apart, as old repositories do. */
+  readonly isDetached?: boolean;
+  /** Which variant of Packages is made. */
+  readonly variant?: '' | '.gz' | '.xz';
+  /** Makes the index other than it was signed. */
+  readonly swap?: (index: Uint8Array) => Uint8Array;
+  readonly filename?: (file: string) => string;
+}
+
+/** Puts a suite `stable` with packages `NAME_VERSION` below `/debian/` of the mirror. */
+export async function publishSuite(
+  { files }: FakeMirror,
+  { key, debs, head = '', variant = '.gz', ...options }: SuiteOptions,
+): Promise<void> {
+  for (const path of files.keys()) if (path.startsWith('/debian/')) files.delete(path);
+  const stanzas = Object.entries(debs).map(([id, deb]) => {
+    const [name, version] = id.split('_') as [string, string];
+    const file = `pool/${name[0]}/${id}_all.deb`;
+    files.set(`/debian/${file}`, deb);
+    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: 7
+Filename: ${options.filename?.(file) ?? file}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`;
+  });
+  const packages = Buffer.from(stanzas.join('\n'));
+  const index = await compress(packages, variant);
+  const path = `main/binary-amd64/Packages`;
+  files.set(`/debian/dists/stable/${path}${variant}`, options.swap?.(index) ?? index);
+  const release = `Origin: Debian\nCodename: bookworm\nVersion: 12.9
+Date: Sat, 11 Jul 2026 10:00:00 UTC\n${head}SHA256:
+ ${sha256(packages)} ${packages.length} ${path}
+ ${sha256(index)} ${index.length} ${path}${variant}\n`;
+  if (options.isDetached) {
+    files.set('/debian/dists/stable/Release', Buffer.from(release));
+    files.set('/debian/dists/stable/Release.gpg', await key.detach(Buffer.from(release)));
+  } else files.set('/debian/dists/stable/InRelease', await key.clearsign(release));
+}
+
+async function compress(bytes: Uint8Array, variant: string): Promise<Uint8Array> {
+  if (variant === '.gz') return gzipSync(bytes);
+  if (variant === '') return bytes;
+  const path = join(await mkdtemp(join(tmpdir(), 'vmdn-xz-')), 'Packages');
+  await writeFile(path, bytes);
+  await runner.run('xz', ['--', path], { timeoutMs });
+  const compressed = await readFile(`${path}.xz`);
+  await rm(dirname(path), { recursive: true });
+  return compressed;
+}
+
+/** Puts an rpm-md repository with one package, `nano-1-2.x86_64`, below `/rpm/`. */
+export async function publishRpm({ files }: FakeMirror, key: SigningKey | null): Promise<void> {
+  const rpm = Buffer.from('not a real rpm, but nobody unpacks it here');
+  const primary = gzipSync(`<metadata packages="1"><package type="rpm"><name>nano</name>
+<arch>x86_64</arch><version epoch="0" ver="1" rel="2"/>
+<checksum type="sha256" pkgid="YES">${sha256(rpm)}</checksum>
+<size package="${rpm.length}" installed="90"/><location href="Packages/nano-1-2.x86_64.rpm"/>
+</package></metadata>`);
+  const repomd = Buffer.from(`<repomd><data type="primary">
+<checksum type="sha256">${sha256(primary)}</checksum><location href="repodata/primary.xml.gz"/>
+<size>${primary.length}</size></data></repomd>`);
+  files.set('/rpm/Packages/nano-1-2.x86_64.rpm', rpm);
+  files.set('/rpm/repodata/primary.xml.gz', primary);
+  files.set('/rpm/repodata/repomd.xml', repomd);
+  if (key === null) files.delete('/rpm/repodata/repomd.xml.asc');
+  else files.set('/rpm/repodata/repomd.xml.asc', await key.detach(repomd));
+}
