@@ -38,9 +38,6 @@ export const START_ATTEMPTS_MAX = 3;
 /** A VM that ends again and again is started at most this often. */
 export const RESTART_PAUSE_MAX_MS = 300_000;
 
-/** What a VM may write to its overlay before it meets the store's limit; more is taken as it comes. */
-export const OVERLAY_HEADROOM_BYTES = 256 * 1024 * 1024;
-
 /** Words of an error that go into a report; the contract allows 2,000. */
 export const MESSAGE_CHARACTERS_MAX = 1900;
 /** Versions whose description is kept verified; the contract bounds one answer to 512 MiB. */
