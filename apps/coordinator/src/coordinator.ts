@@ -13,7 +13,7 @@ import {
   type NodeKey,
   thumbprintOf,
 } from '@vmdn/core/http/auth/keys.ts';
-import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
@@ -139,6 +139,7 @@ function keysOf(key: NodeKey): Keys {
     coordinatorKey: key.publicKey,
     signGrant: (grant) => signGrant(key, grant),
     verifyDescription,
+    descriptionDigestOf,
     thumbprintOf,
   };
 }
