@@ -14,6 +14,7 @@ import {
   desiredState,
   enrolNode,
   type KnownVersion,
+  readDescription,
 } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import type { Network } from '@vmdn/infra/lab/network.ts';
@@ -25,6 +26,8 @@ export interface ForeignNode extends AsyncDisposable {
   readonly client: CoordinatorClient;
   /** What the coordinator tells it of a VM, grant and all. */
   known(vm: string): Promise<KnownVersion>;
+  /** The signed description of a version. */
+  description(of: Pick<KnownVersion, 'vm' | 'version'>): Promise<string>;
 }
 
 /** Enrols an edge that nobody will choose: it says that it listens where nobody does. */
@@ -56,6 +59,9 @@ export async function enrolForeignEdge(network: Network, name: string): Promise<
         return versions.find((version) => version.vm === vm);
       };
       return waitFor(`${name} knows ${vm}`, find, { timeoutMs: 60_000 });
+    },
+    async description({ vm, version }) {
+      return (await client.call(readDescription, { params: { vm, version } })).description;
     },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };

@@ -88,6 +88,20 @@ describe('a coordinator', () => {
     });
   });
 
+  it('brings a database that an older one made up to date, descriptions and all', async () => {
+    const databaseUrl = await database.freshUrl();
+    const first = await startTestCoordinator(databaseUrl);
+    const { edges } = await startTestVm(first);
+    const before = await edges[0]!.client.call(node.desiredState, {});
+    await first[Symbol.asyncDispose]();
+    await query(databaseUrl, 'alter table vm_versions drop column description_digest');
+    await query(databaseUrl, 'drop table package_recipes');
+    await query(databaseUrl, "delete from kysely_migration where name >= '0003'");
+    await using second = await startTestCoordinator(databaseUrl);
+    const after = await edges[0]!.at(second.url).call(node.desiredState, {});
+    expect(after.versions[0]?.descriptionDigest).toBe(before.versions[0]?.descriptionDigest);
+  });
+
   it('may start at the same moment as others on an empty database', async () => {
     const databaseUrl = await database.freshUrl();
     const all = await Promise.all([1, 2, 3].map(() => startTestCoordinator(databaseUrl)));

@@ -13,7 +13,7 @@ import {
   type NodeKey,
   thumbprintOf,
 } from '@vmdn/core/http/auth/keys.ts';
-import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
@@ -30,8 +30,10 @@ import { reconcileLeases, reconcileWithdrawn } from './reconcilers/teleports.ts'
 import { mountClientRoutes } from './routes/client-routes.ts';
 import { createGuards } from './routes/guard.ts';
 import { mountNodeRoutes } from './routes/node-routes.ts';
+import { mountPackageRoutes } from './routes/package-routes.ts';
 import type { Context, Keys, Timing } from './services/context.ts';
 import { createGrantIssuer } from './services/grants.ts';
+import { createPackageRecipes } from './services/packages.ts';
 import { hashSecret, makeSecret } from './services/secrets.ts';
 import { openDatabase } from './store/database.ts';
 import { migrate } from './store/migrate.ts';
@@ -119,6 +121,7 @@ export function createRoutes(context: Context, logger: Logger): App {
   const guards = createGuards(context);
   const grants = createGrantIssuer(context);
   mountNodeRoutes(app, context, grants, guards);
+  mountPackageRoutes(app, createPackageRecipes(context), guards);
   mountClientRoutes(app, context, guards);
   return app;
 }
@@ -139,6 +142,7 @@ function keysOf(key: NodeKey): Keys {
     coordinatorKey: key.publicKey,
     signGrant: (grant) => signGrant(key, grant),
     verifyDescription,
+    descriptionDigestOf,
     thumbprintOf,
   };
 }

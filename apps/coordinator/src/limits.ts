@@ -11,6 +11,21 @@ export const STATEMENT_TIMEOUT_MS = 30_000;
 /** Transactions that collide do so rarely; more attempts only hide a defect. */
 export const TRANSACTION_ATTEMPTS_MAX = 5;
 
+/** A compressed package recipe of some 8 MiB in base64, and the words around it. */
+export const PACKAGE_RECIPE_BODY_BYTES_MAX = 12 * 1024 * 1024;
+
+/** All packages of Debian's main for one architecture are some 65,000; three releases of it. */
+export const PACKAGE_RECIPES_MAX = 200_000;
+
+/** Compressed; 200,000 recipes of the usual 5 to 10 kB are less. */
+export const PACKAGE_RECIPES_BYTES_MAX = 4 * 1024 * 1024 * 1024;
+
+/** Additions between two evictions (each looks at every row): the bounds may be passed by as many. */
+export const PACKAGE_RECIPES_PER_EVICTION = 64;
+
+/** Answers full of recipes that are made at once: each takes some 40 MiB of memory for a moment. */
+export const PACKAGE_RECIPES_ANSWERS_MAX = 8;
+
 /** An edge's library of 100,000 images at some 350 bytes of JSON each. */
 export const HOLDINGS_BODY_BYTES_MAX = 48 * 1024 * 1024;
 

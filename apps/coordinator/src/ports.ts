@@ -8,6 +8,7 @@ export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { HeldImage, HolderRow } from './store/image-store.ts';
 export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
 export type { ImportRow, OpenSeedRow } from './store/order-store.ts';
+export type { PackageBounds, PackageRow } from './store/package-store.ts';
 export type { DiskScore } from './store/schema/scores.ts';
 export type {
   DeliveryValue,
@@ -36,7 +37,10 @@ export type EventName =
   | 'seed_requested'
   | 'seed_state'
   | 'import_requested'
-  | 'import_state';
+  | 'import_state'
+  | 'package_recipe_added'
+  | 'package_recipe_conflict'
+  | 'package_recipes_evicted';
 
 /** Says that something happened; identifiers go into the facts. */
 export type Events = (name: EventName, facts?: Readonly<Record<string, unknown>>) => void;

@@ -212,7 +212,7 @@ function startWork(
   const disks = createDiskClient({ key, nodeId: self });
   stack.use(disks);
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
-  const versions = createVerifiedVersions(machine.newest);
+  const versions = createVerifiedVersions({ records: machine.newest, client });
   const recipes = createRecipes({ store, folder, client: disks, events });
   const partialImages = () => listPartialImages(store);
   const planner = createPlanner({ engine, store, partialImages });

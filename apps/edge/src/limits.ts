@@ -38,13 +38,10 @@ export const START_ATTEMPTS_MAX = 3;
 /** A VM that ends again and again is started at most this often. */
 export const RESTART_PAUSE_MAX_MS = 300_000;
 
-/** What a VM may write to its overlay before it meets the store's limit; more is taken as it comes. */
-export const OVERLAY_HEADROOM_BYTES = 256 * 1024 * 1024;
-
 /** Words of an error that go into a report; the contract allows 2,000. */
 export const MESSAGE_CHARACTERS_MAX = 1900;
-/** Versions whose description is kept verified; the contract bounds one answer to 512 MiB. */
-export const VERSIONS_KNOWN_MAX = 10_000;
+/** Text of the descriptions that are kept verified: some 6,000 guests with 300 packages each. */
+export const DESCRIPTIONS_BYTES_MAX = 128 * 1024 * 1024;
 /** Tries to renew a grant begin when half of its time is over, and are this far apart. */
 export const GRANT_RETRY_MS = 15_000;
 

@@ -15,7 +15,12 @@ import type { GrantIssuer } from '../services/grants.ts';
 import { heartbeat, reportHoldings } from '../services/nodes.ts';
 import { reportImport, reportSeed } from '../services/orders.ts';
 import { renewGrant, reportProgress } from '../services/progress.ts';
-import { announceVersion, reportScores, setVersionState } from '../services/versions.ts';
+import {
+  announceVersion,
+  readDescription,
+  reportScores,
+  setVersionState,
+} from '../services/versions.ts';
 import type { Guards } from './guard.ts';
 
 /** How long a poll waits that names a revision but no time: below a client's usual 30 s. */
@@ -49,6 +54,9 @@ export function mountNodeRoutes(
   );
   mountOperation(app, ops.setVersionState, guards.origin, ({ params, body }, node) =>
     setVersionState(context, node, params, body.state),
+  );
+  mountOperation(app, ops.readDescription, guards.edge, ({ params }, node) =>
+    readDescription(context, node, params),
   );
   mountDesiredState(app, context, grants, guards);
   mountOperation(app, ops.reportScores, guards.edge, ({ params, body }, node) =>

@@ -7,7 +7,11 @@ import { errorReply } from '@vmdn/core/http/contracts/schemas.ts';
 import { JSON_BODY_BYTES_MAX } from '@vmdn/core/http/mount.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRoutes } from '../coordinator.ts';
-import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX } from '../limits.ts';
+import {
+  DESCRIPTION_BODY_BYTES_MAX,
+  HOLDINGS_BODY_BYTES_MAX,
+  PACKAGE_RECIPE_BODY_BYTES_MAX,
+} from '../limits.ts';
 import type { Context } from '../services/context.ts';
 import { query, quiet, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import {
@@ -45,6 +49,8 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   import: randomUUID(),
   vm: 'web-01',
   version: '1',
+  unpacker: '1',
+  sha256: 'a'.repeat(64),
 };
 
 function pathOf({ path }: Operation, given = PARAMETERS): string {
@@ -107,6 +113,7 @@ async function contents(): Promise<string> {
 const BODY_BYTES_MAX: Readonly<Record<string, number>> = {
   announceVersion: DESCRIPTION_BODY_BYTES_MAX,
   reportHoldings: HOLDINGS_BODY_BYTES_MAX,
+  putPackageRecipe: PACKAGE_RECIPE_BODY_BYTES_MAX,
 };
 
 const GUARDED = COORDINATOR_OPERATIONS.filter(

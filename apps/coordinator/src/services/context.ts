@@ -37,6 +37,7 @@ export interface Keys {
   signGrant(grant: GrantValue): Promise<string>;
   /** Throws `forbidden`, `corrupt`. */
   verifyDescription(token: string, originKey: PublicKeyValue): Promise<Description>;
+  descriptionDigestOf(token: string): Digest;
   thumbprintOf(key: PublicKeyValue): Promise<string>;
 }
 

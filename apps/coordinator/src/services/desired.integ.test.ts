@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { verifyGrant } from '@vmdn/core/http/auth/grant.ts';
-import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -60,7 +60,10 @@ describe('the desired state', () => {
     const [version] = versions;
     expect(version).toMatchObject({ vm: 'web-01', version: 1, state: 'live', holders: [] });
     expect(version!.origin).toMatchObject({ node: origin.id, publicKey: origin.key.publicKey });
-    const read = await verifyDescription(version!.description, version!.origin.publicKey);
+    const params = { vm: 'web-01', version: 1 };
+    const { description } = await edges[0]!.client.call(node.readDescription, { params });
+    expect(descriptionDigestOf(description)).toBe(version!.descriptionDigest);
+    const read = await verifyDescription(description, version!.origin.publicKey);
     expect(read.disks[0]?.digest).toBe(digest('a'));
     const grant = await verifyGrant(version!.recipeGrant, origin.coordinatorKey, Date.now());
     expect(grant).toMatchObject({

@@ -25,7 +25,7 @@ import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { contentHash } from './secrets.ts';
 
-/** Everything but the long texts and the signatures: what the revision is made of. */
+/** Everything but the signatures: what the revision is made of. */
 interface Outline {
   readonly versions: readonly OutlinedVersion[];
   readonly teleports: readonly TeleportRow[];
@@ -63,7 +63,7 @@ export async function desiredState(
     const revision = revisionOf(outline, grants.window());
     const remainingMs = deadline - Date.now();
     if (revision !== poll.revision || remainingMs <= 0 || stop.aborted) {
-      return { revision, ...(await fillIn(context, grants, identity, outline)) };
+      return { revision, ...(await fillIn(grants, identity, outline)) };
     }
     await watch.next(Math.min(WATCH_TIMER_MS, remainingMs), stop);
   }
@@ -154,18 +154,9 @@ function holderOf({ node, name, kind, url }: HolderRow) {
   return { node, name, kind, url };
 }
 
-async function fillIn(
-  context: Context,
-  grants: GrantIssuer,
-  identity: NodeIdentity,
-  outline: Outline,
-) {
-  const rows = outline.versions.map((version) => version.row);
-  const texts = await context.store.read((tables) => tables.vms.signedDescriptions(rows));
+async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outline) {
   const versions = await Promise.all(
-    outline.versions.map((version) =>
-      knownVersion(grants, identity, version, texts.get(keyOf(version.row))!),
-    ),
+    outline.versions.map((version) => knownVersion(grants, identity, version)),
   );
   const byKey = new Map(outline.versions.map(({ row }, index) => [keyOf(row), versions[index]!]));
   const disksByKey = new Map(outline.versions.map(({ row, disks }) => [keyOf(row), disks]));
@@ -200,7 +191,6 @@ async function knownVersion(
   grants: GrantIssuer,
   { node }: NodeIdentity,
   { row, disks, origin, holders }: OutlinedVersion,
-  description: string,
 ) {
   return {
     vm: row.vm,
@@ -213,7 +203,7 @@ async function knownVersion(
       url: origin.url,
       publicKey: origin.publicKey,
     },
-    description,
+    descriptionDigest: row.descriptionDigest,
     holders: holders.map((holder) => ({ ...holderOf(holder), digest: holder.digest })),
     recipeGrant: await grants.issue(node, { purpose: 'background' }, disks),
   };

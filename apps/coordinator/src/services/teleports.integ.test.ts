@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -135,16 +136,29 @@ describe('a request for a teleport', () => {
   it('counts room once: what an edge took on and no longer calls free is not promised', async () => {
     const { edges } = await startTestVm(network);
     const edge = edges[0]!;
-    await beat(edge, { freeMemoryMiB: 1100, freeStoreBytes: 3_000_000 });
+    // Store for two disks of 1 MiB with their overlays, not for three.
+    const overlays = 2 * OVERLAY_HEADROOM_BYTES;
+    await beat(edge, { freeStoreBytes: 3_000_000 + overlays });
     const first = await request();
     await report(edge, first.teleport, { disks: [delivery(digest('a'), { zero: 1 })] });
     // Not yet said: the teleport's share still counts as promised beside the old figures.
     await request();
     await expect(request()).rejects.toMatchObject({ code: 'no_room' });
-    // The edge reserved memory and store for the first one, and says so: one more fits.
-    await beat(edge, { freeMemoryMiB: 1100, freeStoreBytes: 2_100_000 });
+    // The edge reserved disk and overlay for the first one, and says so: one more fits.
+    await beat(edge, { freeStoreBytes: 2_100_000 + overlays });
     await request();
     await expect(request()).rejects.toMatchObject({ code: 'no_room' });
+  });
+
+  it('is refused at once when the only edge has room for the disk and not for the overlay', async () => {
+    const { edges } = await startTestVm(network);
+    await beat(edges[0]!, { freeStoreBytes: 1_048_576 + OVERLAY_HEADROOM_BYTES - 1 });
+    await expect(request()).rejects.toMatchObject({
+      code: 'no_room',
+      message: expect.stringContaining('of it for what the VM writes'),
+    });
+    await beat(edges[0]!, { freeStoreBytes: 1_048_576 + OVERLAY_HEADROOM_BYTES });
+    await request();
   });
 
   it('can be asked as a plan, which makes nothing', async () => {

@@ -45,6 +45,7 @@ export async function announceVersion(
         state: announced.state,
         description,
         signedDescription: announced.description,
+        descriptionDigest: context.keys.descriptionDigestOf(announced.description),
         contentHash: hash,
       });
       await tables.images.putDescribed(project, description.disks);
@@ -107,6 +108,19 @@ async function changeState(
     );
   }
   await tables.vms.setState(vm.id, version, state);
+}
+
+/** The description as its origin signed it. Throws `not_found`. */
+export async function readDescription(
+  context: Context,
+  { project }: NodeIdentity,
+  key: VersionKey,
+) {
+  return await context.store.read(async (tables) => {
+    const description = await tables.vms.signedDescription(project, key.vm, key.version);
+    if (description === undefined) throw unknownVersion(key);
+    return { description };
+  });
 }
 
 /** Says that a version is live, pinned or withdrawn. Throws `not_found`, `forbidden`, `conflict`. */

@@ -11,11 +11,15 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { initial } from './migrations/0001-initial.ts';
 import { takenOn } from './migrations/0002-taken-on.ts';
+import { descriptionDigest } from './migrations/0003-description-digest.ts';
+import { packageRecipes } from './migrations/0004-package-recipes.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-taken-on': takenOn,
+  '0003-description-digest': descriptionDigest,
+  '0004-package-recipes': packageRecipes,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

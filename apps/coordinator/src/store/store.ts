@@ -10,6 +10,7 @@ import { deliveryStore } from './delivery-store.ts';
 import { imageStore } from './image-store.ts';
 import { nodeStore } from './node-store.ts';
 import { orderStore } from './order-store.ts';
+import { packageStore } from './package-store.ts';
 import type { Schema } from './schema/schema.ts';
 import { settingStore } from './setting-store.ts';
 import { teleportStore } from './teleport-store.ts';
@@ -25,6 +26,7 @@ function tablesOver(db: Db) {
     images: imageStore(db),
     nodes: nodeStore(db),
     orders: orderStore(db),
+    packages: packageStore(db),
     settings: settingStore(db),
     teleports: teleportStore(db),
     vms: vmStore(db),

@@ -6,6 +6,7 @@
  */
 
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Room } from '@vmdn/core/domain/routing.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
@@ -355,7 +356,8 @@ function teleportSums(db: Db) {
                 where h.node_id = u.edge_id and h.digest = d.digest)
               and not (u.counted and exists (select from delivered_disks dd
                 where dd.teleport_id = u.id and dd.epoch = u.epoch and dd.digest = d.digest))
-          ))::bigint as "storeBytes",
+          ) + case when u.counted then 0 else ${OVERLAY_HEADROOM_BYTES}::bigint * (select count(*)
+            from disks d where d.vm_id = u.vm_id and d.version = u.version) end)::bigint as "storeBytes",
           coalesce(sum((v.description->'hardware'->>'memoryMiB')::int)
             filter (where not u.counted), 0)::bigint as "memoryMiB",
           coalesce(sum((v.description->'hardware'->>'vcpus')::int)

@@ -25,6 +25,7 @@ export interface NewVersion {
   readonly state: VersionState;
   readonly description: Description;
   readonly signedDescription: string;
+  readonly descriptionDigest: Digest;
   readonly contentHash: string;
 }
 
@@ -35,6 +36,7 @@ export interface VersionRow {
   readonly version: number;
   readonly state: VersionState;
   readonly contentHash: string;
+  readonly descriptionDigest: Digest;
   readonly originId: Id;
 }
 
@@ -78,6 +80,7 @@ function versionRows(db: Db) {
       'vm_versions.version',
       'vm_versions.state',
       'vm_versions.content_hash as contentHash',
+      'vm_versions.description_digest as descriptionDigest',
       'vms.origin_id as originId',
     ]);
 }
@@ -150,6 +153,7 @@ function versionWrites(db: Db) {
           state: version.state,
           description: JSON.stringify(version.description),
           signed_description: version.signedDescription,
+          description_digest: version.descriptionDigest,
           content_hash: version.contentHash,
         })
         .execute();
@@ -227,19 +231,16 @@ function versionContents(db: Db) {
       return row.description;
     },
 
-    async signedDescriptions(
-      versions: readonly VersionRow[],
-    ): Promise<ReadonlyMap<string, string>> {
-      if (versions.length === 0) return new Map();
-      const rows = await db
+    async signedDescription(project: Id, vm: Name, version: number): Promise<string | undefined> {
+      const row = await db
         .selectFrom('vm_versions')
-        .select(['vm_id', 'version', 'signed_description'])
-        .where(
-          sql<boolean>`(vm_id, version) in (select * from unnest(
-            ${versions.map((row) => row.vmId)}::uuid[], ${versions.map((row) => row.version)}::int[]))`,
-        )
-        .execute();
-      return new Map(rows.map((row) => [`${row.vm_id}/${row.version}`, row.signed_description]));
+        .innerJoin('vms', 'vms.id', 'vm_versions.vm_id')
+        .select('vm_versions.signed_description as text')
+        .where('vms.project_id', '=', project)
+        .where('vms.name', '=', vm)
+        .where('vm_versions.version', '=', version)
+        .executeTakeFirst();
+      return row?.text;
     },
   };
 }

@@ -5,7 +5,12 @@ import { NO_TIER_BYTES, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
 import { emptyDelivery, localDelivery, withRecipeBytes } from './deliveries.ts';
 import { meaningOf, pauseMs } from './failure.ts';
-import { nextTeleportStep, reportPath, type TeleportActual } from './teleport-step.ts';
+import {
+  leadsToNewVm,
+  nextTeleportStep,
+  reportPath,
+  type TeleportActual,
+} from './teleport-step.ts';
 
 const DIGEST = parseDigest('ab'.repeat(32));
 const OTHER = parseDigest('cd'.repeat(32));
@@ -68,6 +73,16 @@ describe('the next step of a teleport', () => {
     const other = { ...HELD, vm: 'other' } as const;
     expect(nextTeleportStep('syncing', { ...other, missing: [DIGEST] }).do).toBe('deliver');
     expect(nextTeleportStep('syncing', other).do).toBe('discard');
+  });
+
+  it('asks for room for overlays until the VM exists, and never to remove one', () => {
+    for (const step of ['confirm', 'define'] as const) {
+      expect(leadsToNewVm({ do: step }, 'absent')).toBe(true);
+      expect(leadsToNewVm({ do: step }, 'other')).toBe(true);
+      expect(leadsToNewVm({ do: step }, 'defined')).toBe(false);
+    }
+    expect(leadsToNewVm({ do: 'deliver', digest: DIGEST }, 'running')).toBe(false);
+    expect(leadsToNewVm({ do: 'remove' }, 'absent')).toBe(false);
   });
 
   it.each(['cancelled', 'failed'] as const)('I3: removes what is left of a %s one', (state) => {

@@ -61,6 +61,12 @@ export function nextTeleportStep(desired: TeleportState, actual: TeleportActual)
   return { do: actual.vm === 'absent' ? 'define' : 'start' };
 }
 
+/** Whether the step leads to a VM that has no overlays yet; one that exists has its room already. */
+export function leadsToNewVm(step: TeleportStep, vm: VmActual): boolean {
+  const isOnTheWay = step.do === 'deliver' || step.do === 'confirm' || step.do === 'define';
+  return isOnTheWay && (vm === 'absent' || vm === 'other');
+}
+
 /**
  * The states to report, in order, so that the coordinator's table of moves (core/domain/teleport.ts)
  * takes each: the shortest way from `from`, the state that it has, to `to`, the state that is true.

@@ -3,6 +3,7 @@
  *
  * I1: nothing is removed before the coordinator has said what it wants, nor while anything is delivered:
  *     a disk in the making is a source for the version that replaces it.
+ * I2: nothing is removed while the description of a wanted version can't be had: its disks are unknown.
  */
 
 import { type Digest, isDigest } from '@vmdn/core/domain/digest.ts';
@@ -10,7 +11,7 @@ import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
-import type { VerifiedVersions } from '../services/verified-versions.ts';
+import { isRefusal, type VerifiedVersions } from '../services/verified-versions.ts';
 
 export function createLeftoversReconciler(deps: {
   readonly store: Pick<ImageStore, 'stagings' | 'removeStaging'>;
@@ -27,7 +28,10 @@ export function createLeftoversReconciler(deps: {
     for (const known of [...latest.versions, ...latest.teleports.map(({ version }) => version)]) {
       const description = await deps.versions
         .verify(known, { isTakenOn: true })
-        .catch(() => undefined);
+        .catch((error: unknown) => {
+          if (isRefusal(error)) return undefined;
+          throw error;
+        });
       for (const { digest } of description?.disks ?? []) digests.add(digest);
     }
     if (deps.deliveries.active > 0 || isUnfinished) return;

@@ -19,7 +19,7 @@ import type { DesiredStates } from '../services/desired-states.ts';
 import { contractSummary, type Planner } from '../services/planner.ts';
 import type { Recipes } from '../services/recipes.ts';
 import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
-import type { VerifiedVersions } from '../services/verified-versions.ts';
+import { isRefusal, type VerifiedVersions } from '../services/verified-versions.ts';
 
 interface Deps {
   readonly sources: SourcePolicy;
@@ -96,6 +96,7 @@ async function verified(deps: Deps, known: KnownVersion): Promise<Description | 
   try {
     return await deps.versions.verify(known, { isTakenOn: false });
   } catch (error) {
+    if (!isRefusal(error)) throw error;
     deps.events.descriptionRefused(known.vm, known.version, error);
     return null;
   }

@@ -5,12 +5,15 @@
  *     seen by the next pass's look.
  * I2: define and start follow only after the coordinator took this epoch's `verified` and `booting`
  *     (for a VM that should be running and is not: its `running`).
+ * I3: the room of the overlays is reserved before the first word to the coordinator and before the first
+ *     byte of a disk: what this edge calls free from then on no longer holds it.
  */
 
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
@@ -19,12 +22,13 @@ import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { Records } from '@vmdn/core/io/ports/records.ts';
 import { emptyDelivery, localDelivery } from '../decisions/deliveries.ts';
 import {
+  leadsToNewVm,
   nextTeleportStep,
   type TeleportActual,
   type VmActual,
 } from '../decisions/teleport-step.ts';
 import type { EdgeEvents } from '../events.ts';
-import { OVERLAY_HEADROOM_BYTES, STEPS_MAX } from '../limits.ts';
+import { STEPS_MAX } from '../limits.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
@@ -94,8 +98,10 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
   using _reports = pass.reports;
   for (let step = 0; step < STEPS_MAX; step += 1) {
     job.signal.throwIfAborted();
-    const next = nextTeleportStep(job.desired().state, await look(pass));
+    const actual = await look(pass);
+    const next = nextTeleportStep(job.desired().state, actual);
     if (next.do === 'nothing') return;
+    if (leadsToNewVm(next, actual.vm)) await reserveOverlays(pass);
     deps.events.teleportStep(teleport, next.do);
     if (next.do === 'deliver') await deliver(pass, next.digest);
     else if (next.do === 'confirm') await confirm(pass);
@@ -178,6 +184,12 @@ async function save(pass: Pass, record: TeleportRecord): Promise<void> {
   await pass.deps.records.write(pass.teleport, record);
 }
 
+/** Throws `no_room`. Idempotent; `removeVm` gives it back. */
+async function reserveOverlays({ deps, teleport, description }: Pass): Promise<void> {
+  const bytes = overlayRoomBytes(description.disks.length);
+  await deps.store.reserve({ key: `vm-${teleport}`, bytes, paths: [] });
+}
+
 async function deliver(pass: Pass, digest: Digest): Promise<void> {
   const { deps, job } = pass;
   const disk = pass.description.disks.find((described) => described.digest === digest)!;
@@ -234,8 +246,6 @@ async function define(pass: Pass): Promise<void> {
   const { store, hypervisor } = pass.deps;
   const startedMs = performance.now();
   const { disks, hardware, vm } = pass.description;
-  const bytes = OVERLAY_HEADROOM_BYTES * disks.length;
-  await store.reserve({ key: `vm-${pass.teleport}`, bytes, paths: [] });
   const definition: VmDefinition = {
     vm: pass.teleport,
     name: vm,

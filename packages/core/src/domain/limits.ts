@@ -61,6 +61,18 @@ export const TOOL_ERROR_LINES = 8;
 /** Worker threads that hash: more only wait for the export, which is one thread. */
 export const MAX_HASH_WORKERS = 64;
 
+/** The recipe file of a package image: 8 MiB describe some 3 GiB of files; the largest packages have one. */
+export const PACKAGE_RECIPE_BYTES_MAX = 8 * 2 ** 20;
+
+/** The virtual size of a package image: the roots of a larger, nearly empty disk take long to compute. */
+export const PACKAGE_IMAGE_BYTES_MAX = 8 * 2 ** 30;
+
+/** Packages in one question to the coordinator; a Debian guest has 100 to 500, a full desktop some 3,000. */
+export const PACKAGES_PER_REQUEST_MAX = 2000;
+
+/** Compressed recipes in one answer; those of a guest with 500 packages are some 3 MB. */
+export const PACKAGE_RECIPES_ANSWER_BYTES_MAX = 8 * 2 ** 20;
+
 function assertRelations(): void {
   const relations: readonly boolean[] = [
     MAX_DISK_BYTES / BLOCK_BYTES < 2 ** 32 - 1,

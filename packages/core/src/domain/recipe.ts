@@ -8,6 +8,8 @@
  *     low word first (key = first 8 bytes of the block's SHA-256, read as a little-endian integer).
  */
 
+import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from './units.ts';
+
 export interface Recipe {
   /** Size of the disk as the guest sees it; a multiple of 512. */
   readonly virtualSizeBytes: number;
@@ -34,4 +36,17 @@ export function nonZeroBlockCount(recipe: Recipe): number {
 /** True when segment `segmentIndex` holds a byte that is not zero. */
 export function isSegmentNonZero(recipe: Recipe, segmentIndex: number): boolean {
   return ((recipe.segmentBitmap[segmentIndex >> 3] ?? 0) & (1 << (segmentIndex & 7))) !== 0;
+}
+
+/** Bytes of blocks that are not zero; the last block counts with its true length. */
+export function nonZeroBytesOf(recipe: Recipe): number {
+  const whole = nonZeroBlockCount(recipe) * BLOCK_BYTES;
+  const tailBytes = recipe.virtualSizeBytes % BLOCK_BYTES;
+  if (tailBytes === 0) return whole;
+  const lastBlock = Math.floor(recipe.virtualSizeBytes / BLOCK_BYTES);
+  const lastSegment = Math.floor(lastBlock / BLOCKS_PER_SEGMENT);
+  const isPresent = ((recipe.segmentBitmap[lastSegment >> 3] ?? 0) >> (lastSegment & 7)) & 1;
+  const mask = recipe.blockMasks.at(-1) ?? 0;
+  const isLastNonZero = isPresent === 1 && ((mask >> (lastBlock % BLOCKS_PER_SEGMENT)) & 1) === 1;
+  return isLastNonZero ? whole - BLOCK_BYTES + tailBytes : whole;
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Digest } from './digest.ts';
 import { distanceKm } from './geography.ts';
 import type { Id, Name } from './names.ts';
+import { OVERLAY_HEADROOM_BYTES } from './overlay-room.ts';
 import {
   type Demand,
   neededStoreBytes,
@@ -19,6 +20,8 @@ const LONDON = { latitude: 51.51, longitude: -0.13 };
 const FRANKFURT = { latitude: 50.11, longitude: 8.68 };
 const ASHBURN = { latitude: 39.04, longitude: -77.49 };
 const DISK = 'd'.repeat(64) as Digest;
+/** The disk's bytes and what its overlay may take. */
+const NEEDED = 500_000_000 + OVERLAY_HEADROOM_BYTES;
 
 const demand: Demand = {
   disks: [{ digest: DISK, nonZeroBytes: 500_000_000 }],
@@ -102,7 +105,9 @@ describe('a route', () => {
     expect(found.chosen?.edge).toBe('frankfurt');
     expect(found.spilled).toBe(true);
     expect(found.chosen?.reason).toContain('nearest elsewhere');
-    expect(reasonOf(found, 'full')).toBe('No room: the VM needs 500.0 MB of store, 100.0 MB free.');
+    expect(reasonOf(found, 'full')).toBe(
+      'No room: the VM needs 768.4 MB of store (268.4 MB of it for what the VM writes), 100.0 MB free.',
+    );
     expect(reasonOf(found, 'ashburn')).toMatch(/^Farther: /);
   });
 
@@ -125,11 +130,21 @@ describe('a route', () => {
     expect(found.others[0]?.eligible).toBe(false);
   });
 
-  it('asks no store of an edge that holds the disk already', () => {
-    const full = { storeBytes: 0, memoryMiB: 512, vcpus: 1 };
+  it('asks of an edge that holds the disk already only the room of the overlay', () => {
+    const full = { storeBytes: OVERLAY_HEADROOM_BYTES, memoryMiB: 512, vcpus: 1 };
     const holder = edge('holder', { free: full, held: new Set([DISK]) });
     expect(route(near(), demand, [holder]).chosen?.edge).toBe('holder');
-    expect(neededStoreBytes(demand, new Set())).toBe(500_000_000);
+    expect(neededStoreBytes(demand, new Set())).toBe(NEEDED);
+  });
+
+  it('passes over an edge with room for the disk but not for the overlay, and says so (I4)', () => {
+    const room = (storeBytes: number) => ({ free: { storeBytes, memoryMiB: 512, vcpus: 1 } });
+    const found = route(near(), demand, [edge('tight', room(NEEDED - 1))]);
+    expect(found.chosen).toBeNull();
+    expect(reasonOf(found, 'tight')).toContain('268.4 MB of it for what the VM writes');
+    expect(route(near(), demand, [edge('just', room(NEEDED))]).chosen?.edge).toBe('just');
+    const twoDisks = { ...demand, disks: [...demand.disks, { digest: DISK, nonZeroBytes: 0 }] };
+    expect(route(near(), twoDisks, [edge('just', room(NEEDED))]).chosen).toBeNull();
   });
 
   it('treats an edge without a plan as if all came from the origin', () => {
@@ -183,7 +198,7 @@ const anyEdge = fc
     region: fc.constantFrom('eu-west', 'us-east', null),
     healthy: fc.boolean(),
     compatible: fc.boolean(),
-    storeBytes: fc.integer({ min: 0, max: 1_000_000_000 }),
+    storeBytes: fc.integer({ min: 0, max: 2_000_000_000 }),
     promisedBytes: fc.integer({ min: 0, max: 1_000_000_000 }),
     memoryMiB: fc.integer({ min: 0, max: 2048 }),
     known: fc.boolean(),
@@ -236,7 +251,7 @@ describe('any route', () => {
       fc.property(anyPlace, anyEdges, (place, edges) => {
         const able = edges.filter((one) => {
           if (!one.healthy || !one.compatible || one.free === null) return false;
-          const needed = one.held.has(DISK) ? 0 : 500_000_000;
+          const needed = one.held.has(DISK) ? OVERLAY_HEADROOM_BYTES : NEEDED;
           const free = one.free.storeBytes - one.promised.storeBytes;
           return free >= needed && one.free.memoryMiB >= 512;
         });

@@ -7,11 +7,14 @@
  *     can, marked as spilled, however little a farther edge would have to fetch.
  * I3: total and deterministic: any edges in any order give the same answer, and every edge that was
  *     looked at is in it exactly once, with its reason.
+ * I4: an edge has room when it has room for the missing disks and for the overlays that it will have to
+ *     reserve: what is chosen here is not refused there.
  */
 
 import type { Digest } from './digest.ts';
 import { distanceKm, type Location } from './geography.ts';
 import type { Id, Name } from './names.ts';
+import { overlayRoomBytes } from './overlay-room.ts';
 import { estimateUnplanned, type PlanNumbers, totalPlan } from './routing-estimate.ts';
 import { formatBytes, formatKm, formatSeconds } from './routing-words.ts';
 
@@ -160,11 +163,15 @@ function assess(
   };
 }
 
-/** Bytes that the edge's store must still take: a disk it holds entirely is there already. */
+/**
+ * Bytes that the edge's store must still take: the disks that it does not hold entirely, and what the
+ * guest may write into its overlays.
+ */
 export function neededStoreBytes(demand: Demand, held: ReadonlySet<Digest>): number {
   // Blocks found in local images count too: they are copied into the new disk's own file.
   const missing = demand.disks.filter((disk) => !held.has(disk.digest));
-  return missing.reduce((sum, disk) => sum + disk.nonZeroBytes, 0);
+  const diskBytes = missing.reduce((sum, disk) => sum + disk.nonZeroBytes, 0);
+  return diskBytes + overlayRoomBytes(demand.disks.length);
 }
 
 function obstacleOf(edge: RoutableEdge, demand: Demand): string | null {
@@ -177,7 +184,11 @@ function obstacleOf(edge: RoutableEdge, demand: Demand): string | null {
   const needed = neededStoreBytes(demand, edge.held);
   const lacks: string[] = [];
   if (storeBytes < needed) {
-    lacks.push(`${formatBytes(needed)} of store, ${formatBytes(Math.max(0, storeBytes))} free`);
+    const overlays = formatBytes(overlayRoomBytes(demand.disks.length));
+    const free = formatBytes(Math.max(0, storeBytes));
+    lacks.push(
+      `${formatBytes(needed)} of store (${overlays} of it for what the VM writes), ${free} free`,
+    );
   }
   if (memoryMiB < demand.memoryMiB) {
     lacks.push(`${demand.memoryMiB} MiB of memory, ${Math.max(0, memoryMiB)} free`);

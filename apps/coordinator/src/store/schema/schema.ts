@@ -8,6 +8,7 @@ import type { HoldingsTable } from './holdings.ts';
 import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
 import type { NodesTable } from './nodes.ts';
+import type { PackageRecipesTable } from './package-recipes.ts';
 import type { ProjectsTable } from './projects.ts';
 import type { ScoresTable } from './scores.ts';
 import type { SeedEdgesTable, SeedsTable } from './seeds.ts';
@@ -34,4 +35,5 @@ export interface Schema {
   seeds: SeedsTable;
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;
+  package_recipes: PackageRecipesTable;
 }

@@ -5,8 +5,10 @@
  *     function here that would.
  */
 
+import { hash } from 'node:crypto';
 import { CompactSign, compactVerify } from 'jose';
 import type { Description } from '../../domain/description.ts';
+import { type Digest, parseDigest } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import { description as descriptionSchema, type PublicKey } from '../contracts/schemas.ts';
@@ -23,6 +25,11 @@ export async function signDescription(
   return await new CompactSign(new TextEncoder().encode(JSON.stringify(description)))
     .setProtectedHeader({ alg: SIGNATURE_ALGORITHM, typ: DESCRIPTION_TYPE, kid: origin })
     .sign(key.privateKey);
+}
+
+/** The name of a signed description: SHA-256 of its text. */
+export function descriptionDigestOf(token: string): Digest {
+  return parseDigest(hash('sha256', token));
 }
 
 /** Verifies and reads a description. Throws `forbidden` (signature), `corrupt` (content). */

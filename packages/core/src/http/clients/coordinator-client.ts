@@ -26,8 +26,8 @@ import type { Operation } from '../contracts/operation.ts';
 import { errorFromReply } from '../error-response.ts';
 
 export const COORDINATOR_AUDIENCE = 'coordinator';
-/** The desired state of an edge that knows 10,000 versions with their descriptions. */
-const REPLY_BYTES_MAX = 512 * 1024 * 1024;
+/** The desired state of an edge that knows 10,000 versions, each with 64 holders: 20 kB apiece. */
+const REPLY_BYTES_MAX = 256 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 /** The server sends a comment at least every 15 s; silence for longer means a dead connection. */
 const EVENT_SILENCE_MS = 45_000;

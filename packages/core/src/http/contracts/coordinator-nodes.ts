@@ -6,6 +6,7 @@
  *     changes nothing.
  * I2: every report about a teleport carries the epoch of its lease; a stale one is refused with
  *     `stale_epoch` and changes nothing.
+ * I3: what is said again at each change is short: a description is named by its digest, not repeated.
  */
 
 import { z } from 'zod';
@@ -116,13 +117,27 @@ export const setVersionState = defineOperation({
   reply: z.object({ accepted: z.literal(true) }),
 });
 
+export const readDescription = defineOperation({
+  id: 'readDescription',
+  method: 'get',
+  path: '/v1/vms/{vm}/versions/{version}/description',
+  summary: 'The signed description of a version; it never changes, so an edge asks once for each.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ vm: name, version: z.coerce.number().int().min(1) }),
+  query: nothing,
+  body: nothing,
+  reply: z.object({ description: signedDescription }),
+});
+
 /** A version of a VM as an edge must know it. */
 export const knownVersion = z.object({
   vm: name,
   version: z.number().int(),
   state: versionState,
   origin: holder.extend({ publicKey }),
-  description: signedDescription,
+  /** SHA-256 of the signed description's text (`readDescription`), which is long and never changes. */
+  descriptionDigest: digest,
   /** Other nodes that hold the disks, nearest to this edge first. */
   holders: z.array(holder.extend({ digest })).max(64),
   /** Lets this edge read the recipes of the version's disks. */
@@ -320,6 +335,7 @@ export const NODE_OPERATIONS = [
   heartbeat,
   announceVersion,
   setVersionState,
+  readDescription,
   desiredState,
   reportHoldings,
   reportScores,

@@ -12,8 +12,6 @@ import { z } from 'zod';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import { NAME_PATTERN, type Name } from '../../domain/names.ts';
-import { nonZeroBlockCount, type Recipe } from '../../domain/recipe.ts';
-import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { readBoundedFile } from '../files/files.ts';
 
@@ -95,17 +93,4 @@ export async function allocatedBytes(path: string): Promise<number> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
     throw error;
   }
-}
-
-/** Bytes of blocks that are not zero; the last block counts with its true length. */
-export function nonZeroBytesOf(recipe: Recipe): number {
-  const whole = nonZeroBlockCount(recipe) * BLOCK_BYTES;
-  const tailBytes = recipe.virtualSizeBytes % BLOCK_BYTES;
-  if (tailBytes === 0) return whole;
-  const lastBlock = Math.floor(recipe.virtualSizeBytes / BLOCK_BYTES);
-  const lastSegment = Math.floor(lastBlock / BLOCKS_PER_SEGMENT);
-  const isPresent = ((recipe.segmentBitmap[lastSegment >> 3] ?? 0) >> (lastSegment & 7)) & 1;
-  const mask = recipe.blockMasks.at(-1) ?? 0;
-  const isLastNonZero = isPresent === 1 && ((mask >> (lastBlock % BLOCKS_PER_SEGMENT)) & 1) === 1;
-  return isLastNonZero ? whole - BLOCK_BYTES + tailBytes : whole;
 }

@@ -22,7 +22,7 @@ import { type Digest, isDigest } from '../../domain/digest.ts';
 import { describeError, VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import type { Name } from '../../domain/names.ts';
-import type { Recipe } from '../../domain/recipe.ts';
+import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
 import { decodeRecipe, verifyRecipe } from '../../formats/recipe.ts';
 import {
   ensurePrivateDir,
@@ -40,7 +40,6 @@ import {
   type ImageRecord,
   imageFingerprint,
   isSameFingerprint,
-  nonZeroBytesOf,
   RECIPE_FILE,
   RECORD_FILE,
   readImageRecord,

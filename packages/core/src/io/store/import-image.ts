@@ -11,7 +11,7 @@ import { isAbsolute, join, sep } from 'node:path';
 import pLimit from 'p-limit';
 import { VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
-import type { Recipe } from '../../domain/recipe.ts';
+import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
 import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
 import { encodeRecipe } from '../../formats/recipe.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
@@ -23,7 +23,7 @@ import { describeDisk } from '../hashing/describe-disk.ts';
 import { connectNbd, type NbdClient } from '../nbd/nbd-client.ts';
 import type { ImageStore } from '../ports/image-store.ts';
 import type { ImportImage, ImportOrder } from '../ports/import-image.ts';
-import { DISK_FILE, nonZeroBytesOf, RECIPE_FILE } from './image-record.ts';
+import { DISK_FILE, RECIPE_FILE } from './image-record.ts';
 import { firstBadSegment } from './verify-image.ts';
 
 /** Blocks in one read: 2 MiB, enough to keep a disk streaming. */
