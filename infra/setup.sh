@@ -16,6 +16,8 @@ run|e2fsprogs|debugfs and dumpe2fs inspect a guest file system without mounting 
 run|libnbd-bin|nbdcopy, nbdinfo and nbdfuse read an exported disk
 run|fuse3|fusermount3, by which an ordinary user unmounts an nbdfuse export
 run|util-linux|setpriv, flock and unshare: confine and serialise the processes that VMDN starts
+run|xz-utils|xz unpacks the payload of Debian and older RPM packages
+run|bzip2|unpacks the payload of old Debian and RPM packages
 run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
 guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
 guests|debian-archive-keyring|the keys by which apt verifies those archives
