@@ -73,9 +73,6 @@ export const PACKAGE_UNPACKED_BYTES_MAX = 8 * 2 ** 30;
  */
 export const PACKAGE_RATIO_MAX = 2000;
 
-/** One file of a package: no more than the whole of it. */
-export const PACKAGE_FILE_BYTES_MAX = PACKAGE_UNPACKED_BYTES_MAX;
-
 /** Members of one package, links and directories too: each costs a block of the image at most. */
 export const PACKAGE_MEMBERS_MAX = 1_000_000;
 
@@ -86,19 +83,16 @@ export const PACKAGE_PATH_BYTES_MAX = 4096;
 export const PACKAGE_LIST_BYTES_MAX = 64 * 2 ** 20;
 
 /** A pax header: a path, a link's target, some attributes. */
-export const PAX_HEADER_BYTES_MAX = 64 * 2 ** 10;
+export const PAX_HEADER_BYTES_MAX = 32 * 2 ** 10;
 
 /** What an archive parser may ask for at once: the longest header that is looked at as a whole. */
-export const ARCHIVE_TAKE_BYTES_MAX = PAX_HEADER_BYTES_MAX;
+export const ARCHIVE_TAKE_BYTES_MAX = 64 * 2 ** 10;
 
 /** The header of an .rpm is held in memory; rpm itself stops at 256 MiB. */
 export const RPM_HEADER_BYTES_MAX = 64 * 2 ** 20;
 
 /** Tags of an .rpm's header: rpm's own limit. */
 export const RPM_TAGS_MAX = 65_535;
-
-/** Files that an .rpm's header lists. */
-export const RPM_FILES_MAX = PACKAGE_MEMBERS_MAX;
 
 /** zstd's window, as a power of two: 128 MiB, what the zstd tool accepts unless told otherwise. */
 export const ZSTD_WINDOW_LOG_MAX = 27;
@@ -116,7 +110,7 @@ function assertRelations(): void {
     SEGMENTS_PER_PAGE * SEGMENT_BYTES === 4 * 2 ** 20,
     // All that may be unpacked fits on a disk, even if each member took a block of its own.
     PACKAGE_UNPACKED_BYTES_MAX + PACKAGE_MEMBERS_MAX * BLOCK_BYTES <= MAX_DISK_BYTES,
-    PACKAGE_PATH_BYTES_MAX + 1 <= ARCHIVE_TAKE_BYTES_MAX,
+    Math.max(PACKAGE_PATH_BYTES_MAX + 1, PAX_HEADER_BYTES_MAX) <= ARCHIVE_TAKE_BYTES_MAX,
     PACKAGE_MEMBERS_MAX < 2 ** 24,
     MAX_RANGE_SEGMENTS * SEGMENT_BYTES === MAX_RANGE_PAGES * SEGMENTS_PER_PAGE * SEGMENT_BYTES,
   ];

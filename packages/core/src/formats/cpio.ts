@@ -8,7 +8,7 @@
  * I2: the archive ends at TRAILER!!!; a stream that ends without it is `corrupt`.
  */
 
-import { PACKAGE_FILE_BYTES_MAX, PACKAGE_PATH_BYTES_MAX } from '../domain/limits.ts';
+import { PACKAGE_PATH_BYTES_MAX, PACKAGE_UNPACKED_BYTES_MAX } from '../domain/limits.ts';
 import { type ArchiveParser, corruptPackage, tooLargePackage, untilNul } from './archive.ts';
 
 const MAGIC_BYTES = 6;
@@ -65,8 +65,8 @@ export function* cpioMembers(sizes: PayloadSizes): ArchiveParser {
 }
 
 function checkedSize(sizeBytes: number): number {
-  if (sizeBytes <= PACKAGE_FILE_BYTES_MAX) return sizeBytes;
-  throw tooLargePackage('a file in it is too large', PACKAGE_FILE_BYTES_MAX);
+  if (sizeBytes <= PACKAGE_UNPACKED_BYTES_MAX) return sizeBytes;
+  throw tooLargePackage('a file in it is too large', PACKAGE_UNPACKED_BYTES_MAX);
 }
 
 /** Members and their content begin at multiples of four. */

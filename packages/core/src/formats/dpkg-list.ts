@@ -1,6 +1,6 @@
 /**
- * Room: formats. The file list that dpkg writes to /var/lib/dpkg/info/PACKAGE.list while it unpacks a package:
- * one line for each member of data.tar, in its order. Source: dpkg, lib/dpkg/tarfn.c and path.c
+ * Room: formats. The file list that dpkg writes to /var/lib/dpkg/info/PACKAGE.list while it unpacks a
+ * package: one line for each member of data.tar, in its order. Source: dpkg, lib/dpkg/tarfn.c and path.c
  * (path_trim_slash_slashdot), lib/dpkg/fsys-hash.c (fsys_hash_find_node), src/main/filesdb.c
  * (write_filelist_except).
  *

@@ -71,7 +71,9 @@ export function tarOf(entries: readonly Entry[], style: 'gnu' | 'pax' = 'gnu'): 
 export function arOf(members: readonly (readonly [string, Uint8Array])[]): Buffer {
   const parts: Uint8Array[] = [Buffer.from('!<arch>\n')];
   for (const [name, content] of members) {
-    const header = `${name.padEnd(16)}1700000000  0     0     100644  ${String(content.length).padEnd(10)}\`\n`;
+    const size = String(content.length).padEnd(10);
+    const header = `${name.padEnd(16)}1700000000  0     0     100644  ${size}\`
+`;
     parts.push(Buffer.from(header, 'latin1'), padded(content, 2));
   }
   return Buffer.concat(parts);
@@ -106,7 +108,7 @@ export type RpmTag = readonly [tag: number, value: string | readonly number[], b
 
 export function rpmHeaderOf(tags: readonly RpmTag[]): Buffer {
   const index: Buffer[] = [];
-  let store = Buffer.alloc(0);
+  let store: Buffer = Buffer.alloc(0);
   for (const [tag, value, bytes = 4] of tags) {
     store = typeof value === 'string' ? store : padded(store, bytes);
     const entry = Buffer.alloc(16);

@@ -9,7 +9,7 @@
  * I2: signatures are not looked at: who asks for a package says which SHA-256 it has.
  */
 
-import { RPM_FILES_MAX, RPM_HEADER_BYTES_MAX, RPM_TAGS_MAX } from '../domain/limits.ts';
+import { PACKAGE_MEMBERS_MAX, RPM_HEADER_BYTES_MAX, RPM_TAGS_MAX } from '../domain/limits.ts';
 import { corruptPackage, tooLargePackage, untilNul } from './archive.ts';
 import type { PayloadSizes } from './cpio.ts';
 
@@ -128,7 +128,8 @@ class Store {
     if (bytes === undefined || offset + count * bytes > this.#bytes.length) {
       throw corruptPackage('a wrong rpm header');
     }
-    if (count > RPM_FILES_MAX) throw tooLargePackage('it has too many files', RPM_FILES_MAX);
+    if (count > PACKAGE_MEMBERS_MAX)
+      throw tooLargePackage('it has too many files', PACKAGE_MEMBERS_MAX);
     const numbers = new Float64Array(count);
     for (let i = 0, at = offset; i < count; i += 1, at += bytes) {
       if (bytes === 2) numbers[i] = this.#view.getUint16(at);

@@ -10,8 +10,8 @@
  */
 
 import {
-  PACKAGE_FILE_BYTES_MAX,
   PACKAGE_PATH_BYTES_MAX,
+  PACKAGE_UNPACKED_BYTES_MAX,
   PAX_HEADER_BYTES_MAX,
 } from '../domain/limits.ts';
 import {
@@ -74,8 +74,8 @@ function* member(
     throw tooLargePackage('a name in it is too long', PACKAGE_PATH_BYTES_MAX);
   }
   if (FILE_TYPES.has(type)) {
-    if (sizeBytes > PACKAGE_FILE_BYTES_MAX) {
-      throw tooLargePackage('a file in it is too large', PACKAGE_FILE_BYTES_MAX);
+    if (sizeBytes > PACKAGE_UNPACKED_BYTES_MAX) {
+      throw tooLargePackage('a file in it is too large', PACKAGE_UNPACKED_BYTES_MAX);
     }
     // A tar of old marks a directory by a slash at the end of a file's name.
     const isFile = type !== '\0' || !path.endsWith('/');

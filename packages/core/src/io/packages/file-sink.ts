@@ -1,7 +1,7 @@
 /**
  * Room: io, packages. Lays the files of an archive into a package image.
  *
- * I1: files that have content, and are wanted, lie in the image in the order of the archive; nothing else does.
+ * I1: files that have content, and are wanted, lie in the image in the order of the archive; nothing else.
  * I2: members are counted, whatever they are; too many are `too_large`.
  */
 
