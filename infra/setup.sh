@@ -17,7 +17,8 @@ run|libnbd-bin|nbdcopy, nbdinfo and nbdfuse read an exported disk
 run|fuse3|fusermount3, by which an ordinary user unmounts an nbdfuse export
 run|util-linux|setpriv, flock and unshare: confine and serialise the processes that VMDN starts
 run|gpgv|verifies the signed indexes of package mirrors
-run|xz-utils|unpacks the package indexes of mirrors that offer nothing else
+run|xz-utils|xz unpacks package indexes, and the payload of Debian and older RPM packages
+run|bzip2|unpacks the payload of old Debian and RPM packages
 run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
 guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
 guests|debian-archive-keyring|the keys by which apt verifies those archives

@@ -58,8 +58,50 @@ export const MAX_TOOL_OUTPUT_BYTES = 16 * 2 ** 20;
 /** Lines of a failed tool's standard error that go into the error. */
 export const TOOL_ERROR_LINES = 8;
 
-/** Worker threads that hash: more only wait for the export, which is one thread. */
-export const MAX_HASH_WORKERS = 64;
+/** Worker threads of one pool: more only wait for the disk or the export that they read. */
+export const MAX_POOL_WORKERS = 64;
+
+/**
+ * Bytes that one distribution package may unpack to: 8 GiB, many times what a kernel takes. A package
+ * beyond that is no source of blocks; its files come from a peer or the origin.
+ */
+export const PACKAGE_UNPACKED_BYTES_MAX = 8 * 2 ** 30;
+
+/**
+ * Bytes out for each byte of the package: zeros alone reach 1,030 with gzip, 6,850 with xz and 32,490 with
+ * zstd; real packages reach tens.
+ */
+export const PACKAGE_RATIO_MAX = 2000;
+
+/** Members of one package, links and directories too: each costs a block of the image at most. */
+export const PACKAGE_MEMBERS_MAX = 1_000_000;
+
+/** A path in a package, in bytes: PATH_MAX of Linux. */
+export const PACKAGE_PATH_BYTES_MAX = 4096;
+
+/** All paths of a package together: dpkg's file list is one of the files of a package image. */
+export const PACKAGE_LIST_BYTES_MAX = 64 * 2 ** 20;
+
+/** A pax header: a path, a link's target, some attributes. */
+export const PAX_HEADER_BYTES_MAX = 32 * 2 ** 10;
+
+/** What an archive parser may ask for at once: the longest header that is looked at as a whole. */
+export const ARCHIVE_TAKE_BYTES_MAX = 64 * 2 ** 10;
+
+/** The header of an .rpm is held in memory; rpm itself stops at 256 MiB. */
+export const RPM_HEADER_BYTES_MAX = 64 * 2 ** 20;
+
+/** Tags of an .rpm's header: rpm's own limit. */
+export const RPM_TAGS_MAX = 65_535;
+
+/** zstd's window, as a power of two: 128 MiB, what the zstd tool accepts unless told otherwise. */
+export const ZSTD_WINDOW_LOG_MAX = 27;
+
+/** Memory of one xz process, in MiB: a dictionary of 128 MiB; xz -9, the largest preset, has 64. */
+export const XZ_MEMORY_MIB_MAX = 144;
+
+/** Unpacking one package: 8 GiB at the 20 MB/s of a slow link or processor take 7 minutes. */
+export const PACKAGE_UNPACK_MS_MAX = 60 * 60 * 1000;
 
 /** The recipe file of a package image: 8 MiB describe some 3 GiB of files; the largest packages have one. */
 export const PACKAGE_RECIPE_BYTES_MAX = 8 * 2 ** 20;
@@ -78,6 +120,10 @@ function assertRelations(): void {
     MAX_DISK_BYTES / BLOCK_BYTES < 2 ** 32 - 1,
     MAX_DISK_BYTES % SEGMENT_BYTES === 0,
     SEGMENTS_PER_PAGE * SEGMENT_BYTES === 4 * 2 ** 20,
+    // All that may be unpacked fits on a disk, even if each member took a block of its own.
+    PACKAGE_UNPACKED_BYTES_MAX + PACKAGE_MEMBERS_MAX * BLOCK_BYTES <= MAX_DISK_BYTES,
+    Math.max(PACKAGE_PATH_BYTES_MAX + 1, PAX_HEADER_BYTES_MAX) <= ARCHIVE_TAKE_BYTES_MAX,
+    PACKAGE_MEMBERS_MAX < 2 ** 24,
     MAX_RANGE_SEGMENTS * SEGMENT_BYTES === MAX_RANGE_PAGES * SEGMENTS_PER_PAGE * SEGMENT_BYTES,
   ];
   if (relations.includes(false)) throw new Error('limits.ts: two limits contradict each other');

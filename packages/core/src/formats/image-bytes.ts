@@ -64,9 +64,7 @@ export function hasText(bytes: Uint8Array, at: number, text: string): boolean {
 
 /** Bytes as a string, one character each. */
 export function latin1(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
 /** A 64-bit size or offset as a number; what a double cannot hold is beyond every limit of ours. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -131,5 +132,107 @@ describe('start', () => {
     await vi.waitFor(() => expect(isAlive(bound)).toBe(false), { timeout: 10_000 });
     expect(isAlive(free)).toBe(true);
     process.kill(free, 'SIGKILL');
+  });
+});
+
+describe('filter', () => {
+  const limits = { timeoutMs: 20_000, maxOutputBytes: 64 * 2 ** 20 };
+  const piece = new Uint8Array(100_000).fill(7);
+
+  async function* pieces(count: number): AsyncGenerator<Uint8Array> {
+    for (let i = 0; i < count; i += 1) yield piece;
+  }
+
+  async function lengthOf(output: AsyncIterable<Uint8Array>): Promise<number> {
+    let length = 0;
+    for await (const chunk of output) length += chunk.length;
+    return length;
+  }
+
+  test('more than any pipe holds goes through, byte for byte', async () => {
+    const hashed = Buffer.concat(
+      await Array.fromAsync(runner.filter('sha256sum', [], pieces(50), limits)),
+    );
+    const expected = createHash('sha256').update(Buffer.alloc(5_000_000, 7)).digest('hex');
+    expect(hashed.toString('utf8')).toBe(`${expected}  -\n`);
+    expect(await lengthOf(runner.filter('cat', [], pieces(50), limits))).toBe(5_000_000);
+    expect(await lengthOf(runner.filter('cat', [], pieces(0), limits))).toBe(0);
+  });
+
+  test('I3: time, output and the caller’s patience are limits', async () => {
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield piece;
+      await new Promise(() => {});
+    }
+    const slow = runner.filter('cat', [], endless(), { ...limits, timeoutMs: 200 });
+    await expect(lengthOf(slow)).rejects.toMatchObject({ code: 'timeout' });
+    const much = runner.filter('yes', [], pieces(1), { ...limits, maxOutputBytes: 1000 });
+    await expect(lengthOf(much)).rejects.toMatchObject({ code: 'too_large' });
+    const aborter = new AbortController();
+    const cancelled = lengthOf(
+      runner.filter('cat', [], endless(), { ...limits, signal: aborter.signal }),
+    );
+    aborter.abort();
+    await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  test('I4: a tool that fails, a missing one and an input that throws are told apart', async () => {
+    const failing = runner.filter(
+      'sh',
+      ['-c', 'echo half; echo oops >&2; exit 3'],
+      pieces(9),
+      limits,
+    );
+    await expect(lengthOf(failing)).rejects.toMatchObject({
+      code: 'tool_failed',
+      data: { exitCode: 3, stderr: 'oops' },
+    });
+    const missing = runner.filter('no-such-tool', [], pieces(9), limits);
+    await expect(lengthOf(missing)).rejects.toMatchObject({ code: 'tool_missing' });
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield piece;
+      throw new Error('the mirror hung up');
+    }
+    const starved = runner.filter('cat', [], broken(), limits);
+    await expect(lengthOf(starved)).rejects.toThrow('the mirror hung up');
+  });
+
+  test('I3: a caller that stops early leaves no process behind', async () => {
+    let first = '';
+    const script = 'echo $$; exec cat >/dev/null';
+    for await (const chunk of runner.filter('sh', ['-c', script], pieces(1000), limits)) {
+      first = Buffer.from(chunk).toString('utf8');
+      break;
+    }
+    expect(Number(first)).toBeGreaterThan(1);
+    expect(isAlive(Number(first))).toBe(false);
+  });
+
+  test('I3: a filter dies with a parent that was killed', async () => {
+    const url = JSON.stringify(new URL('./command-runner.ts', import.meta.url).href);
+    const script = `
+      const { createCommandRunner } = await import(${url});
+      async function* input() { yield new Uint8Array(1); await new Promise(() => {}); }
+      const options = { timeoutMs: 600_000, maxOutputBytes: 1000 };
+      setInterval(() => {}, 1000);
+      const args = ['-c', 'echo $$; exec sleep 600'];
+      for await (const chunk of createCommandRunner().filter('sh', args, input(), options)) {
+        process.stderr.write(chunk);
+      }`;
+    const logPath = join(directory, 'filter-parent.log');
+    const args = ['--input-type=module', '-e', script];
+    const parent = runner.start(node, args, { lifetime: 'with-parent', logPath });
+    const pid = await vi.waitFor(
+      () => {
+        const found = Number(/^(\d+)\n/.exec(readFileSync(logPath, 'utf8'))?.[1]);
+        expect(found).toBeGreaterThan(1);
+        return found;
+      },
+      { timeout: 20_000 },
+    );
+    expect(isAlive(pid)).toBe(true);
+    process.kill(parent.pid, 'SIGKILL');
+    await parent.exited;
+    await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 10_000 });
   });
 });

@@ -5,15 +5,23 @@
  *     tool knows that.
  * I2: a process sees only the variables that it was given, a fixed search path and LC_ALL=C: no secret of
  *     ours leaks into a tool.
- * I3: `run` always has a time limit and an output limit; `start` is for processes that live on, which end
- *     with this one (`with-parent`, even after a kill -9 of ours) or outlive it (`detached`).
- * I4: errors are translated here and nowhere else: tool_missing, tool_failed, timeout, cancelled.
+ * I3: `run` and `filter` always have a time limit and an output limit; `start` is for processes that live
+ *     on, which end with this one (`with-parent`, even after a kill -9 of ours) or outlive it (`detached`).
+ * I4: every failure is one of tool_missing, tool_failed, timeout, cancelled (command-failure.ts).
  */
 
 import { closeSync, openSync } from 'node:fs';
 import { execa, type Options } from 'execa';
 import { VmdnError } from '../../domain/errors.ts';
-import { MAX_TOOL_OUTPUT_BYTES, TOOL_ERROR_LINES } from '../../domain/limits.ts';
+import { MAX_TOOL_OUTPUT_BYTES } from '../../domain/limits.ts';
+import {
+  boundCommand,
+  checkArguments,
+  isBoundToolMissing,
+  tailOf,
+  translateFailure,
+} from './command-failure.ts';
+import { type FilterOptions, runFilter } from './run-filter.ts';
 import { missingToolMessage } from './tool-packages.ts';
 
 /** Where tools are looked for: Debian's own places, sbin too (mke2fs, debugfs). */
@@ -73,6 +81,18 @@ export interface CommandRunner {
   run(tool: string, args: readonly string[], options: RunOptions): Promise<CommandResult>;
   /** Starts a tool that lives on. Throws tool_missing. */
   start(tool: string, args: readonly string[], options: StartOptions): RunningCommand;
+  /**
+   * Runs a tool as a filter: what `input` yields goes to its standard input, what it prints is yielded.
+   * The process starts with the first piece that is asked for, ends with this one, and is killed when
+   * the caller stops early. Throws what `input` throws, tool_missing, tool_failed, too_large (it printed
+   * more than it may), timeout, cancelled.
+   */
+  filter(
+    tool: string,
+    args: readonly string[],
+    input: AsyncIterable<Uint8Array>,
+    options: FilterOptions,
+  ): AsyncIterable<Uint8Array>;
 }
 
 /** The adapter by execa. `env` is given to every process (HOME, TMPDIR and the like, if tools need them). */
@@ -88,6 +108,7 @@ export function createCommandRunner(
   return {
     run: (tool, args, options) => run(tool, args, options, environment(options.env)),
     start: (tool, args, options) => start(tool, args, options, environment(options.env)),
+    filter: (tool, args, input, options) => runFilter(tool, args, input, options, environment()),
   };
 }
 
@@ -119,49 +140,7 @@ async function run(
       return { stdout, stderr, exitCode };
     }
   }
-  throw translate(tool, args, result, options.timeoutMs);
-}
-
-/** What of execa's result says why a process failed. */
-interface Failure {
-  readonly timedOut: boolean;
-  readonly isCanceled: boolean;
-  readonly isMaxBuffer: boolean;
-  readonly exitCode?: number | undefined;
-  readonly signal?: string | undefined;
-  readonly stderr?: unknown;
-  readonly code?: string | undefined;
-  readonly cause?: unknown;
-}
-
-function translate(
-  tool: string,
-  args: readonly string[],
-  failure: Failure,
-  timeoutMs: number,
-): VmdnError {
-  const lastWords = tailOf(String(failure.stderr ?? ''));
-  const data = {
-    tool,
-    args: args.join(' ').slice(0, 2000),
-    exitCode: failure.exitCode ?? null,
-    signal: failure.signal ?? null,
-    stderr: lastWords,
-  };
-  const cause = failure.cause;
-  if (failure.isCanceled) return new VmdnError('cancelled', `${tool} was cancelled.`, { data });
-  if (failure.timedOut) {
-    const message = `${tool} did not finish within ${timeoutMs / 1000} s.`;
-    return new VmdnError('timeout', message, { data });
-  }
-  if (failure.code === 'ENOENT') {
-    return new VmdnError('tool_missing', missingToolMessage(tool), { data, cause });
-  }
-  if (failure.isMaxBuffer) {
-    return new VmdnError('tool_failed', `${tool} printed more than it should.`, { data });
-  }
-  const why = lastWords === '' ? `exit code ${failure.exitCode ?? failure.signal}` : lastWords;
-  return new VmdnError('tool_failed', `${tool} failed: ${why}`, { data, cause });
+  throw translateFailure(tool, args, result, options.timeoutMs);
 }
 
 function start(
@@ -172,11 +151,7 @@ function start(
 ): RunningCommand {
   checkArguments(tool, args);
   const isBound = options.lifetime === 'with-parent';
-  // The kernel sends the signal when the parent dies, so that not even a kill -9 of ours leaves a process
-  // behind that holds the lock of somebody's disk.
-  const [file, argv] = isBound
-    ? ['setpriv', ['--pdeathsig', 'KILL', '--', tool, ...args]]
-    : [tool, [...args]];
+  const { file, argv } = isBound ? boundCommand(tool, args) : { file: tool, argv: [...args] };
   // execa takes any descriptor; its types know only 3 to 9.
   const logFd =
     options.logPath === undefined ? undefined : (openSync(options.logPath, 'a', 0o600) as 3);
@@ -201,7 +176,7 @@ function start(
   const exited = child.then((result): CommandExit => {
     const isMissing =
       ('code' in result && result.code === 'ENOENT') ||
-      (isBound && result.exitCode === 127 && tail.startsWith('setpriv: failed to execute'));
+      (isBound && isBoundToolMissing(result.exitCode, tail));
     if (isMissing) {
       throw new VmdnError('tool_missing', missingToolMessage(tool), { data: { tool } });
     }
@@ -220,21 +195,4 @@ function start(
       return exited.finally(() => clearTimeout(killer));
     },
   };
-}
-
-/** A NUL would cut an argument short; everything else is the tool's own business. */
-function checkArguments(tool: string, args: readonly string[]): void {
-  if (![tool, ...args].some((arg) => arg.includes('\0'))) return;
-  throw new VmdnError('invalid_input', 'A name or path holds a NUL character.', { data: { tool } });
-}
-
-/** The last lines of a tool's output, each of bounded length. */
-function tailOf(text: string): string {
-  const lines = text.trimEnd().slice(-8192).split('\n').slice(-TOOL_ERROR_LINES);
-  return lines.map(shorten).join('\n');
-}
-
-/** A long line without its middle: tools put the subject first and the reason last. */
-function shorten(line: string): string {
-  return line.length <= 600 ? line : `${line.slice(0, 200)} … ${line.slice(-400)}`;
 }

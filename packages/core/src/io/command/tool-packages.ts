@@ -23,9 +23,10 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   rsync: 'rsync',
   casync: 'casync',
   'dpkg-deb': 'dpkg',
+  xz: 'xz-utils',
+  bzip2: 'bzip2',
   rpm2cpio: 'rpm2cpio',
   gpgv: 'gpgv',
-  xz: 'xz-utils',
   mmdebstrap: 'mmdebstrap',
 };
 

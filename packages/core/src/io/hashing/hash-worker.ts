@@ -9,13 +9,11 @@
  */
 
 import { parentPort } from 'node:worker_threads';
-import { HASH_BYTES } from '../../domain/digest.ts';
 import { describeError, VmdnError } from '../../domain/errors.ts';
 import { SEGMENTS_PER_PAGE } from '../../domain/limits.ts';
-import { BLOCKS_PER_SEGMENT, SEGMENT_BYTES, segmentCount } from '../../domain/units.ts';
+import { SEGMENT_BYTES, segmentCount } from '../../domain/units.ts';
 import { pageCount } from '../../formats/key-pages.ts';
-import { rootsOfPage } from '../../formats/page-roots.ts';
-import { describeSegmentInto } from '../../formats/segment-hash.ts';
+import { PageDescriber } from '../../formats/page-describer.ts';
 import { connectNbd, type NbdClient } from '../nbd/nbd-client.ts';
 import {
   CONTROL_DONE_PAGES,
@@ -32,15 +30,10 @@ const PIECE_BYTES = 4 * SEGMENT_BYTES;
 
 const port = parentPort!;
 
-/** One lane's memory. `#rows` and `#keyCount` say how much of the columns the page in hand has filled. */
+/** One lane's memory. */
 class Lane {
   readonly #piece = new Uint8Array(PIECE_BYTES);
-  readonly #masks = new Uint16Array(SEGMENTS_PER_PAGE);
-  readonly #hashes = new Uint8Array(SEGMENTS_PER_PAGE * HASH_BYTES);
-  readonly #keys = new Uint32Array(SEGMENTS_PER_PAGE * BLOCKS_PER_SEGMENT * 2);
-  readonly #rowMasks = new Uint16Array(SEGMENTS_PER_PAGE);
-  #rows = 0;
-  #keyCount = 0;
+  readonly #describer = new PageDescriber();
 
   /** Claims and describes pages until none is left. Returns how many bytes were read. */
   async run(job: HashJob, client: NbdClient): Promise<number> {
@@ -53,7 +46,7 @@ class Lane {
       if (page >= pages) return readBytes;
       readBytes += await this.#describePage(job, client, page);
       Atomics.add(control, CONTROL_DONE_PAGES, 1);
-      if (this.#rows > 0) this.#post(job, page);
+      if (!this.#describer.isZero) this.#post(job, page);
     }
   }
 
@@ -61,9 +54,7 @@ class Lane {
     const { map, virtualSizeBytes } = job;
     const end = Math.min(segmentCount(virtualSizeBytes), (page + 1) * SEGMENTS_PER_PAGE);
     let readBytes = 0;
-    this.#rows = 0;
-    this.#keyCount = 0;
-    this.#masks.fill(0);
+    this.#describer.clear();
     let segment = page * SEGMENTS_PER_PAGE;
     while (segment < end) {
       if (!mustRead(map, segment)) {
@@ -85,25 +76,14 @@ class Lane {
 
   /** Describes the segments in the first `bytes` of the piece; the first is segment `first` of the page. */
   #describePiece(bytes: number, first: number): void {
-    const columns = { hashes: this.#hashes, masks: this.#rowMasks, keys: this.#keys };
     for (let at = 0, i = first; at < bytes; at += SEGMENT_BYTES, i += 1) {
-      const view = this.#piece.subarray(at, Math.min(at + SEGMENT_BYTES, bytes));
-      const keys = describeSegmentInto(view, columns, this.#rows, this.#keyCount);
-      if (keys === 0) continue;
-      this.#masks[i] = this.#rowMasks[this.#rows]!;
-      this.#rows += 1;
-      this.#keyCount += keys;
+      this.#describer.add(i, this.#piece.subarray(at, Math.min(at + SEGMENT_BYTES, bytes)));
     }
   }
 
   #post(job: HashJob, page: number): void {
-    const masks = this.#masks.slice();
-    const hashes = this.#hashes.slice(0, this.#rows * HASH_BYTES);
-    const keys = this.#keys.slice(0, this.#keyCount * 2);
-    const first = page * SEGMENTS_PER_PAGE;
-    const count = Math.min(SEGMENTS_PER_PAGE, segmentCount(job.virtualSizeBytes) - first);
-    const roots = rootsOfPage(page, masks.subarray(0, count), hashes, new Uint8Array(keys.buffer));
-    const description = { ...roots, masks, hashes, keys };
+    const description = this.#describer.take(page, job.virtualSizeBytes);
+    const { masks, hashes, keys } = description;
     send({ kind: 'page', description }, [masks.buffer, hashes.buffer, keys.buffer]);
   }
 }
