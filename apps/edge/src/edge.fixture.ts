@@ -33,6 +33,7 @@ import { serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
@@ -184,6 +185,7 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     runner: createCommandRunner(),
     importDirs: [network.dir],
     socketDir: join(dir, 'run'),
+    pool: network.stack.use(createHashPool()),
   });
   const { front, identity, key, client, url } = await enrolOrigin(network, dir);
   const uplink = createUplinkLimiter({ bytesPerSecond: options.bytesPerSecond ?? null });

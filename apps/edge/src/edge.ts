@@ -19,6 +19,7 @@ import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
@@ -235,12 +236,10 @@ function startWork(
   );
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
-  const importImage = createImportImage({
-    store,
-    runner,
-    socketDir,
-    importDirs: settings.importDirs,
-  });
+  // The imports' reconciler, started below, ends before the threads that it uses.
+  const pool = stack.use(createHashPool());
+  const { importDirs } = settings;
+  const importImage = createImportImage({ store, runner, socketDir, importDirs, pool });
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
