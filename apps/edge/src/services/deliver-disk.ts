@@ -6,6 +6,8 @@
  * I2: two that want the same disk at once make it once; the second finds it.
  * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
  *     the disk and the record says where it came from.
+ * I4: a recipe that was fetched for a delivery is among its wire bytes, also when the delivery has to wait
+ *     for room first; the staging area keeps them from the moment the sync begins.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -14,7 +16,7 @@ import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
-import { localDelivery, withRecipeBytes } from '../decisions/deliveries.ts';
+import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
@@ -65,6 +67,7 @@ interface Deps {
 export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   const turns = createTurns();
   const limit = pLimit(DELIVERIES_MAX);
+  const recipeCosts: RecipeCosts = new Map();
   let active = 0;
   return {
     get active() {
@@ -73,7 +76,9 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
     async deliver(order) {
       active += 1;
       try {
-        return await turns.inTurn(order.digest, () => limit(() => deliver(deps, order)));
+        return await turns.inTurn(order.digest, () =>
+          limit(() => deliver(deps, recipeCosts, order)),
+        );
       } finally {
         active -= 1;
       }
@@ -81,7 +86,10 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   };
 }
 
-async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
+/** What recipes cost that no sync has counted yet. */
+type RecipeCosts = Map<Digest, NonNullable<FoundRecipe['fetched']>>;
+
+async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): Promise<Delivered> {
   const { store } = deps;
   const { digest, signal } = order;
   signal.throwIfAborted();
@@ -93,6 +101,7 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
   const [recipe, recipeSeconds] = await timed(() => deps.recipes.find(order));
+  if (recipe.fetched !== null) recipeCosts.set(digest, recipe.fetched);
   const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipe.path, signal));
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
@@ -102,7 +111,9 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
     paths: [`${stagingDir}/disk.raw`],
   });
   try {
-    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipe));
+    const recipeCost = recipeCosts.get(digest) ?? null;
+    recipeCosts.delete(digest);
+    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipeCost));
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
     await store.adopt({ stagingDir, digest, keysRoot, name, kind });
@@ -116,26 +127,26 @@ async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: Awaited<ReturnType<Planner['plan']>>,
-  recipe: FoundRecipe,
+  recipeCost: FoundRecipe['fetched'],
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
     sources: remoteSources({ ...order, client: deps.client }),
     signal: order.signal,
-    onProgress: ({ delivery }) => order.onProgress(withRecipeBytes(delivery, recipe.fetched)),
+    crossedBefore: recipeCost,
+    onProgress: ({ delivery }) => order.onProgress(delivery),
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
   deps.planner.observe({
-    wireBytes: wireBytes.origin + wireBytes.peer,
+    wireBytes: wireBytes.origin + wireBytes.peer - (recipeCost?.wireBytes ?? 0),
     diskBytes: diskBytes.origin + diskBytes.peer,
     seconds: result.seconds,
   });
   const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);
-  const delivery = withRecipeBytes(result.delivery, recipe.fetched);
-  deps.events.diskDelivered(delivery, result.seconds, mismatches);
-  return delivery;
+  deps.events.diskDelivered(result.delivery, result.seconds, mismatches);
+  return result.delivery;
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
