@@ -11,6 +11,7 @@ import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createDiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { recipeRead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
@@ -45,6 +46,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createPlanner } from './services/planner.ts';
+import { createRecipeReads } from './services/recipe-reads.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
@@ -107,6 +109,7 @@ interface Machine {
   readonly socketDir: string;
   readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
+  readonly reads: Awaited<ReturnType<typeof openRecords<typeof recipeRead>>>;
   readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
 }
 
@@ -151,6 +154,7 @@ async function openMachine(
     socketDir: runtime.exports,
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
+    reads: await openRecords(at('recipe-reads'), recipeRead),
     newest: await openRecords(at('newest-versions'), newestVersions),
   };
 }
@@ -215,6 +219,7 @@ function startWork(
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
   const versions = createVerifiedVersions(machine.newest);
   const recipes = createRecipes({ store, folder, client: disks, events });
+  const reads = createRecipeReads({ client, records: machine.reads });
   const partialImages = () => listPartialImages(store);
   const planner = createPlanner({ engine, store, partialImages });
   const deliveries = createDiskDeliveries({
@@ -244,7 +249,7 @@ function startWork(
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
-    scores: createScoresReconciler({ ...common, recipes, planner }),
+    scores: createScoresReconciler({ ...common, recipes, reads, planner }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };

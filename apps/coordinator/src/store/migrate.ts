@@ -11,11 +11,13 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { initial } from './migrations/0001-initial.ts';
 import { takenOn } from './migrations/0002-taken-on.ts';
+import { recipeReads } from './migrations/0003-recipe-reads.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-taken-on': takenOn,
+  '0003-recipe-reads': recipeReads,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -21,7 +21,7 @@ import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Planner } from './planner.ts';
-import type { FoundRecipe, Recipes } from './recipes.ts';
+import type { RecipeCost, Recipes } from './recipes.ts';
 import { type DiskHolder, remoteSources } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
 
@@ -87,7 +87,7 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
 }
 
 /** What recipes cost that no sync has counted yet. */
-type RecipeCosts = Map<Digest, NonNullable<FoundRecipe['fetched']>>;
+type RecipeCosts = Map<Digest, readonly RecipeCost[]>;
 
 async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): Promise<Delivered> {
   const { store } = deps;
@@ -100,9 +100,11 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
     if (order.name !== null) await store.rename(digest, order.name);
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
-  const [recipe, recipeSeconds] = await timed(() => deps.recipes.find(order));
-  if (recipe.fetched !== null) recipeCosts.set(digest, recipe.fetched);
-  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipe.path, signal));
+  const onRead = async (cost: RecipeCost): Promise<void> => {
+    recipeCosts.set(digest, [...(recipeCosts.get(digest) ?? []), cost]);
+  };
+  const [recipePath, recipeSeconds] = await timed(() => deps.recipes.find({ ...order, onRead }));
+  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipePath, signal));
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
   await store.reserve({
@@ -111,9 +113,9 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
     paths: [`${stagingDir}/disk.raw`],
   });
   try {
-    const recipeCost = recipeCosts.get(digest) ?? null;
+    const crossedBefore = recipeCosts.get(digest) ?? [];
     recipeCosts.delete(digest);
-    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipeCost));
+    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, crossedBefore));
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
     await store.adopt({ stagingDir, digest, keysRoot, name, kind });
@@ -127,20 +129,21 @@ async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: Awaited<ReturnType<Planner['plan']>>,
-  recipeCost: FoundRecipe['fetched'],
+  crossedBefore: readonly RecipeCost[],
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
     sources: remoteSources({ ...order, client: deps.client }),
     signal: order.signal,
-    crossedBefore: recipeCost,
+    crossedBefore,
     onProgress: ({ delivery }) => order.onProgress(delivery),
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
+  const recipeBytes = crossedBefore.reduce((sum, cost) => sum + cost.wireBytes, 0);
   deps.planner.observe({
-    wireBytes: wireBytes.origin + wireBytes.peer - (recipeCost?.wireBytes ?? 0),
+    wireBytes: wireBytes.origin + wireBytes.peer - recipeBytes,
     diskBytes: diskBytes.origin + diskBytes.peer,
     seconds: result.seconds,
   });

@@ -36,7 +36,7 @@ export interface SyncRequest {
   readonly sources: readonly RemoteSource[];
   readonly signal: AbortSignal;
   /** What crossed the network for this disk before its first block, its recipe: counted with its blocks. */
-  readonly crossedBefore?: { readonly tier: Tier; readonly wireBytes: number } | null;
+  readonly crossedBefore?: readonly { readonly tier: Tier; readonly wireBytes: number }[];
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;
   /** With null when the sync goes on. */
@@ -117,10 +117,9 @@ async function syncInto(
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
   try {
-    if (request.crossedBefore) {
-      run.ledger.crossed(request.crossedBefore.tier, request.crossedBefore.wireBytes);
-      await staging.note(run.ledger.wireBytes());
-    }
+    const { crossedBefore = [] } = request;
+    for (const { tier, wireBytes } of crossedBefore) run.ledger.crossed(tier, wireBytes);
+    if (crossedBefore.length > 0) await staging.note(run.ledger.wireBytes());
     return await workOff(run, reporter, means.stallMs);
   } finally {
     signal.removeEventListener('abort', cancel);

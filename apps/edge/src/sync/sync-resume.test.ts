@@ -62,7 +62,7 @@ describe('a sync that was interrupted', () => {
     const stop = new AbortController();
     const sources = [sourceOf(wanted.bytes, { onRequest: () => stop.abort() })];
     const plan = await planOf(engine, wanted, []);
-    const crossedBefore = { tier: 'peer', wireBytes: 77 } as const;
+    const crossedBefore = [{ tier: 'peer', wireBytes: 77 }] as const;
     const failed = engine.sync({ plan, stagingDir, sources, signal: stop.signal, crossedBefore });
     await expect(failed).rejects.toMatchObject({ code: 'cancelled' });
     const { result } = await resumed(wanted, stagingDir);

@@ -9,6 +9,7 @@ import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
 import type { NodesTable } from './nodes.ts';
 import type { ProjectsTable } from './projects.ts';
+import type { RecipeReadsTable } from './recipe-reads.ts';
 import type { ScoresTable } from './scores.ts';
 import type { SeedEdgesTable, SeedsTable } from './seeds.ts';
 import type { SettingsTable } from './settings.ts';
@@ -31,6 +32,7 @@ export interface Schema {
   teleports: TeleportsTable;
   delivered_disks: DeliveredDisksTable;
   deliveries: DeliveriesTable;
+  recipe_reads: RecipeReadsTable;
   seeds: SeedsTable;
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;
