@@ -34,7 +34,7 @@ async function restarted(isAway: boolean) {
 }
 
 describe('readings of recipes ahead of time', () => {
-  it('I1, I2: are reported until the coordinator took them, each under one number, despite a kill', async () => {
+  it('I1, I2: are reported until the coordinator took them, each under one number', async () => {
     const first = await restarted(true);
     await first.reads.note(DIGEST, { tier: 'origin', wireBytes: 100 });
     await first.reads.note(DIGEST, { tier: 'peer', wireBytes: 7 });
