@@ -6,15 +6,18 @@
  * I2: two that want the same disk at once make it once; the second finds it.
  * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
  *     the disk and the record says where it came from.
- * I4: a recipe that was fetched for a delivery is among its wire bytes, also when the delivery has to wait
+ * I4: a delivery that was begun waits when its room was taken away meanwhile; only one that finds none at
+ *     its beginning is refused.
+ * I5: a recipe that was fetched for a delivery is among its wire bytes, also when the delivery has to wait
  *     for room first; the staging area keeps them from the moment the sync begins.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import type { ImageKind, ImageStore, ReservationRequest } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
@@ -107,7 +110,7 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
   const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipePath, signal));
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
-  await store.reserve({
+  await reserve(store, digest, {
     key: reservation,
     bytes: order.virtualSizeBytes - plan.summary.diskBytes.zero,
     paths: [`${stagingDir}/disk.raw`],
@@ -122,6 +125,22 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
     return { delivery, seconds: { recipe: recipeSeconds, plan: planSeconds, sync: syncSeconds } };
   } finally {
     store.release(reservation);
+  }
+}
+
+/** Takes the room that is still missing. Throws `no_room`, or `disk_full` for a disk that was begun. */
+async function reserve(
+  store: ImageStore,
+  digest: Digest,
+  request: ReservationRequest,
+): Promise<void> {
+  try {
+    await store.reserve(request);
+  } catch (error) {
+    const isBegun = (await store.stagings()).includes(digest);
+    if (!isVmdnError(error, 'no_room') || !isBegun) throw error;
+    const words = 'The disk is full; the delivery goes on by itself when there is room again.';
+    throw new VmdnError('disk_full', words, { data: error.data, cause: error });
   }
 }
 
