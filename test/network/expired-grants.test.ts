@@ -7,7 +7,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { signProof } from '@vmdn/core/http/auth/proof.ts';
 import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
-import { listEdges } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { listEdges, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { GRANT_HEADER, PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
@@ -34,6 +34,7 @@ const GRANT_SECONDS = 6;
 let network: TestNetwork;
 let mine: ForeignNode;
 let sourcePath: string;
+let delivered: Teleport;
 
 beforeAll(async () => {
   network = await startTestNetwork({
@@ -47,6 +48,8 @@ beforeAll(async () => {
   await vmDescribed(network, VM);
   await vmPlanned(network, VM, EDGE);
   mine = await enrolForeignEdge(network, 'mine');
+  const { teleport } = await beginTeleport(network, VM, 'dublin');
+  delivered = await teleportEnd(network, teleport);
 });
 afterAll(async () => {
   await mine?.[Symbol.asyncDispose]();
@@ -92,11 +95,9 @@ async function diskOf(known: KnownVersion): Promise<Digest> {
 
 describe('a grant that ends', () => {
   it('is renewed under a teleport that outlives it, and nobody waits for that', async () => {
-    const { teleport } = await beginTeleport(network, VM, 'dublin');
-    const delivered = await teleportEnd(network, teleport);
     expect(delivered).toMatchObject({ state: 'running', message: null });
-    expect(delivered.phases.sync).toBeGreaterThan(2 * GRANT_SECONDS);
     expect(await network.logOf(EDGE)).not.toContain('"teleport_waits"');
+    expect(delivered.phases.sync).toBeGreaterThan(2 * GRANT_SECONDS);
     const source = { path: sourcePath, format: 'raw' } as const;
     expect(await compareDelivered(network, delivered, source)).toMatchObject({ isEqual: true });
     await removeVm(network, delivered);

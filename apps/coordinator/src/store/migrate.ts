@@ -12,12 +12,14 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { initial } from './migrations/0001-initial.ts';
 import { takenOn } from './migrations/0002-taken-on.ts';
 import { recipeReads } from './migrations/0003-recipe-reads.ts';
+import { importErrors } from './migrations/0004-import-errors.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-taken-on': takenOn,
   '0003-recipe-reads': recipeReads,
+  '0004-import-errors': importErrors,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -336,6 +336,7 @@ export const reportImport = defineOperation({
   body: z.object({
     state: z.enum(['running', 'done', 'failed']),
     message: z.string().max(2000).optional(),
+    errorCode: z.string().max(64).optional(),
     digest: digest.optional(),
   }),
   reply: z.object({ accepted: z.literal(true) }),
