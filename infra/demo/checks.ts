@@ -86,11 +86,11 @@ export function checkSite(proof: SiteProof): Check {
   return check('the web site, file by file', differences.length === 0 && proof.files > 0, shown);
 }
 
-/** The two ends of the origin's link, counted from the first request on. */
+/** The two ends of the origin's link, counted since it started. */
 export interface LinkCount {
-  /** What the limiter let through before, for recipes that edges read ahead of time. */
+  /** What edges took from the origin before anybody asked, by their own count: recipes and seeds. */
   readonly aheadBytes: number;
-  /** What it has let through by now, since the origin started. */
+  /** What the limiter has let through. */
   readonly sentBytes: number;
   /** What the teleports took from the origin, by their own count. */
   readonly teleportBytes: number;
@@ -99,7 +99,8 @@ export interface LinkCount {
 /** That what was received is what was sent, to the byte. */
 export function checkLink({ aheadBytes, sentBytes, teleportBytes }: LinkCount): Check {
   const words =
-    `${count(sentBytes - aheadBytes)} bytes sent, ${count(teleportBytes)} received by teleports` +
-    ` (and ${count(aheadBytes)} before, in recipes read ahead)`;
-  return check("the origin's own counter agrees", sentBytes - aheadBytes === teleportBytes, words);
+    `${count(sentBytes)} bytes sent, ${count(teleportBytes)} received by teleports` +
+    ` and ${count(aheadBytes)} ahead of them, in recipes read for planning`;
+  const isEqual = sentBytes === teleportBytes + aheadBytes;
+  return check("the origin's own counter agrees", isEqual, words);
 }

@@ -156,6 +156,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
       format,
       state: 'pending' as const,
       message: null,
+      errorCode: null,
       digest: null,
     };
   });

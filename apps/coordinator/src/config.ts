@@ -3,6 +3,7 @@
  */
 
 import { join } from 'node:path';
+import { GRANT_SECONDS } from '@vmdn/core/http/auth/grant.ts';
 import { stateDir } from '@vmdn/core/process/paths.ts';
 import {
   absolutePath,
@@ -30,6 +31,8 @@ const schema = z.object({
   VMDN_HEARTBEAT_SECONDS: integer({ min: 1, max: 60 }).default(5),
   /** How long an edge that is not heard of keeps its teleports. */
   VMDN_LEASE_SECONDS: integer({ min: 2, max: 3600 }).default(30),
+  /** How long a grant opens disks at most; edges renew theirs at half-life. */
+  VMDN_GRANT_SECONDS: integer({ min: 4, max: GRANT_SECONDS }).default(GRANT_SECONDS),
   /** Off: this coordinator only answers, others look after leases and withdrawn versions. */
   VMDN_RECONCILE: flag().default(true),
 });
@@ -44,6 +47,7 @@ export interface CoordinatorSettings {
   readonly plaintextAllowed: boolean;
   readonly heartbeatSeconds: number;
   readonly leaseSeconds: number;
+  readonly grantSeconds: number;
   readonly reconcile: boolean;
 }
 
@@ -62,6 +66,7 @@ export function readSettings(
     plaintextAllowed: given.VMDN_PLAINTEXT === 'allow',
     heartbeatSeconds: given.VMDN_HEARTBEAT_SECONDS,
     leaseSeconds: given.VMDN_LEASE_SECONDS,
+    grantSeconds: given.VMDN_GRANT_SECONDS,
     reconcile: given.VMDN_RECONCILE,
   });
 }

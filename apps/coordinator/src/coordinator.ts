@@ -110,9 +110,11 @@ async function embedded(
 }
 
 /** A lease outlives the silence after which its edge counts as away: who loses it is away for sure. */
-function timingOf({ heartbeatSeconds, leaseSeconds }: CoordinatorSettings): Timing {
+function timingOf(settings: CoordinatorSettings): Timing {
+  const { heartbeatSeconds, grantSeconds } = settings;
   const silenceSeconds = heartbeatSeconds * BEATS_MISSED_MAX + 1;
-  return { heartbeatSeconds, silenceSeconds, leaseSeconds: Math.max(leaseSeconds, silenceSeconds) };
+  const leaseSeconds = Math.max(settings.leaseSeconds, silenceSeconds);
+  return { heartbeatSeconds, silenceSeconds, leaseSeconds, grantSeconds };
 }
 
 /** All routes over a context; tests call them without a socket. */

@@ -33,6 +33,7 @@ import { serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
@@ -83,14 +84,14 @@ export async function writeDisk(
 }
 
 /** A coordinator on a free port with a database of its own, and a client that may do all. */
-export async function startNetwork() {
+export async function startNetwork(more: Readonly<Record<string, string>> = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'vmdn-edge-'));
   // The embedded PostgreSQL runs as another user when this process is root.
   await chmod(dir, 0o711);
   const stack = new AsyncDisposableStack();
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const env = { VMDN_STATE_DIR: join(dir, 'coordinator'), VMDN_LISTEN: '127.0.0.1:0' };
-  const settings = readCoordinatorSettings({ ...env, VMDN_HEARTBEAT_SECONDS: '1' });
+  const settings = readCoordinatorSettings({ ...env, VMDN_HEARTBEAT_SECONDS: '1', ...more });
   const coordinator = stack.use(await createCoordinator(settings, logger));
   const url = coordinator.url;
   const credentials = { kind: 'bearer', token: coordinator.clientToken } as const;
@@ -115,10 +116,10 @@ export async function startNetwork() {
       return asked.teleport;
     },
     /** Cancels a teleport and waits until its edge said that nothing is left of it. */
-    async remove(teleport: Id): Promise<void> {
+    async remove(teleport: Id, runtimeDir = RUNTIME_DIR): Promise<void> {
       await client.call(cancelTeleport, { params: { teleport } });
       // The last of a VM's files to go (io/hypervisor/vm-files.ts).
-      const socketDir = join(RUNTIME_DIR, 'vms', teleport);
+      const socketDir = join(runtimeDir, 'vms', teleport);
       await vi.waitFor(() => expect(existsSync(socketDir)).toBe(false), { timeout: 60_000 });
     },
     async waitFor(
@@ -184,6 +185,7 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     runner: createCommandRunner(),
     importDirs: [network.dir],
     socketDir: join(dir, 'run'),
+    pool: network.stack.use(createHashPool()),
   });
   const { front, identity, key, client, url } = await enrolOrigin(network, dir);
   const uplink = createUplinkLimiter({ bytesPerSecond: options.bytesPerSecond ?? null });
@@ -249,10 +251,17 @@ export function startEdge(settings: EdgeSettings) {
   return createEdge(settings, logger, AbortSignal.timeout(60_000));
 }
 
-/** An edge as a process of its own, for tests that kill it. Resolves when it listens. */
-export async function spawnEdge(environment: Readonly<Record<string, string>>) {
+/**
+ * An edge as a process of its own, for tests that kill it; `wrapper` is a command that becomes it. Resolves
+ * when it listens.
+ */
+export async function spawnEdge(
+  environment: Readonly<Record<string, string>>,
+  wrapper: readonly string[] = [],
+) {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url));
-  const edge = spawn(process.execPath, [main], {
+  const [command, ...args] = [...wrapper, process.execPath, main];
+  const edge = spawn(command!, args, {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', VMDN_LOG_LEVEL: LOG_LEVEL, ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -260,9 +269,12 @@ export async function spawnEdge(environment: Readonly<Record<string, string>>) {
   const listening = once(edge.stdout, 'data');
   await Promise.race([listening, exited.then(() => Promise.reject(new Error('the edge ended')))]);
   return {
+    pid: edge.pid!,
     async kill(signal: 'SIGKILL' | 'SIGTERM') {
       edge.kill(signal);
       await exited;
     },
+    /** Holds it as it is, or lets it go on. */
+    signal: (signal: 'SIGSTOP' | 'SIGCONT') => edge.kill(signal),
   };
 }

@@ -11,6 +11,7 @@ import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createDiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { recipeRead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
@@ -19,6 +20,7 @@ import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
@@ -44,6 +46,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createPlanner } from './services/planner.ts';
+import { createRecipeReads } from './services/recipe-reads.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
@@ -106,6 +109,7 @@ interface Machine {
   readonly socketDir: string;
   readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
+  readonly reads: Awaited<ReturnType<typeof openRecords<typeof recipeRead>>>;
   readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
 }
 
@@ -150,6 +154,7 @@ async function openMachine(
     socketDir: runtime.exports,
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
+    reads: await openRecords(at('recipe-reads'), recipeRead),
     newest: await openRecords(at('newest-versions'), newestVersions),
   };
 }
@@ -214,6 +219,7 @@ function startWork(
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
   const versions = createVerifiedVersions({ records: machine.newest, client });
   const recipes = createRecipes({ store, folder, client: disks, events });
+  const reads = createRecipeReads({ client, records: machine.reads });
   const partialImages = () => listPartialImages(store);
   const planner = createPlanner({ engine, store, partialImages });
   const deliveries = createDiskDeliveries({
@@ -235,17 +241,15 @@ function startWork(
   );
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
-  const importImage = createImportImage({
-    store,
-    runner,
-    socketDir,
-    importDirs: settings.importDirs,
-  });
+  // The imports' reconciler, started below, ends before the threads that it uses.
+  const pool = stack.use(createHashPool());
+  const { importDirs } = settings;
+  const importImage = createImportImage({ store, runner, socketDir, importDirs, pool });
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
-    scores: createScoresReconciler({ ...common, recipes, planner }),
+    scores: createScoresReconciler({ ...common, recipes, reads, planner }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };

@@ -44,6 +44,8 @@ export const MESSAGE_CHARACTERS_MAX = 1900;
 export const DESCRIPTIONS_BYTES_MAX = 128 * 1024 * 1024;
 /** Tries to renew a grant begin when half of its time is over, and are this far apart. */
 export const GRANT_RETRY_MS = 15_000;
+/** Never closer together: a coordinator whose clock is behind gives grants that have ended already. */
+export const GRANT_RENEW_MIN_MS = 1000;
 
 function assertRelations(): void {
   const relations: readonly boolean[] = [
@@ -51,6 +53,7 @@ function assertRelations(): void {
     AWAY_PAUSE_MIN_MS < AWAY_PAUSE_MAX_MS,
     RETRY_MIN_MS < RETRY_MAX_MS,
     SEEDS_MAX <= DELIVERIES_MAX,
+    GRANT_RENEW_MIN_MS < GRANT_RETRY_MS,
     MESSAGE_CHARACTERS_MAX <= 2000,
   ];
   if (relations.includes(false)) throw new Error('limits.ts: two limits contradict each other');

@@ -72,6 +72,6 @@ export function addLookCommands(program: Command, context: () => CommandContext)
     );
   program
     .command('stats')
-    .description('requests by outcome and bytes by tier: in total, by edge and by VM')
+    .description('requests by outcome, bytes by tier, and what crossed before anybody asked')
     .action(() => show(context(), cacheStatistics, (reply) => statisticsLines(reply).join('\n')));
 }

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { parseDiskFormat } from '@vmdn/core/domain/disk-format.ts';
-import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { ERROR_CODES, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { parseName } from '@vmdn/core/domain/names.ts';
 import {
   createEnrolmentToken,
@@ -124,7 +124,7 @@ async function runImport(
   }
   if (order.state === 'failed') {
     throw new VmdnError(
-      'unavailable',
+      ERROR_CODES.find((code) => code === order.errorCode) ?? 'unavailable',
       `The import failed: ${order.message ?? 'no reason was given'}`,
     );
   }

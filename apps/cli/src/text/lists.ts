@@ -164,7 +164,26 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
   return lines;
 }
 
-/** One table: in total, by edge, by VM. */
+/** What crossed before anybody asked; nothing when nothing did. */
+function aheadLines({ total, byEdge }: Statistics['ahead']): string[] {
+  if (totalTierBytes(total.recipes) + totalTierBytes(total.seeds) === 0) return [];
+  const columns = [
+    ...left('ahead of time, transferred'),
+    ...right('recipes from origins', 'from peers', 'seeds from origins', 'from peers'),
+  ];
+  const row = (title: string, { recipes, seeds }: typeof total): string[] => [
+    title,
+    ...[recipes.origin, recipes.peer, seeds.origin, seeds.peer].map(formatBytesOrDash),
+  ];
+  const rows = byEdge.map((each) => row(`edge ${each.edge}`, each));
+  return [
+    renderTable(columns, [row('in total', total), ...rows], ''),
+    'In none of the numbers above: recipes that edges read for planning, and seeds.',
+    '',
+  ];
+}
+
+/** One table: in total, by edge, by VM; another one of what crossed ahead of time. */
 export function statisticsLines(statistics: Statistics): string[] {
   const columns = [
     ...left(''),
@@ -189,6 +208,7 @@ export function statisticsLines(statistics: Statistics): string[] {
   return [
     renderTable(columns, rows, ''),
     '',
+    ...aheadLines(statistics.ahead),
     'hit: no block came from the origin; miss: none came from anywhere else; partial: the rest.',
   ];
 }

@@ -15,6 +15,7 @@ import type { GrantIssuer } from '../services/grants.ts';
 import { heartbeat, reportHoldings } from '../services/nodes.ts';
 import { reportImport, reportSeed } from '../services/orders.ts';
 import { renewGrant, reportProgress } from '../services/progress.ts';
+import { reportRecipeReads } from '../services/read-ahead.ts';
 import {
   announceVersion,
   readDescription,
@@ -61,6 +62,9 @@ export function mountNodeRoutes(
   mountDesiredState(app, context, grants, guards);
   mountOperation(app, ops.reportScores, guards.edge, ({ params, body }, node) =>
     reportScores(context, node, params, body),
+  );
+  mountOperation(app, ops.reportRecipeReads, guards.edge, ({ body }, node) =>
+    reportRecipeReads(context, node, body.reads),
   );
   mountOperation(app, ops.reportProgress, guards.edge, ({ params, body }, node) =>
     reportProgress(context, node, params.teleport, body),

@@ -14,6 +14,8 @@ export interface Timing {
   readonly silenceSeconds: number;
   /** How long an edge keeps a teleport without being heard of. */
   readonly leaseSeconds: number;
+  /** How long a grant lives at most. */
+  readonly grantSeconds: number;
 }
 
 /** What a grant says (http/auth/grant.ts signs it). */

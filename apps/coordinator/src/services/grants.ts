@@ -1,8 +1,9 @@
 /**
  * Room: coordinator, services. Grants: what an edge may read, from whom it does not matter.
  *
- * I1: a grant lives at least half an hour and at most an hour; within one half hour the same grant
- *     is the same text, so that the desired state of an edge does not change by being asked for.
+ * I1: a grant lives at least half of `grantSeconds` and at most all of it; within one such half, an hour's
+ *     half unless set otherwise, the same grant is the same text, so that the desired state of an edge
+ *     does not change by being asked for.
  * I2: a background grant opens recipes only, never blocks.
  */
 
@@ -12,8 +13,6 @@ import { GRANT_BYTES_EXTRA, GRANT_BYTES_FACTOR, GRANTS_KEPT_MAX } from '../limit
 import type { PublicKeyValue } from '../ports.ts';
 import type { Context, GrantValue } from './context.ts';
 import { idFromWords } from './secrets.ts';
-
-const HALF_LIFE_SECONDS = 1800;
 
 /** A disk as a grant needs it: how much reading it can take. */
 export interface GrantedDisk {
@@ -35,9 +34,9 @@ export type GrantPurpose =
   | { readonly purpose: 'background' };
 
 export interface GrantIssuer {
-  /** Changes every half hour: part of whatever names a set of grants. */
+  /** Changes at half-life: part of whatever names a set of grants. */
   window(): number;
-  /** The grant of this half hour; `fresh` makes a new one with an allowance of its own. */
+  /** The grant of this half-life; `fresh` makes a new one with an allowance of its own. */
   issue(
     edge: Reader,
     purpose: GrantPurpose,
@@ -59,7 +58,7 @@ function grantOf(
   edge: Reader,
   purpose: GrantPurpose,
   disks: readonly GrantedDisk[],
-  window: number,
+  expiresAt: number,
   fresh: Id | undefined,
 ): GrantValue {
   const digests = [...new Set(disks.map((disk) => disk.digest))];
@@ -67,7 +66,7 @@ function grantOf(
     purpose.purpose === 'teleport' ? { teleport: purpose.teleport, epoch: purpose.epoch } : {};
   const words = JSON.stringify([purpose, digests]);
   return {
-    grant: fresh ?? idFromWords('grant', edge.id, words, window),
+    grant: fresh ?? idFromWords('grant', edge.id, words, expiresAt),
     project: edge.project,
     edge: edge.id,
     edgeKey: edge.publicKey,
@@ -76,18 +75,20 @@ function grantOf(
     disks: digests,
     scopes: purpose.purpose === 'background' ? ['recipe'] : ['recipe', 'blocks'],
     bytesMax: bytesMaxOf(purpose, disks),
-    expiresAt: (window + 2) * HALF_LIFE_SECONDS,
+    expiresAt,
   };
 }
 
 /** An issuer that keeps what it signed. */
-export function createGrantIssuer(context: Pick<Context, 'keys' | 'now'>): GrantIssuer {
+export function createGrantIssuer(context: Pick<Context, 'keys' | 'now' | 'timing'>): GrantIssuer {
   const signed = new Map<string, string>();
-  const window = (): number => Math.floor(context.now() / 1000 / HALF_LIFE_SECONDS);
+  const halfLifeSeconds = (): number => context.timing.grantSeconds / 2;
+  const window = (): number => Math.floor(context.now() / 1000 / halfLifeSeconds());
   return {
     window,
     async issue(edge, purpose, disks, fresh) {
-      const grant = grantOf(edge, purpose, disks, window(), fresh);
+      const expiresAt = Math.floor((window() + 2) * halfLifeSeconds());
+      const grant = grantOf(edge, purpose, disks, expiresAt, fresh);
       const key = JSON.stringify(grant);
       const kept = signed.get(key);
       if (kept !== undefined) return kept;

@@ -176,6 +176,7 @@ export async function reportImport(
   report: {
     readonly state: 'running' | 'done' | 'failed';
     readonly message?: string | undefined;
+    readonly errorCode?: string | undefined;
     readonly digest?: Digest | undefined;
   },
 ) {
@@ -191,6 +192,7 @@ export async function reportImport(
     await tables.orders.putImport(id, {
       state: report.state,
       message: report.message ?? null,
+      errorCode: report.errorCode ?? null,
       digest: report.digest ?? null,
     });
     if (report.state !== 'running') await tables.notify(`edge:${node.id}`);

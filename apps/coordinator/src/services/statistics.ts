@@ -3,6 +3,8 @@
  *
  * I1: everything is computed from rows that are absolute, so a report sent twice counts once.
  * I2: a request counts once it was delivered to the end; its bytes count from the first report on.
+ * I3: what crossed before anybody asked (recipes read for planning, seeds) is no request's and counts apart;
+ *     what a node sent is what both together received.
  */
 
 import type { Name } from '@vmdn/core/domain/names.ts';
@@ -13,7 +15,7 @@ import {
   NO_TIER_BYTES,
   type TierBytes,
 } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryCount, TierSum } from '../ports.ts';
+import type { AheadSum, DeliveryCount, TierSum } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 
 interface CacheRow {
@@ -60,11 +62,33 @@ function tabulate(
   return [...rows].sort(([left], [right]) => (left < right ? -1 : 1));
 }
 
-/** Requests by outcome and bytes by tier: in total, by edge and by VM. */
+interface AheadRow {
+  readonly recipes: TierBytes;
+  readonly seeds: TierBytes;
+}
+
+const NOTHING_AHEAD: AheadRow = { recipes: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+
+function addAhead(row: AheadRow, { what, tier, wireBytes }: AheadSum): AheadRow {
+  return { ...row, [what]: addTierBytes(row[what], { ...NO_TIER_BYTES, [tier]: wireBytes }) };
+}
+
+/** Wire bytes that crossed ahead of time: in total, and by edge in the sums' order. */
+function aheadOf(sums: readonly AheadSum[]) {
+  const edges = new Map<Name, AheadRow>();
+  for (const sum of sums) edges.set(sum.edge, addAhead(edges.get(sum.edge) ?? NOTHING_AHEAD, sum));
+  return {
+    total: sums.reduce(addAhead, NOTHING_AHEAD),
+    byEdge: [...edges].map(([edge, row]) => ({ edge, ...row })),
+  };
+}
+
+/** Requests by outcome and bytes by tier, in total, by edge and by VM; and what crossed ahead of them. */
 export async function cacheStatistics(context: Context, { project }: ClientIdentity) {
   return await context.store.transaction(async (tables) => {
     const sums = await tables.deliveries.sums(project);
     const counts = await tables.deliveries.counts(project);
+    const ahead = aheadOf(await tables.ahead.sums(project));
     const total = counts.reduce(addCount, sums.reduce(addSum, NOTHING));
     const byEdge = tabulate(sums, counts, (row) => row.edge);
     const byVm = tabulate(sums, counts, (row) => row.vm);
@@ -72,6 +96,7 @@ export async function cacheStatistics(context: Context, { project }: ClientIdent
       total,
       byEdge: byEdge.map(([edge, row]) => ({ edge, ...row })),
       byVm: byVm.map(([vm, row]) => ({ vm, ...row })),
+      ahead,
     };
   });
 }

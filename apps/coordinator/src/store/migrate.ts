@@ -13,6 +13,8 @@ import { initial } from './migrations/0001-initial.ts';
 import { takenOn } from './migrations/0002-taken-on.ts';
 import { descriptionDigest } from './migrations/0003-description-digest.ts';
 import { packageRecipes } from './migrations/0004-package-recipes.ts';
+import { recipeReads } from './migrations/0005-recipe-reads.ts';
+import { importErrors } from './migrations/0006-import-errors.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -20,6 +22,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-taken-on': takenOn,
   '0003-description-digest': descriptionDigest,
   '0004-package-recipes': packageRecipes,
+  '0005-recipe-reads': recipeReads,
+  '0006-import-errors': importErrors,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -41,6 +41,7 @@ export interface ImportRow {
   readonly format: DiskFormat;
   readonly state: ImportState;
   readonly message: string | null;
+  readonly errorCode: string | null;
   readonly digest: Digest | null;
 }
 
@@ -49,7 +50,8 @@ function imports(db: Db) {
     .selectFrom('imports')
     .innerJoin('nodes', 'nodes.id', 'imports.edge_id')
     .select(['imports.id', 'nodes.name as edge', 'imports.name', 'imports.file'])
-    .select(['imports.format', 'imports.state', 'imports.message', 'imports.digest']);
+    .select(['imports.format', 'imports.state', 'imports.message', 'imports.digest'])
+    .select('imports.error_code as errorCode');
 }
 
 function seedParts(db: Db) {
@@ -201,12 +203,14 @@ function importParts(db: Db) {
       report: {
         readonly state: ImportState;
         readonly message: string | null;
+        readonly errorCode: string | null;
         readonly digest: Digest | null;
       },
     ): Promise<void> {
+      const { errorCode, ...columns } = report;
       await db
         .updateTable('imports')
-        .set({ ...report, updated_at: sql<Date>`now()` })
+        .set({ ...columns, error_code: errorCode, updated_at: sql<Date>`now()` })
         .where('id', '=', id)
         .execute();
     },

@@ -4,6 +4,7 @@
  */
 
 import type { Kysely } from 'kysely';
+import { aheadStore } from './ahead-store.ts';
 import { clientStore } from './client-store.ts';
 import { type Db, inTransaction, translateDatabaseError } from './database.ts';
 import { deliveryStore } from './delivery-store.ts';
@@ -21,6 +22,7 @@ export type { Wakes } from './wakes.ts';
 
 function tablesOver(db: Db) {
   return {
+    ahead: aheadStore(db),
     clients: clientStore(db),
     deliveries: deliveryStore(db),
     images: imageStore(db),

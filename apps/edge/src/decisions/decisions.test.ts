@@ -1,9 +1,9 @@
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
 import { ERROR_CODES, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { isFinal, mayMove, TELEPORT_STATES } from '@vmdn/core/domain/teleport.ts';
-import { NO_TIER_BYTES, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
-import { emptyDelivery, localDelivery, withRecipeBytes } from './deliveries.ts';
+import { localDelivery } from './deliveries.ts';
 import { meaningOf, pauseMs } from './failure.ts';
 import {
   leadsToNewVm,
@@ -146,13 +146,5 @@ describe('the numbers of a delivery', () => {
     expect(totalTierBytes(delivery.diskBytes)).toBe(disk.virtualSizeBytes);
     expect(delivery.diskBytes).toMatchObject({ zero: 6144, local: 4096, origin: 0 });
     expect(totalTierBytes(delivery.wireBytes)).toBe(0);
-  });
-
-  it('count the recipe as bytes on the wire of its tier, and nowhere else', () => {
-    const delivery = emptyDelivery(disk);
-    const counted = withRecipeBytes(delivery, { tier: 'peer', wireBytes: 77 });
-    expect(counted.wireBytes).toEqual({ ...NO_TIER_BYTES, peer: 77 });
-    expect(counted.diskBytes).toEqual(delivery.diskBytes);
-    expect(withRecipeBytes(delivery, null)).toBe(delivery);
   });
 });

@@ -3,7 +3,7 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { NO_TIER_BYTES, type Tier } from '@vmdn/core/domain/tiers.ts';
+import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 
 /** A disk that was here before anybody asked: all of it is local, nothing crossed a network. */
@@ -34,15 +34,4 @@ export function emptyDelivery(disk: {
     diskBytes: { ...NO_TIER_BYTES },
     wireBytes: { ...NO_TIER_BYTES },
   };
-}
-
-/** Adds what the recipe cost to a delivery: it crossed the same network for the same disk. */
-export function withRecipeBytes(
-  delivery: DiskDelivery,
-  recipe: { readonly tier: Tier; readonly wireBytes: number } | null,
-): DiskDelivery {
-  if (recipe === null) return delivery;
-  const { wireBytes } = delivery;
-  const sum = wireBytes[recipe.tier] + recipe.wireBytes;
-  return { ...delivery, wireBytes: { ...wireBytes, [recipe.tier]: sum } };
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { describeError } from '@vmdn/core/domain/errors.ts';
+import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { type DesiredImport, reportImport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -48,6 +48,7 @@ async function workOff(
   const report = async (body: {
     readonly state: 'running' | 'done' | 'failed';
     readonly message?: string;
+    readonly errorCode?: string;
     readonly digest?: Digest;
   }): Promise<void> => {
     await deps.client.call(reportImport, { params: { import: order.import }, body });
@@ -64,7 +65,8 @@ async function workOff(
       if (signal.aborted) throw error;
       const message = describeError(error).slice(0, MESSAGE_CHARACTERS_MAX);
       if (meaningOf(error) === 'fail' || isWrongOrder(error)) {
-        return await report({ state: 'failed', message });
+        const errorCode = isVmdnError(error) ? error.code : 'internal';
+        return await report({ state: 'failed', message, errorCode });
       }
       await report({ state: 'running', message }).catch(() => undefined);
       throw error;

@@ -5,6 +5,7 @@
  * I1: a version whose plan would be the same is not planned again; one that cannot be planned now (its
  *     recipe's holder is away) does not keep the others waiting.
  * I2: deliveries go first: planning waits for them, though not for ever.
+ * I3: a score is reported after what its recipes cost: who sees the score sees those bytes counted.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,6 +18,7 @@ import { BACKGROUND_PATIENCE_MS, RETRY_MIN_MS } from '../limits.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import { contractSummary, type Planner } from '../services/planner.ts';
+import type { RecipeReads } from '../services/recipe-reads.ts';
 import type { Recipes } from '../services/recipes.ts';
 import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
 import { isRefusal, type VerifiedVersions } from '../services/verified-versions.ts';
@@ -26,6 +28,7 @@ interface Deps {
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly versions: VerifiedVersions;
   readonly recipes: Recipes;
+  readonly reads: RecipeReads;
   readonly planner: Planner;
   readonly deliveries: Pick<DiskDeliveries, 'active'>;
   readonly desired: DesiredStates;
@@ -37,6 +40,8 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
   const reported = new Map<string, string>();
   return async (signal) => {
     let failure: unknown;
+    // What a kill, or a coordinator that was away, left unreported.
+    await deps.reads.report(signal);
     for (const known of newestOfEach(deps.desired.latest()?.versions ?? [])) {
       const fresh = `${known.version} ${deps.planner.revision}`;
       if (reported.get(known.vm) === fresh) continue;
@@ -76,17 +81,19 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
       deps.desired
         .latest()
         ?.versions.find(({ vm, version }) => vm === known.vm && version === known.version) ?? known;
-    const recipe = await deps.recipes.find({
+    const recipePath = await deps.recipes.find({
       ...disk,
       holders: holdersOf(known, digest, deps.sources),
       grant: () => newest().recipeGrant,
       signal,
+      onRead: (cost) => deps.reads.note(digest, cost),
     });
-    const plan = await deps.planner.plan(digest, recipe.path, signal);
+    const plan = await deps.planner.plan(digest, recipePath, signal);
     disks.push({ digest, plan: contractSummary(plan.summary) });
   }
   const { vm, version } = known;
   const computedAt = new Date().toISOString();
+  await deps.reads.report(signal);
   await deps.client.call(reportScores, { params: { vm, version }, body: { disks, computedAt } });
   deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
 }

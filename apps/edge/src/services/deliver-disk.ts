@@ -6,20 +6,25 @@
  * I2: two that want the same disk at once make it once; the second finds it.
  * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
  *     the disk and the record says where it came from.
+ * I4: a delivery that was begun waits when its room was taken away meanwhile; only one that finds none at
+ *     its beginning is refused.
+ * I5: a recipe that was fetched for a delivery is among its wire bytes, also when the delivery has to wait
+ *     for room first; the staging area keeps them from the moment the sync begins.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import type { ImageKind, ImageStore, ReservationRequest } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
-import { localDelivery, withRecipeBytes } from '../decisions/deliveries.ts';
+import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Planner } from './planner.ts';
-import type { FoundRecipe, Recipes } from './recipes.ts';
+import type { RecipeCost, Recipes } from './recipes.ts';
 import { type DiskHolder, remoteSources } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
 
@@ -65,6 +70,7 @@ interface Deps {
 export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   const turns = createTurns();
   const limit = pLimit(DELIVERIES_MAX);
+  const recipeCosts: RecipeCosts = new Map();
   let active = 0;
   return {
     get active() {
@@ -73,7 +79,9 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
     async deliver(order) {
       active += 1;
       try {
-        return await turns.inTurn(order.digest, () => limit(() => deliver(deps, order)));
+        return await turns.inTurn(order.digest, () =>
+          limit(() => deliver(deps, recipeCosts, order)),
+        );
       } finally {
         active -= 1;
       }
@@ -81,7 +89,10 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   };
 }
 
-async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
+/** What recipes cost that no sync has counted yet. */
+type RecipeCosts = Map<Digest, readonly RecipeCost[]>;
+
+async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): Promise<Delivered> {
   const { store } = deps;
   const { digest, signal } = order;
   signal.throwIfAborted();
@@ -92,17 +103,22 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
     if (order.name !== null) await store.rename(digest, order.name);
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
-  const [recipe, recipeSeconds] = await timed(() => deps.recipes.find(order));
-  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipe.path, signal));
+  const onRead = async (cost: RecipeCost): Promise<void> => {
+    recipeCosts.set(digest, [...(recipeCosts.get(digest) ?? []), cost]);
+  };
+  const [recipePath, recipeSeconds] = await timed(() => deps.recipes.find({ ...order, onRead }));
+  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipePath, signal));
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
-  await store.reserve({
+  await reserve(store, digest, {
     key: reservation,
     bytes: order.virtualSizeBytes - plan.summary.diskBytes.zero,
     paths: [`${stagingDir}/disk.raw`],
   });
   try {
-    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipe));
+    const crossedBefore = recipeCosts.get(digest) ?? [];
+    recipeCosts.delete(digest);
+    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, crossedBefore));
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
     await store.adopt({ stagingDir, digest, keysRoot, name, kind });
@@ -112,30 +128,47 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
   }
 }
 
+/** Takes the room that is still missing. Throws `no_room`, or `disk_full` for a disk that was begun. */
+async function reserve(
+  store: ImageStore,
+  digest: Digest,
+  request: ReservationRequest,
+): Promise<void> {
+  try {
+    await store.reserve(request);
+  } catch (error) {
+    const isBegun = (await store.stagings()).includes(digest);
+    if (!isVmdnError(error, 'no_room') || !isBegun) throw error;
+    const words = 'The disk is full; the delivery goes on by itself when there is room again.';
+    throw new VmdnError('disk_full', words, { data: error.data, cause: error });
+  }
+}
+
 async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: Awaited<ReturnType<Planner['plan']>>,
-  recipe: FoundRecipe,
+  crossedBefore: readonly RecipeCost[],
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
     sources: remoteSources({ ...order, client: deps.client }),
     signal: order.signal,
-    onProgress: ({ delivery }) => order.onProgress(withRecipeBytes(delivery, recipe.fetched)),
+    crossedBefore,
+    onProgress: ({ delivery }) => order.onProgress(delivery),
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
+  const recipeBytes = crossedBefore.reduce((sum, cost) => sum + cost.wireBytes, 0);
   deps.planner.observe({
-    wireBytes: wireBytes.origin + wireBytes.peer,
+    wireBytes: wireBytes.origin + wireBytes.peer - recipeBytes,
     diskBytes: diskBytes.origin + diskBytes.peer,
     seconds: result.seconds,
   });
   const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);
-  const delivery = withRecipeBytes(result.delivery, recipe.fetched);
-  deps.events.diskDelivered(delivery, result.seconds, mismatches);
-  return delivery;
+  deps.events.diskDelivered(result.delivery, result.seconds, mismatches);
+  return result.delivery;
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {

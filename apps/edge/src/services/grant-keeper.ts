@@ -12,7 +12,7 @@ import { verifyGrant } from '@vmdn/core/http/auth/grant.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { renewGrant } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
-import { GRANT_RETRY_MS } from '../limits.ts';
+import { GRANT_RENEW_MIN_MS, GRANT_RETRY_MS } from '../limits.ts';
 
 export interface GrantKeeper extends Disposable {
   current(): string;
@@ -50,8 +50,8 @@ export function keepGrant(options: {
   const loop = async (): Promise<void> => {
     while (!signal.aborted) {
       const lifeMs = await remainingMs(grant, options.coordinatorKey, now());
-      await delay(Math.max(lifeMs / 2, GRANT_RETRY_MS), undefined, { signal });
-      while (!(await renew())) await delay(GRANT_RETRY_MS, undefined, { signal });
+      await delay(Math.max(lifeMs / 2, GRANT_RENEW_MIN_MS), undefined, { signal });
+      while (!(await renew())) await delay(retryMs(lifeMs), undefined, { signal });
     }
   };
   // Only its own disposal ends the loop.
@@ -63,6 +63,11 @@ export function keepGrant(options: {
     },
     [Symbol.dispose]: () => stop.abort(),
   };
+}
+
+/** Tries that go on until a grant ends must fit into what is left of it. */
+function retryMs(lifeMs: number): number {
+  return Math.max(Math.min(lifeMs / 8, GRANT_RETRY_MS), GRANT_RENEW_MIN_MS);
 }
 
 /** How long a grant is still good; 0 for one that is not. */

@@ -3,6 +3,7 @@
  *
  * I1: a recipe is kept only after it was verified against digest and keysRoot (the disk client does),
  *     and used from then on without asking anybody.
+ * I2: every byte that crossed for it is told, once, to whoever caused the reading.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -22,17 +23,22 @@ export interface WantedRecipe {
   readonly holders: readonly DiskHolder[];
   readonly grant: () => string;
   readonly signal: AbortSignal;
+  /** Called with what crossed for it, also in a reading that failed, before the recipe is kept. */
+  readonly onRead: (cost: RecipeCost) => Promise<void>;
 }
 
-export interface FoundRecipe {
-  readonly path: string;
-  /** What it cost; null when it was here already. */
-  readonly fetched: { readonly tier: 'peer' | 'origin'; readonly wireBytes: number } | null;
+/** What crossed the network for a recipe. */
+export interface RecipeCost {
+  readonly tier: 'peer' | 'origin';
+  readonly wireBytes: number;
 }
 
 export interface Recipes {
-  /** Throws what the last holder said when none gives it, `unavailable` when there is none. */
-  find(wanted: WantedRecipe): Promise<FoundRecipe>;
+  /**
+   * The path of the recipe's file. Throws what the last holder said when none gives it, `unavailable`
+   * when there is none.
+   */
+  find(wanted: WantedRecipe): Promise<string>;
 }
 
 export function createRecipes(deps: {
@@ -42,30 +48,33 @@ export function createRecipes(deps: {
   readonly events: EdgeEvents;
 }): Recipes {
   const turns = createTurns();
-  const find = async (wanted: WantedRecipe): Promise<FoundRecipe> => {
+  const readFrom = async (holder: DiskHolder, wanted: WantedRecipe): Promise<Uint8Array> => {
+    const { digest, keysRoot, recipeBytes, signal } = wanted;
+    const { url, node, tier } = holder;
+    const of = { url, holder: node, digest, keysRoot, recipeBytes, grant: wanted.grant(), signal };
+    let wireBytes = 0;
+    const onWireBytes = (bytes: number): void => {
+      wireBytes += bytes;
+    };
+    try {
+      const reply = await deps.client.readRecipe({ ...of, onWireBytes });
+      deps.events.recipeFetched(digest, holder.name, wireBytes);
+      return reply.recipeBytes;
+    } finally {
+      if (wireBytes > 0) await wanted.onRead({ tier, wireBytes });
+    }
+  };
+  const find = async (wanted: WantedRecipe): Promise<string> => {
     const { digest } = wanted;
     const image = deps.store.find(digest);
-    if (image !== undefined) return { path: image.recipePath, fetched: null };
+    if (image !== undefined) return image.recipePath;
     const path = deps.folder.path(digest);
-    if (await deps.folder.has(digest)) return { path, fetched: null };
+    if (await deps.folder.has(digest)) return path;
     let last: unknown = new VmdnError('unavailable', 'No node that holds the disk is reachable.');
     for (const holder of wanted.holders) {
       try {
-        const { grant, signal, keysRoot, recipeBytes } = wanted;
-        const { url, node } = holder;
-        const request = {
-          url,
-          holder: node,
-          digest,
-          keysRoot,
-          recipeBytes,
-          grant: grant(),
-          signal,
-        };
-        const reply = await deps.client.readRecipe(request);
-        await deps.folder.put(digest, reply.recipeBytes);
-        deps.events.recipeFetched(digest, holder.name, reply.wireBytes);
-        return { path, fetched: { tier: holder.tier, wireBytes: reply.wireBytes } };
+        await deps.folder.put(digest, await readFrom(holder, wanted));
+        return path;
       } catch (error) {
         if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;
         last = error;

@@ -137,7 +137,7 @@ class Intake {
   countUpTo(totalBytes: number): void {
     if (!Number.isSafeInteger(totalBytes) || totalBytes <= this.#wireBytes) return;
     const { run } = this.#options;
-    run.ledger.crossed(this.#lane.source.tier, totalBytes - this.#wireBytes);
+    run.crossed(this.#lane.source.tier, totalBytes - this.#wireBytes);
     this.#wireBytes = totalBytes;
   }
 
@@ -156,7 +156,8 @@ class Intake {
       onAvailability();
       run.changed();
     }
-    return run.arena.isCrowded ? this.#watchdog.pause(run.arena.room()) : undefined;
+    const room = run.room();
+    return room === undefined ? undefined : this.#watchdog.pause(room);
   }
 }
 

@@ -61,6 +61,7 @@ function meansThatDie(steps: number): SyncMeans & { readonly isDead: () => boole
         records: area.records,
         wireBytes: area.wireBytes,
         commit: (...commit) => step(() => area.commit(...commit)),
+        note: (wireBytes) => step(() => area.note(wireBytes)),
         // The dead close nothing in order.
         close: (isClean) => area.close(isClean && left >= 0),
       };

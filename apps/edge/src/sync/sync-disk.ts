@@ -10,7 +10,7 @@
 import type { ErrorCode } from '@vmdn/core/domain/errors.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { copyShared, type DiskPlan, shared } from '@vmdn/core/domain/plan.ts';
-import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import { type Tier, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { Assembler, StagingArea, StagingAreas } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { DiskDelivery, Mismatch, SyncProgress } from './delivery-ledger.ts';
@@ -35,6 +35,8 @@ export interface SyncRequest {
   readonly stagingDir: string;
   readonly sources: readonly RemoteSource[];
   readonly signal: AbortSignal;
+  /** What crossed the network for this disk before its first block, its recipe: counted with its blocks. */
+  readonly crossedBefore?: readonly { readonly tier: Tier; readonly wireBytes: number }[];
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;
   /** With null when the sync goes on. */
@@ -115,6 +117,9 @@ async function syncInto(
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
   try {
+    const { crossedBefore = [] } = request;
+    for (const { tier, wireBytes } of crossedBefore) run.ledger.crossed(tier, wireBytes);
+    if (crossedBefore.length > 0) await staging.note(run.ledger.wireBytes());
     return await workOff(run, reporter, means.stallMs);
   } finally {
     signal.removeEventListener('abort', cancel);

@@ -4,8 +4,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REQUESTS_IN_FLIGHT, WIRE_UNNOTED_BYTES_MAX } from './limits.ts';
 import { type DiskFile, DiskRoom, diskOf, imageOf, range } from './sync.fixture.ts';
 import type { ChildEvent, ChildTask } from './sync-child.fixture.ts';
+
+/** What the child's source hands over at once. */
+const PIECE_BYTES = 16 * 4096;
 
 let room: DiskRoom;
 
@@ -63,7 +67,14 @@ describe('a process that is killed', () => {
     expect(Buffer.compare(await readFile(join(task.stagingDir, 'disk.raw')), wanted.bytes)).toBe(0);
     expect(sent + sentBlocks).toBeLessThanOrEqual(remote * (1 + 0.05 * kills));
     const diskBytes = { local: 1000 * 4096, origin: remote * 4096 };
-    expect(last).toMatchObject({ event: 'done', delivery: { diskBytes } });
+    if (last?.event !== 'done') throw new Error(JSON.stringify(last));
+    expect(last.delivery.diskBytes).toMatchObject(diskBytes);
+    // What was printed as sent was received, but for the piece that each lane had in hand at the kill.
+    const sentBytes = (sent + sentBlocks) * 4096;
+    const { origin } = last.delivery.wireBytes;
+    const inHandBytes = REQUESTS_IN_FLIGHT * PIECE_BYTES;
+    expect(origin).toBeLessThanOrEqual(sentBytes);
+    expect(sentBytes - origin).toBeLessThanOrEqual(kills * (WIRE_UNNOTED_BYTES_MAX + inHandBytes));
   }, 300_000);
 
   it('with a full disk says disk_full, keeps what it has, and ends when there is room', async () => {

@@ -56,6 +56,20 @@ describe('a sync that was interrupted', () => {
     expect(after.result.delivery.wireBytes.origin).toBeLessThan(640 * 4096 * 1.06);
   });
 
+  it('counts what crossed before its first block, once, also when it was interrupted', async () => {
+    const wanted = await room.store(diskOf(range(1, 64)));
+    const stagingDir = room.path('staging');
+    const stop = new AbortController();
+    const sources = [sourceOf(wanted.bytes, { onRequest: () => stop.abort() })];
+    const plan = await planOf(engine, wanted, []);
+    const crossedBefore = [{ tier: 'peer', wireBytes: 77 }] as const;
+    const failed = engine.sync({ plan, stagingDir, sources, signal: stop.signal, crossedBefore });
+    await expect(failed).rejects.toMatchObject({ code: 'cancelled' });
+    const { result } = await resumed(wanted, stagingDir);
+    expect(result.delivery.wireBytes).toMatchObject({ peer: 77, package: 0 });
+    expect(result.delivery.diskBytes).toMatchObject({ peer: 0, origin: 64 * 4096 });
+  });
+
   it('a finished one is recognised: nothing is sent, the counters stay', async () => {
     const wanted = await room.store(diskOf(range(1, 100)));
     const stagingDir = room.path('staging');

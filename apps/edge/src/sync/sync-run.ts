@@ -30,6 +30,7 @@ import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS } from './limits.ts';
 import { recover } from './recovery.ts';
 import type { SlotArena } from './slot-arena.ts';
+import { WireNotes } from './wire-notes.ts';
 
 /** A remote source with what this run knows of it. */
 export interface RunSource {
@@ -64,6 +65,7 @@ export class SyncRun {
   readonly #options: SyncRunOptions;
   readonly #session: AssemblySession;
   readonly #committer: Committer;
+  readonly #notes: WireNotes;
   /** Number of the request that last brought blocks of a row; 0 = none. */
   readonly #requestOfRow: Uint32Array;
   /** Source of each request, by number. */
@@ -91,12 +93,10 @@ export class SyncRun {
       badRows: new Set<number>(),
       isSlow: false,
     }));
-    this.#committer = new Committer({
-      staging,
-      records,
-      wireBytes: () => this.ledger.wireBytes(),
-      onError: (error) => this.fail(error),
-    });
+    const wireBytes = (): number[] => this.ledger.wireBytes();
+    const onError = (error: unknown): void => this.fail(error);
+    this.#committer = new Committer({ staging, records, wireBytes, onError });
+    this.#notes = new WireNotes({ staging, wireBytes, onError });
   }
 
   get schedule(): Schedule {
@@ -171,8 +171,21 @@ export class SyncRun {
     return this.#committer.flush();
   }
 
-  stop(): Promise<void> {
-    return this.#committer.stop();
+  /** Nothing is written to the staging area by itself any more. */
+  async stop(): Promise<void> {
+    await this.#committer.stop();
+    await this.#notes.stop();
+  }
+
+  /** Counts bytes that crossed the network. */
+  crossed(tier: Tier, bytes: number): void {
+    this.ledger.crossed(tier, bytes);
+    this.#notes.counted(bytes);
+  }
+
+  /** What a source must be kept waiting for: memory, or the note of what crossed; undefined = nothing. */
+  room(): Promise<void> | undefined {
+    return this.arena.isCrowded ? this.arena.room() : this.#notes.room();
   }
 
   /** Ends the run with an error; the first one counts. */

@@ -7,11 +7,14 @@ import {
   bitmapFileBytes,
   decodeBitmapHeader,
   decodeBitmapPage,
+  decodeWireNote,
   encodeBitmapHeader,
   encodeBitmapPage,
+  encodeWireNote,
   headerSlotOffset,
   pageSlotOffset,
   ROWS_PER_PAGE,
+  wireNoteOffset,
 } from './staging-bitmap.ts';
 
 const generation = '01234567-89ab-cdef-0123-456789abcdef';
@@ -68,6 +71,7 @@ describe('the bitmap of a staging directory', () => {
       fc.property(fc.uint8Array({ maxLength: 5000 }), (bytes) => {
         expect(decodeBitmapHeader(bytes)).toBeUndefined();
         expect(decodeBitmapPage(bytes, 0, generation)).toBeUndefined();
+        expect(decodeWireNote(bytes, generation)).toBeUndefined();
       }),
     );
   });
@@ -79,6 +83,20 @@ describe('the bitmap of a staging directory', () => {
       pageSlotOffset(1, sequence),
     ]);
     expect(new Set(offsets).size).toBe(6);
-    expect(Math.max(...offsets) + BITMAP_SLOT_BYTES).toBe(bitmapFileBytes(481));
+    expect(Math.max(...offsets) + BITMAP_SLOT_BYTES).toBe(wireNoteOffset(481));
+    expect(wireNoteOffset(481) + BITMAP_SLOT_BYTES).toBe(bitmapFileBytes(481));
+  });
+
+  it('I4: a wire note is read back whole, and not when torn, foreign or of another generation', () => {
+    const bytes = encodeWireNote(generation, [0, 1, 2, 2 ** 40, 4]);
+    expect(bytes.length).toBe(BITMAP_SLOT_BYTES);
+    expect(decodeWireNote(bytes, generation)).toEqual([0, 1, 2, 2 ** 40, 4]);
+    expect(decodeWireNote(bytes, generation.replace('0', '1'))).toBeUndefined();
+    expect(decodeWireNote(bytes.subarray(0, 4000), generation)).toBeUndefined();
+    const page = encodeBitmapPage(0, 1, generation, new Uint32Array(8));
+    expect(decodeWireNote(page, generation)).toBeUndefined();
+    expect(decodeBitmapPage(bytes, 0, generation)).toBeUndefined();
+    bytes[40]! ^= 1;
+    expect(decodeWireNote(bytes, generation)).toBeUndefined();
   });
 });

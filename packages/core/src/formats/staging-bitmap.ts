@@ -5,6 +5,8 @@
  * I1: every header and page is written to the older of its two slots; a torn write leaves the other.
  * I2: a slot counts only when its SHA-256, its place and its generation are right; parsing is total.
  * I3: a row (non-zero segment) is claimed exactly when its tier record is not 0.
+ * I4: the wire note, in a slot of its own at the end, only ever adds to the header's wire bytes: one that is
+ *     torn, older or of another generation changes nothing.
  */
 
 import { hash } from 'node:crypto';
@@ -18,9 +20,11 @@ export const ROWS_PER_PAGE = 480;
 
 const BITMAP_MAGIC = 'VMDNBMP1';
 const PAGE_MAGIC = 0x45474150; // "PAGE"
+const NOTE_MAGIC = 0x45524957; // "WIRE"
 const BITMAP_VERSION = 1;
 const CHECKED_BYTES = BITMAP_SLOT_BYTES - HASH_BYTES;
 const WIRE_BYTES_AT = 104;
+const NOTE_BYTES_AT = 32;
 const RECORDS_AT = 32;
 const RECORD_BYTES = 8;
 
@@ -52,9 +56,14 @@ export function pageCount(rowCount: number): number {
   return Math.ceil(rowCount / ROWS_PER_PAGE);
 }
 
+/** Where the wire note's only slot lies: behind the last page. */
+export function wireNoteOffset(rowCount: number): number {
+  return (2 + 2 * pageCount(rowCount)) * BITMAP_SLOT_BYTES;
+}
+
 /** Length of the whole file. */
 export function bitmapFileBytes(rowCount: number): number {
-  return (2 + 2 * pageCount(rowCount)) * BITMAP_SLOT_BYTES;
+  return wireNoteOffset(rowCount) + BITMAP_SLOT_BYTES;
 }
 
 /** One header slot. */
@@ -70,9 +79,7 @@ export function encodeBitmapHeader(header: BitmapHeader): Uint8Array {
   bytes.set(uuidBytes(header.generation), 64);
   view.setUint32(80, header.rowCount, true);
   view.setBigInt64(88, header.mtimeNs, true);
-  for (let tier = 0; tier < TIERS.length; tier += 1) {
-    view.setBigUint64(WIRE_BYTES_AT + 8 * tier, BigInt(header.wireBytes[tier] ?? 0), true);
-  }
+  setTierNumbers(view, WIRE_BYTES_AT, header.wireBytes);
   return sealed(bytes);
 }
 
@@ -85,9 +92,7 @@ export function decodeBitmapHeader(bytes: Uint8Array): BitmapHeader | undefined 
   }
   const sequence = Number(view.getBigUint64(16, true));
   const virtualSizeBytes = Number(view.getBigUint64(24, true));
-  const wireBytes = TIERS.map((_, tier) =>
-    Number(view.getBigUint64(WIRE_BYTES_AT + 8 * tier, true)),
-  );
+  const wireBytes = tierNumbers(view, WIRE_BYTES_AT);
   const numbers = [sequence, virtualSizeBytes, ...wireBytes];
   if (view.getUint32(8, true) !== BITMAP_VERSION || !numbers.every(Number.isSafeInteger)) {
     return undefined;
@@ -150,6 +155,36 @@ export function decodeBitmapPage(
       }
     },
   };
+}
+
+/** The slot of the wire note: bytes by tier, one number for each of TIERS. */
+export function encodeWireNote(generation: string, wireBytes: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(BITMAP_SLOT_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, NOTE_MAGIC, true);
+  bytes.set(uuidBytes(generation), 16);
+  setTierNumbers(view, NOTE_BYTES_AT, wireBytes);
+  return sealed(bytes);
+}
+
+/** Reads the wire note; undefined when it is absent, torn, or of another generation. */
+export function decodeWireNote(bytes: Uint8Array, generation: string): number[] | undefined {
+  if (!isSealed(bytes)) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (view.getUint32(0, true) !== NOTE_MAGIC) return undefined;
+  if (uuidOf(bytes.subarray(16, 32)) !== generation) return undefined;
+  const wireBytes = tierNumbers(view, NOTE_BYTES_AT);
+  return wireBytes.every(Number.isSafeInteger) ? wireBytes : undefined;
+}
+
+function tierNumbers(view: DataView, at: number): number[] {
+  return TIERS.map((_, tier) => Number(view.getBigUint64(at + 8 * tier, true)));
+}
+
+function setTierNumbers(view: DataView, at: number, numbers: readonly number[]): void {
+  for (let tier = 0; tier < TIERS.length; tier += 1) {
+    view.setBigUint64(at + 8 * tier, BigInt(numbers[tier] ?? 0), true);
+  }
 }
 
 function sealed(bytes: Uint8Array): Uint8Array {

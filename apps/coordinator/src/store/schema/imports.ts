@@ -16,6 +16,7 @@ export interface ImportsTable {
   format: DiskFormat;
   state: GeneratedId<ImportState>;
   message: string | null;
+  error_code: string | null;
   digest: Digest | null;
   created_at: Timestamp;
   updated_at: Timestamp;

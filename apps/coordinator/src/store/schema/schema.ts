@@ -10,6 +10,7 @@ import type { ImportsTable } from './imports.ts';
 import type { NodesTable } from './nodes.ts';
 import type { PackageRecipesTable } from './package-recipes.ts';
 import type { ProjectsTable } from './projects.ts';
+import type { RecipeReadsTable } from './recipe-reads.ts';
 import type { ScoresTable } from './scores.ts';
 import type { SeedEdgesTable, SeedsTable } from './seeds.ts';
 import type { SettingsTable } from './settings.ts';
@@ -32,6 +33,7 @@ export interface Schema {
   teleports: TeleportsTable;
   delivered_disks: DeliveredDisksTable;
   deliveries: DeliveriesTable;
+  recipe_reads: RecipeReadsTable;
   seeds: SeedsTable;
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;

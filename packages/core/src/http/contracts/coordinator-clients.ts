@@ -289,11 +289,20 @@ const cacheRow = z.object({
   wireBytes: tierBytes,
 });
 
+/** Wire bytes that crossed before anybody asked. */
+const aheadRow = z.object({
+  /** Recipes that were read for planning. */
+  recipes: tierBytes,
+  /** Seeding orders, the recipes of their images included. */
+  seeds: tierBytes,
+});
+
 export const cacheStatistics = defineOperation({
   id: 'cacheStatistics',
   method: 'get',
   path: '/v1/stats/cache',
-  summary: 'Requests by outcome and bytes by tier: in total, by edge and by VM.',
+  summary:
+    'Requests by outcome and bytes by tier, in total, by edge and by VM; wire bytes ahead of any request.',
   caller: 'client',
   status: 200,
   params: nothing,
@@ -303,6 +312,8 @@ export const cacheStatistics = defineOperation({
     total: cacheRow,
     byEdge: z.array(cacheRow.extend({ edge: name })),
     byVm: z.array(cacheRow.extend({ vm: name })),
+    /** In no request's bytes: what a node sent is what requests and this together received. */
+    ahead: z.object({ total: aheadRow, byEdge: z.array(aheadRow.extend({ edge: name })) }),
   }),
 });
 

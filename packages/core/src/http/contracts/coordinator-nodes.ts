@@ -246,6 +246,32 @@ export const reportScores = defineOperation({
   reply: z.object({ accepted: z.literal(true) }),
 });
 
+/** Readings in one report; an edge that has more sends several. */
+export const RECIPE_READS_MAX = 1000;
+
+/** A recipe that an edge read ahead of any request, also one that came in part or was wrong. */
+export const recipeRead = z.object({
+  /** The edge's own number for this reading: reported again it counts once. */
+  read: id,
+  digest,
+  tier: z.enum(['package', 'peer', 'origin']),
+  wireBytes: byteCount,
+});
+export type RecipeRead = z.infer<typeof recipeRead>;
+
+export const reportRecipeReads = defineOperation({
+  id: 'reportRecipeReads',
+  method: 'put',
+  path: '/v1/edges/self/recipe-reads',
+  summary: 'Recipes that this edge read ahead of any request; each counts once.',
+  caller: 'edge',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({ reads: z.array(recipeRead).max(RECIPE_READS_MAX) }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
 /** Where a running VM's named ports are reachable on the edge. */
 export const endpoint = z.object({ port: name, host: z.string().max(253), hostPort: port });
 
@@ -325,6 +351,7 @@ export const reportImport = defineOperation({
   body: z.object({
     state: z.enum(['running', 'done', 'failed']),
     message: z.string().max(2000).optional(),
+    errorCode: z.string().max(64).optional(),
     digest: digest.optional(),
   }),
   reply: z.object({ accepted: z.literal(true) }),
@@ -339,6 +366,7 @@ export const NODE_OPERATIONS = [
   desiredState,
   reportHoldings,
   reportScores,
+  reportRecipeReads,
   reportProgress,
   renewGrant,
   reportSeed,

@@ -61,6 +61,8 @@ const imageImport = z.object({
   format: diskFormat,
   state: z.enum(['pending', 'running', 'done', 'failed']),
   message: z.string().nullable(),
+  /** Of the failure. */
+  errorCode: z.string().nullable(),
   digest: digest.nullable(),
 });
 

@@ -142,6 +142,11 @@ export interface StagingArea {
     records: Uint32Array,
     wireBytes: readonly number[],
   ): Promise<void>;
+  /**
+   * Writes what was counted so far, without waiting for the disk: it outlives this process, not a power
+   * cut, which leaves the numbers of the last commit. `wireBytes` is copied at once. One at a time.
+   */
+  note(wireBytes: readonly number[]): Promise<void>;
   /** With `isClean`, what is committed is trusted at the next opening. */
   close(isClean: boolean): Promise<void>;
 }

@@ -20,6 +20,7 @@ import { sameFingerprint, sourceFingerprint } from '../disk-export/source-finger
 import { durableWrite } from '../files/durable-write.ts';
 import { ensurePrivateDir, fileError } from '../files/files.ts';
 import { describeDisk } from '../hashing/describe-disk.ts';
+import type { HashPool } from '../hashing/hash-pool.ts';
 import { connectNbd, type NbdClient } from '../nbd/nbd-client.ts';
 import type { ImageStore } from '../ports/image-store.ts';
 import type { ImportImage, ImportOrder } from '../ports/import-image.ts';
@@ -38,12 +39,14 @@ interface Deps {
   readonly importDirs: readonly string[];
   /** Where export sockets go; private, short. */
   readonly socketDir: string;
+  /** Hashing threads that stay from one import to the next; whoever made it closes it. */
+  readonly pool: HashPool;
 }
 
 export function createImportImage(deps: Deps): ImportImage {
   return async (order) => {
     const path = await permittedPath(order.file, deps.importDirs);
-    const { runner, socketDir } = deps;
+    const { runner, socketDir, pool } = deps;
     const { format, signal } = order;
     const layers = [{ path, format }];
     const source = await openDiskExport({ layers, socketDir, runner, signal });
@@ -53,6 +56,7 @@ export function createImportImage(deps: Deps): ImportImage {
         socketPath,
         virtualSizeBytes,
         signal,
+        pool,
       });
       if (deps.store.find(digest) === undefined) await copyIn(deps, order, source, recipe);
       await requireUnchanged(path, source.fingerprints[0]);

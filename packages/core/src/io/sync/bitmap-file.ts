@@ -3,6 +3,8 @@
  *
  * I1: a header or page goes to the slot that does not hold its newest good copy.
  * I2: pages that cannot be read claim nothing; a header that cannot be read makes the whole file nothing.
+ * I3: the wire note is written at any time and never waited for: a kill leaves it as it is, a power cut may
+ *     take it away, and then the header's wire bytes count.
  */
 
 import { constants, type FileHandle, open, rm } from 'node:fs/promises';
@@ -17,12 +19,15 @@ import {
   bitmapFileBytes,
   decodeBitmapHeader,
   decodeBitmapPage,
+  decodeWireNote,
   encodeBitmapHeader,
   encodeBitmapPage,
+  encodeWireNote,
   headerSlotOffset,
   pageCount,
   pageSlotOffset,
   ROWS_PER_PAGE,
+  wireNoteOffset,
 } from '../../formats/staging-bitmap.ts';
 import { fileError } from '../files/files.ts';
 
@@ -121,7 +126,9 @@ export class BitmapFile {
     const arePagesWhole = await readPages(file, generation, records, sequences);
     dropIncomplete(records, plan);
     const isClean = header.isClean && arePagesWhole;
-    return new BitmapFile(file, { ...header, isClean }, records.slice(), sequences);
+    const noted = await readWireNote(file, header);
+    const wireBytes = header.wireBytes.map((bytes, tier) => Math.max(bytes, noted?.[tier] ?? 0));
+    return new BitmapFile(file, { ...header, isClean, wireBytes }, records.slice(), sequences);
   }
 
   /**
@@ -156,6 +163,12 @@ export class BitmapFile {
     };
   }
 
+  /** Writes the wire note. Never two at once. */
+  async note(wireBytes: readonly number[]): Promise<void> {
+    const { generation, rowCount } = this.#header;
+    await writeAll(this.#file, encodeWireNote(generation, wireBytes), wireNoteOffset(rowCount));
+  }
+
   async markUnclean(): Promise<void> {
     await this.#writeHeader({ isClean: false, mtimeNs: 0n });
     await this.#file.datasync();
@@ -183,6 +196,14 @@ async function readHeader(file: FileHandle): Promise<BitmapHeader | undefined> {
   const second = decodeBitmapHeader(slots.subarray(BITMAP_SLOT_BYTES));
   if (first === undefined || second === undefined) return first ?? second;
   return first.sequence > second.sequence ? first : second;
+}
+
+async function readWireNote(
+  file: FileHandle,
+  { generation, rowCount }: BitmapHeader,
+): Promise<number[] | undefined> {
+  const bytes = await readAt(file, wireNoteOffset(rowCount), BITMAP_SLOT_BYTES);
+  return decodeWireNote(bytes, generation);
 }
 
 /** Reads the newest good copy of every page. False when a page that was written has none. */

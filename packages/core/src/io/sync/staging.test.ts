@@ -8,7 +8,7 @@ import { buildPlan, DEFAULT_RATES, type DiskPlan } from '../../domain/plan.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import { referenceRecipe, seededBytes } from '../../formats/recipe.fixture.ts';
 import { encodeRecipe } from '../../formats/recipe.ts';
-import { BITMAP_SLOT_BYTES, ROWS_PER_PAGE } from '../../formats/staging-bitmap.ts';
+import { BITMAP_SLOT_BYTES, ROWS_PER_PAGE, wireNoteOffset } from '../../formats/staging-bitmap.ts';
 import type { StagingArea } from '../ports/disk-assembly.ts';
 import { createStagingAreas, readStagingState } from './staging.ts';
 
@@ -129,6 +129,24 @@ describe('a staging directory', () => {
     expect((await stat(other.path)).size).toBe(65_536);
     expect((await readStagingState(dir))!.generation).not.toBe(generation);
     await other.close(true);
+  });
+
+  it('keeps wire bytes that were noted after the last commit, and counts none of a torn note', async () => {
+    const area = await areas.open(dir, plan);
+    await area.commit([2], claim(area, [2]), [0, 0, 0, 2, 9]);
+    await area.note([0, 0, 0, 1, 30]);
+    await area.note([0, 0, 0, 1, 40]);
+    await area.close(false);
+    const again = await areas.open(dir, plan);
+    expect([claimedRows(again), again.wireBytes]).toEqual([[2], [0, 0, 0, 2, 40]]);
+    // The numbers that were taken over are the header's from now on.
+    await again.close(true);
+    const bytes = await readFile(join(dir, 'bitmap'));
+    bytes[wireNoteOffset(5) + 40]! ^= 0xff;
+    await writeFile(join(dir, 'bitmap'), bytes);
+    const last = await areas.open(dir, plan);
+    expect([last.condition, last.wireBytes]).toEqual(['trusted', [0, 0, 0, 2, 40]]);
+    await last.close(true);
   });
 
   it('with a header torn goes on from the other copy, as doubtful', async () => {

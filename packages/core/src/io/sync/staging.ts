@@ -180,6 +180,14 @@ class OpenStaging implements StagingArea {
     }
   }
 
+  async note(wireBytes: readonly number[]): Promise<void> {
+    try {
+      await this.#bitmap.note(wireBytes);
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
   async close(isClean: boolean): Promise<void> {
     try {
       if (isClean) await this.#bitmap.markClean((await this.#disk.stat({ bigint: true })).mtimeNs);

@@ -1,0 +1,25 @@
+import type { Name } from '@vmdn/core/domain/names.ts';
+import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
+import { describe, expect, it } from 'vitest';
+import { statisticsLines } from './lists.ts';
+
+const row = {
+  requests: { hit: 0, partial: 0, miss: 0 },
+  diskBytes: NO_TIER_BYTES,
+  wireBytes: NO_TIER_BYTES,
+};
+const text = (ahead: Parameters<typeof statisticsLines>[0]['ahead']): string =>
+  statisticsLines({ total: row, byEdge: [], byVm: [], ahead }).join('\n');
+
+describe('the statistics', () => {
+  it('show apart what crossed before anybody asked, and nothing when nothing did', () => {
+    const recipes = { ...NO_TIER_BYTES, origin: 2_300_000 };
+    const seeds = { ...NO_TIER_BYTES, peer: 150_000_000 };
+    const some = { recipes, seeds };
+    const shown = text({ total: some, byEdge: [{ edge: 'dublin' as Name, ...some }] });
+    expect(shown).toMatch(/ahead of time.*recipes from origins.*seeds from origins/);
+    expect(shown).toMatch(/edge dublin +2\.30 MB +\S+ +\S+ +150 MB/);
+    const none = { recipes: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+    expect(text({ total: none, byEdge: [] })).not.toContain('ahead of time');
+  });
+});
