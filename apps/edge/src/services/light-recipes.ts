@@ -34,6 +34,7 @@ export interface LightRecipes {
 
 /** What would befall the whole recipe as well. */
 const HOLDER_CODES: readonly ErrorCode[] = [
+  'cancelled',
   'unavailable',
   'timeout',
   'busy',
@@ -65,7 +66,6 @@ export function createLightRecipes(deps: Deps): LightRecipes {
       try {
         return await complete(deps, request, recipePaths);
       } catch (error) {
-        if (request.signal.aborted) throw error;
         if (HOLDER_CODES.some((code) => isVmdnError(error, code))) throw error;
         fallbacks += 1;
         deps.events.recipeFellBack(digest, holderName, fallbacks, error);
