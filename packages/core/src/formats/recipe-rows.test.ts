@@ -46,6 +46,12 @@ function receive(
   return recipe;
 }
 
+const flip = (at: number) => (bytes: Uint8Array) => {
+  const copy = bytes.slice();
+  copy[at < 0 ? copy.length + at : at]! ^= 1;
+  return copy;
+};
+
 const contents = fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 150 });
 const base = recipeOfSegments([1, 2, 3, 0, 4, 5, 6, 7, 8, 9]);
 const clone = recipeOfSegments([1, 2, 3, 0, 40, 5, 41, 42, 8, 9, 43]);
@@ -93,11 +99,6 @@ describe('outline and rows', () => {
 });
 
 describe('what a liar, a collision or a damaged recipe makes of them', () => {
-  const flip = (at: number) => (bytes: Uint8Array) => {
-    const copy = bytes.slice();
-    copy[at < 0 ? copy.length + at : at]! ^= 1;
-    return copy;
-  };
   const refused = (
     lies: Parameters<typeof receive>[2],
     library: readonly Recipe[] = [base],
@@ -158,10 +159,13 @@ describe('what a liar, a collision or a damaged recipe makes of them', () => {
     }
   });
 
-  test('I4: no flipped bit of the rows passes', () => {
-    const { runs } = askFor(outlineOf(clone), [base]);
-    const { length } = answerOf(clone, runs);
-    for (let at = 0; at < length; at += 1) refused({ answer: flip(at) });
+  test('I4: no flipped bit of the rows passes, of their padding neither', () => {
+    // Four rows need none, five need six bytes.
+    for (const library of [base, recipeOfSegments([1, 2, 3, 4, 5, 40])]) {
+      const { runs } = askFor(outlineOf(clone), [library]);
+      const { length } = answerOf(clone, runs);
+      for (let at = 0; at < length; at += 1) refused({ answer: flip(at) }, [library]);
+    }
   });
 
   test('I4: the right number of other rows is found out', () => {
@@ -190,6 +194,18 @@ describe('an outline', () => {
         expect(['corrupt', 'too_large']).toContain(codeOf(() => decodeOutline(bytes)));
       }),
     );
+  });
+
+  test('I1: has no other encoding: no reserved byte, no bit that has no row, none past the end', () => {
+    const outline = outlineOf(clone);
+    const prefixesAt = outline.length - clone.blockMasks.length * 8;
+    for (let at = 24; at < prefixesAt; at += 1) {
+      expect(codeOf(() => decodeOutline(flip(at)(outline)))).toBe('corrupt');
+    }
+    // Eleven segments: the last bit moved past the end.
+    const moved = outline.slice();
+    moved[33]! ^= 0b1100;
+    expect(codeOf(() => decodeOutline(moved))).toBe('corrupt');
   });
 
   test('I2: counts that promise more than the bytes are refused before anything is allocated', () => {

@@ -50,6 +50,9 @@ async function ask(
   return { result, wireBytes: () => wireBytes };
 }
 
+/** By its code alone: a wrong answer of megabytes would be printed for minutes. */
+const codeOf = (result: unknown): unknown => (result as { code?: unknown }).code;
+
 describe.each(['readOutline', 'readRows'] as const)('an answer to %s', (what) => {
   it('is taken plain or compressed, in a buffer of its own, and counted as it came', async () => {
     const plain = noise.slice(0, 1000);
@@ -73,13 +76,13 @@ describe.each(['readOutline', 'readRows'] as const)('an answer to %s', (what) =>
     ['of half a frame', { body: zstdCompressSync(noise).subarray(0, 900), coding: 'zstd' }],
   ])('I2: %s is corrupt', async (_, options) => {
     const { result } = await ask(what, { ...options, bytes: 1000 });
-    expect(result).toMatchObject({ code: 'corrupt' });
+    expect(codeOf(result)).toBe('corrupt');
   });
 
   it('I2: without end is cut after what the right answer could have been', async () => {
     const body = new Uint8Array(8 * 2 ** 20);
     const { result, wireBytes } = await ask(what, { body, bytes: 1000 });
-    expect(result).toMatchObject({ code: 'corrupt' });
+    expect(codeOf(result)).toBe('corrupt');
     expect(wireBytes()).toBeGreaterThan(0);
     expect(wireBytes()).toBeLessThan(2 ** 20);
   });
@@ -88,6 +91,6 @@ describe.each(['readOutline', 'readRows'] as const)('an answer to %s', (what) =>
 describe('rows', () => {
   it('that are fewer than they must be are corrupt before anybody looks into them', async () => {
     const { result } = await ask('readRows', { body: noise.subarray(0, 999), bytes: 1000 });
-    expect(result).toMatchObject({ code: 'corrupt' });
+    expect(codeOf(result)).toBe('corrupt');
   });
 });
