@@ -32,6 +32,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: ['image'],
     load: () => import('./describe.ts'),
   },
+  recipes: {
+    words: 'bytes of a recipe for an edge that has the base: plain, and as outline and rows',
+    flags: [],
+    load: () => import('./recipes.ts'),
+  },
 };
 
 const FLAGS = {

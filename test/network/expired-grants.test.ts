@@ -88,8 +88,11 @@ async function sentBytes(name: string): Promise<number> {
   return waitFor(`the counter of ${name} is told`, told, { timeoutMs: 60_000 });
 }
 
-async function diskOf(known: KnownVersion): Promise<Digest> {
-  const { disks } = await verifyDescription(known.description, known.origin.publicKey);
+async function diskOf(reader: ForeignNode, known: KnownVersion): Promise<Digest> {
+  const { disks } = await verifyDescription(
+    await reader.description(known),
+    known.origin.publicKey,
+  );
   return disks[0]?.digest as Digest;
 }
 
@@ -110,7 +113,7 @@ describe('a grant that ends', () => {
       return peer === undefined ? undefined : { known, peer };
     };
     const { known, peer } = await waitFor('the edge is a holder', holdsIt, { timeoutMs: 60_000 });
-    const digest = await diskOf(known);
+    const digest = await diskOf(mine, known);
     const nodes = [
       [ORIGIN, known.origin],
       [EDGE, peer],

@@ -29,6 +29,7 @@ import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { listPartialImages } from '@vmdn/core/io/store/partial-images.ts';
 import { openRecipeFolder, openRecords } from '@vmdn/core/io/store/records.ts';
+import { createOutlineResolver } from '@vmdn/core/io/sync/outline-resolver.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
@@ -45,6 +46,7 @@ import { createTeleportsReconciler } from './reconcilers/teleports.ts';
 import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
+import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
 import { createRecipeReads } from './services/recipe-reads.ts';
 import { createRecipes } from './services/recipes.ts';
@@ -218,9 +220,18 @@ function startWork(
   stack.use(disks);
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
   const versions = createVerifiedVersions({ records: machine.newest, client });
-  const recipes = createRecipes({ store, folder, client: disks, events });
   const reads = createRecipeReads({ client, records: machine.reads });
   const partialImages = () => listPartialImages(store);
+  const resolver = stack.use(createOutlineResolver());
+  const light = createLightRecipes({
+    store,
+    folder,
+    partialImages,
+    client: disks,
+    resolver,
+    events,
+  });
+  const recipes = createRecipes({ store, folder, client: disks, light, events });
   const planner = createPlanner({ engine, store, partialImages });
   const deliveries = createDiskDeliveries({
     store,

@@ -16,8 +16,23 @@ export type EdgeEvents = ReturnType<typeof createEdgeEvents>;
 
 export function createEdgeEvents(logger: Logger) {
   return {
-    recipeFetched: (digest: Digest, source: string, wireBytes: number) =>
-      logger.info({ event: 'recipe_fetched', digest, source, wireBytes }, 'recipe fetched'),
+    /** `recipeBytes` is the length of the file; `wireBytes` is all that it cost to have it. */
+    recipeFetched: (digest: Digest, source: string, wireBytes: number, recipeBytes: number) =>
+      logger.info(
+        { event: 'recipe_fetched', digest, source, wireBytes, recipeBytes },
+        'recipe fetched',
+      ),
+    recipeOutlined: (digest: Digest, source: string, rows: number, missingRows: number) =>
+      logger.info(
+        { event: 'recipe_outlined', digest, source, rows, missingRows },
+        'recipe looked up in those that are here',
+      ),
+    /** `times` counts since the start of the process. */
+    recipeFellBack: (digest: Digest, source: string, times: number, error: unknown) =>
+      logger.warn(
+        { event: 'recipe_fell_back', digest, source, times, ...errorFacts(error) },
+        'a recipe could not be completed from those that are here; it is fetched whole',
+      ),
     diskDelivered: (delivery: DiskDelivery, seconds: number, mismatches: number) =>
       logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
     imageImported: (digest: Digest, name: string, seconds: number) =>

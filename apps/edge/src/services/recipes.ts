@@ -1,9 +1,10 @@
 /**
  * Room: edge, services. The recipe of a wanted disk, fetched once and kept.
  *
- * I1: a recipe is kept only after it was verified against digest and keysRoot (the disk client does),
- *     and used from then on without asking anybody.
- * I2: every byte that crossed for it is told, once, to whoever caused the reading.
+ * I1: a recipe is kept only after it was verified against digest and keysRoot (the disk client or the
+ *     outline resolver does), and used from then on without asking anybody.
+ * I2: every byte that crossed for it is told, once, to whoever caused the reading, a light attempt that
+ *     failed included.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -12,6 +13,7 @@ import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
 import type { EdgeEvents } from '../events.ts';
+import type { LightRecipes } from './light-recipes.ts';
 import type { DiskHolder } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
 
@@ -41,46 +43,55 @@ export interface Recipes {
   find(wanted: WantedRecipe): Promise<string>;
 }
 
-export function createRecipes(deps: {
+interface Deps {
   readonly store: Pick<ImageStore, 'find'>;
   readonly folder: RecipeFolder;
   readonly client: Pick<DiskClient, 'readRecipe'>;
+  readonly light: LightRecipes;
   readonly events: EdgeEvents;
-}): Recipes {
+}
+
+export function createRecipes(deps: Deps): Recipes {
   const turns = createTurns();
-  const readFrom = async (holder: DiskHolder, wanted: WantedRecipe): Promise<Uint8Array> => {
-    const { digest, keysRoot, recipeBytes, signal } = wanted;
-    const { url, node, tier } = holder;
-    const of = { url, holder: node, digest, keysRoot, recipeBytes, grant: wanted.grant(), signal };
-    let wireBytes = 0;
-    const onWireBytes = (bytes: number): void => {
-      wireBytes += bytes;
-    };
+  return { find: (wanted) => turns.inTurn(wanted.digest, () => find(deps, wanted)) };
+}
+
+async function find(deps: Deps, wanted: WantedRecipe): Promise<string> {
+  const { digest } = wanted;
+  const image = deps.store.find(digest);
+  if (image !== undefined) return image.recipePath;
+  const path = deps.folder.path(digest);
+  if (await deps.folder.has(digest)) return path;
+  let last: unknown = new VmdnError('unavailable', 'No node that holds the disk is reachable.');
+  for (const holder of wanted.holders) {
     try {
-      const reply = await deps.client.readRecipe({ ...of, onWireBytes });
-      deps.events.recipeFetched(digest, holder.name, wireBytes);
-      return reply.recipeBytes;
-    } finally {
-      if (wireBytes > 0) await wanted.onRead({ tier, wireBytes });
+      await deps.folder.put(digest, await readFrom(deps, wanted, holder));
+      return path;
+    } catch (error) {
+      if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;
+      last = error;
     }
+  }
+  throw last;
+}
+
+async function readFrom(deps: Deps, wanted: WantedRecipe, holder: DiskHolder): Promise<Uint8Array> {
+  let wireBytes = 0;
+  const { digest, keysRoot, recipeBytes, signal, grant } = wanted;
+  const { tier, url, node } = holder;
+  const request = {
+    ...{ url, holder: node, digest, keysRoot, recipeBytes, signal },
+    onWireBytes: (bytes: number) => {
+      wireBytes += bytes;
+    },
   };
-  const find = async (wanted: WantedRecipe): Promise<string> => {
-    const { digest } = wanted;
-    const image = deps.store.find(digest);
-    if (image !== undefined) return image.recipePath;
-    const path = deps.folder.path(digest);
-    if (await deps.folder.has(digest)) return path;
-    let last: unknown = new VmdnError('unavailable', 'No node that holds the disk is reachable.');
-    for (const holder of wanted.holders) {
-      try {
-        await deps.folder.put(digest, await readFrom(holder, wanted));
-        return path;
-      } catch (error) {
-        if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;
-        last = error;
-      }
-    }
-    throw last;
-  };
-  return { find: (wanted) => turns.inTurn(wanted.digest, () => find(wanted)) };
+  try {
+    const light = await deps.light.read({ ...request, grant, holderName: holder.name });
+    const bytes =
+      light ?? (await deps.client.readRecipe({ ...request, grant: grant() })).recipeBytes;
+    deps.events.recipeFetched(digest, holder.name, wireBytes, bytes.length);
+    return bytes;
+  } finally {
+    if (wireBytes > 0) await wanted.onRead({ tier, wireBytes });
+  }
 }

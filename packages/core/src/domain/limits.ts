@@ -31,6 +31,9 @@ export const MAX_RANGE_SEGMENTS = 65_536;
 /** Pages in one range of a recipe's key column: at most 8.5 MB of keys, 4 GiB of disk. */
 export const MAX_RANGE_PAGES = 1024;
 
+/** Runs in one request for rows of a recipe: 512 KiB of body; where more rows are missing, runs join. */
+export const MAX_ROW_RUNS_PER_REQUEST = 65_536;
+
 /** Layers of one backing chain. libvirt's own advice is to stay below; deeper ones are flattened first. */
 export const MAX_BACKING_LAYERS = 16;
 

@@ -16,7 +16,10 @@ import {
 } from './block-stream.ts';
 import { diskOf, referenceDigest, referenceKeysRoot, referenceRecipe } from './recipe.fixture.ts';
 import { decodeRecipe, encodeRecipe, verifyRecipe } from './recipe.ts';
+import { answerOf, askFor, outlineOf } from './recipe-outline.fixture.ts';
+import { decodeOutline } from './recipe-outline.ts';
 import { decodeKeyRange, decodeSegmentRange, encodeRecipeRange } from './recipe-range.ts';
+import { assembleRecipe, encodeRowRequest } from './recipe-rows.ts';
 
 const DIR = new URL('./golden/disk/', import.meta.url);
 
@@ -82,6 +85,28 @@ describe('golden files', () => {
     expect(Buffer.from(found.hashes).equals(recipe.segmentHashes.subarray(64))).toBe(true);
     const pages = decodeKeyRange(keys, { keysRoot, virtualSizeBytes, from: 0, to: 1 });
     expect(pages.keys).toEqual(recipe.keys.subarray(0, 4));
+  });
+
+  test('the golden outline, row request and rows are what is encoded today, and make the recipe', () => {
+    const outline = golden('disk.outline', () => outlineOf(recipe));
+    const rowRuns = Uint32Array.of(1, 2);
+    const request = golden('rows.request', () => encodeRowRequest(rowRuns));
+    const rows = golden('rows.rows', () => answerOf(recipe, rowRuns));
+    expect(outline.equals(outlineOf(recipe))).toBe(true);
+    expect(request.equals(encodeRowRequest(rowRuns))).toBe(true);
+    expect(rows.equals(answerOf(recipe, rowRuns))).toBe(true);
+    // A library that has all but the third and fourth write: rows 0 and 3 are known by it.
+    const library = referenceRecipe(
+      diskOf(200, [
+        { at: 8, length: 8, seed: 1 },
+        { at: 128, length: 5, seed: 3 },
+      ]),
+    );
+    const { known } = askFor(outline, [library]);
+    const asked = { outline: decodeOutline(outline), known, runs: Uint32Array.of(1, 3) };
+    const whole = assembleRecipe(asked, answerOf(recipe, asked.runs));
+    verifyRecipe(whole, roots);
+    expect(whole).toEqual(recipe);
   });
 
   test('the golden request and stream are what is encoded today, and bring the blocks', () => {

@@ -59,8 +59,15 @@ export function bitmapLength(virtualSizeBytes: number): number {
 
 /** How many bytes the file of this recipe has. */
 export function recipeFileBytes(recipe: Recipe): number {
-  const segments = nonZeroSegmentCount(recipe);
-  return layoutOf(recipe.virtualSizeBytes, segments, nonZeroBlockCount(recipe)).totalBytes;
+  const { virtualSizeBytes } = recipe;
+  return recipeLength(virtualSizeBytes, nonZeroSegmentCount(recipe), nonZeroBlockCount(recipe));
+}
+
+/** How many bytes a recipe file with so many rows and keys has. Throws `too_large`. */
+export function recipeLength(virtualSizeBytes: number, rows: number, keys: number): number {
+  const { totalBytes } = layoutOf(virtualSizeBytes, rows, keys);
+  if (totalBytes > MAX_RECIPE_BYTES) throw tooLarge(totalBytes);
+  return totalBytes;
 }
 
 /** The recipe as the bytes of its file. */
@@ -128,14 +135,9 @@ export function decodeRecipe(bytes: Uint8Array): Recipe {
 export function checkRecipe(recipe: Recipe): void {
   const { virtualSizeBytes, segmentBitmap, segmentHashes, blockMasks, keys } = recipe;
   const segments = segmentCount(virtualSizeBytes);
-  if (segmentBitmap.length !== bitmapLength(virtualSizeBytes)) throw corrupt('bitmap length');
-  if (segmentHashes.length !== blockMasks.length * HASH_BYTES) throw corrupt('hash column length');
-  let rows = 0;
-  for (const byte of segmentBitmap) rows += popcount32(byte);
-  if (rows !== blockMasks.length) throw corrupt('the bitmap does not agree with the segment count');
-  for (let i = segments; i < segmentBitmap.length * 8; i += 1) {
-    if (((segmentBitmap[i >>> 3]! >>> (i & 7)) & 1) === 1) throw corrupt('a bit past the end');
-  }
+  const rows = blockMasks.length;
+  checkSegmentBitmap(virtualSizeBytes, segmentBitmap, rows);
+  if (segmentHashes.length !== rows * HASH_BYTES) throw corrupt('hash column length');
   let set = 0;
   for (const mask of blockMasks) {
     if (mask === 0) throw corrupt('a non-zero segment without a non-zero block');
@@ -147,6 +149,21 @@ export function checkRecipe(recipe: Recipe): void {
   const lastIsNonZero = segments > 0 && ((segmentBitmap[last >>> 3]! >>> (last & 7)) & 1) === 1;
   if (tail !== 0 && lastIsNonZero && blockMasks[rows - 1]! >>> tail !== 0) {
     throw corrupt('a block past the end of the disk');
+  }
+}
+
+/** Checks that a segment bitmap fits the disk and has `rows` bits set. Throws `corrupt`. */
+export function checkSegmentBitmap(
+  virtualSizeBytes: number,
+  segmentBitmap: Uint8Array,
+  rows: number,
+): void {
+  if (segmentBitmap.length !== bitmapLength(virtualSizeBytes)) throw corrupt('bitmap length');
+  let set = 0;
+  for (const byte of segmentBitmap) set += popcount32(byte);
+  if (set !== rows) throw corrupt('the bitmap does not agree with the segment count');
+  for (let i = segmentCount(virtualSizeBytes); i < segmentBitmap.length * 8; i += 1) {
+    if (((segmentBitmap[i >>> 3]! >>> (i & 7)) & 1) === 1) throw corrupt('a bit past the end');
   }
 }
 

@@ -14,6 +14,7 @@ import {
   decodeBlockRequest,
   MAX_BLOCK_REQUEST_BYTES,
 } from '../formats/block-request.ts';
+import { MAX_ROW_REQUEST_BYTES } from '../formats/recipe-rows.ts';
 import type { DiskLibrary, ServedDisk } from '../io/ports/disk-library.ts';
 import type { RecipeFiles } from '../io/ports/recipe-files.ts';
 import type { UplinkLimiter } from '../io/ports/uplink-limiter.ts';
@@ -24,14 +25,21 @@ import {
   health,
   readBlocks,
   readRecipe,
+  readRecipeOutline,
   readRecipeRange,
+  readRecipeRows,
 } from './contracts/disks.ts';
 import type { Operation } from './contracts/operation.ts';
 import type { PublicKey } from './contracts/schemas.ts';
 import { openBlockStream } from './disk-routes-blocks.ts';
 import { type AdmittedRequest, createGrantDesk } from './disk-routes-grants.ts';
 import { DISK_ROUTE_LIMITS, type DiskRouteLimits } from './disk-routes-limits.ts';
-import { answerRecipe, recipeRangeBody } from './disk-routes-recipe.ts';
+import {
+  answerOutline,
+  answerRecipe,
+  recipeRangeBody,
+  recipeRowsBody,
+} from './disk-routes-recipe.ts';
 import { createSender, type Sender } from './disk-routes-send.ts';
 import { type App, type AppContext, mountOperation, readBoundedBody } from './mount.ts';
 
@@ -51,6 +59,9 @@ export interface DiskRoutesOptions {
   readonly onAdmitted?: (claims: GrantClaims, digest: Digest) => void;
 }
 
+/** The largest body of any request. */
+const REQUEST_BYTES_MAX = Math.max(MAX_BLOCK_REQUEST_BYTES, MAX_ROW_REQUEST_BYTES);
+
 interface Serving {
   readonly context: AppContext;
   readonly disk: ServedDisk;
@@ -59,7 +70,7 @@ interface Serving {
   readonly body: Uint8Array;
 }
 
-/** Mounts recipe, recipe range, blocks and health. Needs the node server's own response object. */
+/** Mounts recipe, ranges, outline, rows, blocks, health. Needs the node server's own response object. */
 export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   const limits = { ...DISK_ROUTE_LIMITS, ...options.limits };
   const desk = createGrantDesk({ ...options, limits, now: options.now ?? Date.now });
@@ -103,6 +114,15 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
     const { from, to } = parsePart(readRecipeRange.query, context.req.query(), 'query');
     return await sender.send(recipeRangeBody(disk.recipe, params.column, from, to), request);
   });
+  mount(readRecipeOutline, 'recipe', async ({ context, disk, request, sender }) => {
+    const answer = answerOutline(context, disk, limits.compressionLevel);
+    if ('body' in answer) return await sender.send(answer.body, request);
+    return context.body(null, answer.status, { ...answer.headers });
+  });
+  mount(readRecipeRows, 'recipe', async ({ context, disk, request, sender, body }) => {
+    const rows = recipeRowsBody(context, disk.recipe, body, limits.compressionLevel);
+    return await sender.send(rows, request);
+  });
   mount(readBlocks, 'blocks', async ({ disk, request, sender, body }) => {
     const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
     requirePresent(disk, runs);
@@ -126,7 +146,7 @@ async function readBodyInTime(context: AppContext, bodyMs: number): Promise<Uint
     reject(new VmdnError('timeout', 'The body of the request did not arrive in time.'));
   }, bodyMs);
   try {
-    return await Promise.race([readBoundedBody(context, MAX_BLOCK_REQUEST_BYTES), promise]);
+    return await Promise.race([readBoundedBody(context, REQUEST_BYTES_MAX), promise]);
   } finally {
     clearTimeout(timer);
   }

@@ -2,7 +2,7 @@
  * Room: http, contracts. What every node that holds a disk serves: its recipe and its blocks.
  * Bodies are binary (docs/formats); only the paths, headers and callers stand here.
  *
- * I1: both need a grant signed by the coordinator and a proof by the key that the grant names.
+ * I1: all of it needs a grant signed by the coordinator and a proof by the key that the grant names.
  * I2: `origin` and `edge` mount the same routes (http/disk-routes.ts).
  */
 
@@ -17,6 +17,9 @@ export const PROOF_HEADER = 'vmdn-proof';
 
 export const RECIPE_MEDIA_TYPE = 'application/vnd.vmdn.recipe';
 export const RECIPE_RANGE_MEDIA_TYPE = 'application/vnd.vmdn.recipe-range';
+export const RECIPE_OUTLINE_MEDIA_TYPE = 'application/vnd.vmdn.recipe-outline';
+export const ROW_REQUEST_MEDIA_TYPE = 'application/vnd.vmdn.row-request';
+export const RECIPE_ROWS_MEDIA_TYPE = 'application/vnd.vmdn.recipe-rows';
 export const BLOCK_REQUEST_MEDIA_TYPE = 'application/vnd.vmdn.block-request';
 /** A block stream, compressed as a whole with zstd (RFC 8878). */
 export const BLOCK_STREAM_MEDIA_TYPE = 'application/vnd.vmdn.block-stream+zstd';
@@ -50,6 +53,32 @@ export const readRecipeRange = defineOperation({
   reply: z.unknown(),
 });
 
+export const readRecipeOutline = defineOperation({
+  id: 'readRecipeOutline',
+  method: 'get',
+  path: '/v1/disks/{digest}/recipe-outline',
+  summary: 'Sizes, segment bitmap and hash prefixes of a recipe, with an ETag.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: nothing,
+  reply: z.unknown(),
+});
+
+export const readRecipeRows = defineOperation({
+  id: 'readRecipeRows',
+  method: 'post',
+  path: '/v1/disks/{digest}/recipe-rows',
+  summary: 'Rows of a recipe: what the outline left out of them.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: z.unknown(),
+  reply: z.unknown(),
+});
+
 export const readBlocks = defineOperation({
   id: 'readBlocks',
   method: 'post',
@@ -76,4 +105,11 @@ export const health = defineOperation({
   reply: z.object({ status: z.literal('ok') }),
 });
 
-export const DISK_OPERATIONS = [readRecipe, readRecipeRange, readBlocks, health] as const;
+export const DISK_OPERATIONS = [
+  readRecipe,
+  readRecipeRange,
+  readRecipeOutline,
+  readRecipeRows,
+  readBlocks,
+  health,
+] as const;

@@ -20,6 +20,8 @@ export interface RecipeFolder {
   has(digest: Digest): Promise<boolean>;
   /** Durable before it returns. `bytes` must be verified. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /** What is here. */
+  digests(): Promise<readonly Digest[]>;
   /** Removes all but these. */
   keepOnly(digests: ReadonlySet<Digest>): Promise<void>;
 }

@@ -71,6 +71,9 @@ export async function openRecipeFolder(dir: string): Promise<RecipeFolder> {
     async put(digest, bytes) {
       await durableWrite(path(digest), bytes, { maxBytes: MAX_RECIPE_BYTES });
     },
+    async digests() {
+      return (await readdir(dir)).filter(isDigest).sort();
+    },
     async keepOnly(digests) {
       for (const name of await readdir(dir)) {
         if (!isDigest(name) || !digests.has(name)) await rm(join(dir, name), { force: true });

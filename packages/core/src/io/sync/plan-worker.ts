@@ -7,16 +7,14 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
-import { isVmdnError, VmdnError } from '../../domain/errors.ts';
-import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
+import { VmdnError } from '../../domain/errors.ts';
 import { createMatcher, MAX_IMAGES_PER_PLAN, placesPerKeyFor } from '../../domain/match.ts';
 import { buildPlan, type DiskPlan, shareRecipe } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
-import { decodeRecipe } from '../../formats/recipe.ts';
-import type { PlanAnswer, PlanOrder } from './plan-messages.ts';
+import type { PlanOrder } from './plan-messages.ts';
+import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
+import { answerCalls } from './worker-calls.ts';
 
 function plan(order: PlanOrder): DiskPlan {
   const { digest, images, rates } = order;
@@ -34,7 +32,7 @@ function plan(order: PlanOrder): DiskPlan {
     seed: randomInt(2 ** 32),
   });
   const coveredBytes = images.map((image) => {
-    const recipe = recipeOf(image.recipePath);
+    const recipe = readRecipeIfAny(image.recipePath);
     return matcher.scan(recipe ?? NOTHING, image.presentSegments);
   });
   return buildPlan({ digest, wanted, images, places: matcher.places(), coveredBytes, rates });
@@ -49,30 +47,4 @@ const NOTHING: Recipe = {
   keys: new Uint32Array(),
 };
 
-function recipeOf(path: string): Recipe | undefined {
-  try {
-    return readRecipe(path);
-  } catch {
-    return undefined;
-  }
-}
-
-function readRecipe(path: string): Recipe {
-  if (statSync(path).size > MAX_RECIPE_BYTES) {
-    throw new VmdnError('too_large', `${path} is larger than a recipe can be.`, { data: { path } });
-  }
-  return decodeRecipe(readFileSync(path));
-}
-
-parentPort?.on('message', (order: PlanOrder) => {
-  let answer: PlanAnswer;
-  try {
-    answer = { kind: 'planned', number: order.number, plan: plan(order) };
-  } catch (error) {
-    const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const { data } = isVmdnError(error) ? error : { data: {} };
-    const message = error instanceof Error ? error.message : String(error);
-    answer = { kind: 'failed', number: order.number, code: errno, message, data };
-  }
-  parentPort?.postMessage(answer);
-});
+answerCalls(plan);
