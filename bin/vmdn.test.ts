@@ -7,7 +7,8 @@ import { waitFor } from '../infra/lab/wait-for.ts';
 
 const ECHO = `
 const [args, node, script] = [process.argv.slice(2), process.execPath, import.meta.url];
-const facts = { args, node, cwd: process.cwd(), script };
+const cache = process.env.NODE_COMPILE_CACHE;
+const facts = { args, node, cwd: process.cwd(), script, cache };
 process.stdout.write(JSON.stringify(facts) + '\\n');
 if (process.argv.includes('--exit')) process.exitCode = 42;
 if (process.argv.includes('--wait')) {
@@ -113,6 +114,19 @@ describe('the launcher', () => {
     await change();
     expect((await launch(['x']).outcome).code).toBe(0);
     expect(await calls()).toHaveLength(2);
+  });
+
+  it('I4: gives Node a place for compiled code by convention, unless told another', async () => {
+    env = { ...env, XDG_CACHE_HOME: join(root, 'cache') };
+    const usual = process.getuid?.() === 0 ? '/var/cache' : env.XDG_CACHE_HOME;
+    await launch(['x']).outcome;
+    const first = await launch(['x']).outcome;
+    expect(JSON.parse(first.stdout).cache).toBe(`${usual}/vmdn/node-compile`);
+    // A file stands in the way: nothing can be kept there, and nothing is lost but time.
+    env.NODE_COMPILE_CACHE = join(root, 'pnpm-lock.yaml');
+    const second = await launch(['x']).outcome;
+    expect(second).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(second.stdout).cache).toBe(env.NODE_COMPILE_CACHE);
   });
 
   it('I1: keeps stdout for the command alone', async () => {

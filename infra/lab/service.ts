@@ -61,6 +61,7 @@ const INHERITED = [
   'XDG_CACHE_HOME',
   'XDG_RUNTIME_DIR',
   'NODE_EXTRA_CA_CERTS',
+  'NODE_COMPILE_CACHE',
 ];
 
 function environmentOf(options: ServiceOptions): Record<string, string> {

@@ -15,24 +15,36 @@ import { casync } from './methods/casync.ts';
 import { type Cost, type Method, measure, STEP_TIMEOUT_MS, type Task } from './methods/method.ts';
 import { rsyncImage } from './methods/rsync-image.ts';
 import { rsyncTree } from './methods/rsync-tree.ts';
-import { vmdn } from './methods/vmdn.ts';
+import { vmdn, vmdnPackages, vmdnPeer } from './methods/vmdn.ts';
 import { zstdCopy } from './methods/zstd-copy.ts';
+import { packagesTree } from './packages-tree.ts';
 import type { BarGroup } from './plot.ts';
 import { formatBytes, formatMegabytes, formatTable } from './table.ts';
 import { openWorkbench } from './workbench.ts';
 
 const BASE = 'debian-12-base';
 const WANTED = ['web-01', 'web-02', 'shop-01'] as const;
-const METHODS: readonly Method[] = [vmdn, zstdCopy, rsyncImage, casync, rsyncTree];
-const OURS = vmdn.key;
+const METHODS: readonly Method[] = [
+  ...[vmdn, vmdnPackages, vmdnPeer],
+  ...[zstdCopy, rsyncImage, casync, rsyncTree],
+];
+const OURS: ReadonlySet<string> = new Set([vmdn.key, vmdnPackages.key, vmdnPeer.key]);
 
 /** What VMDN may cost: this much of the floor, and this much of the non-zero bytes for the recipe. */
 const FLOOR_RATIO_MAX = 1.1;
 const NON_ZERO_RATIO_MAX = 0.004;
+/** What still crosses when a neighbour holds the disk, of its non-zero bytes. */
+const PEER_RATIO_MAX = 0.005;
+/** With the mirror near, what VMDN may cost of the others, for guests that are mostly packages. */
+const LARGE: ReadonlySet<string> = new Set(['shop-01']);
+const ZSTD_RATIO_MAX = 0.12;
+const CASYNC_RATIO_MAX = 0.17;
 
-/** Of one pair: the floor, and what each method cost with each setting, the cheapest first. */
+/** Of one pair: the floors, and what each method cost with each setting, the cheapest first. */
 export interface PairFigures {
   readonly floor: Floor;
+  /** With the blocks of the wanted guest's packages given too; undefined when nobody asked. */
+  readonly packagesFloor: Floor | undefined;
   readonly costs: ReadonlyMap<string, readonly Cost[]>;
 }
 
@@ -57,10 +69,14 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
 
 /** The floor of a pair, and the cost of each method. */
 export async function measurePair(methods: readonly Method[], task: Task): Promise<PairFigures> {
-  const floor = await floorOf(task);
+  const floor = await floorOf(task, []);
+  const needsPackages = methods.some(({ key }) => key === vmdnPackages.key);
+  const packagesFloor = needsPackages
+    ? await floorOf(task, [await packagesTree(task.options, task.wanted)])
+    : undefined;
   const costs = new Map<string, readonly Cost[]>();
   for (const method of methods) costs.set(method.key, await measure(method, task));
-  return { floor, costs };
+  return { floor, packagesFloor, costs };
 }
 
 /** The names asked for, checked against those there are; all of them when none is asked for. */
@@ -76,11 +92,14 @@ function chosen(
 }
 
 /** The floor, computed by a program that shares nothing with the product. */
-async function floorOf(task: Task): Promise<Floor> {
+async function floorOf(task: Task, trees: readonly string[]): Promise<Floor> {
   const { base, wanted, options } = task;
-  options.progress(`${wanted.name}: the floor`);
+  options.progress(
+    `${wanted.name}: the floor${trees.length > 0 ? ' with its packages given' : ''}`,
+  );
   const script = new URL('./floor.ts', import.meta.url).pathname;
   const args = [script, '--wanted', wanted.rawPath, '--given', base.rawPath];
+  for (const tree of trees) args.push('--tree', tree);
   const { runner, signal } = options;
   const { stdout } = await runner.run(process.execPath, args, {
     timeoutMs: STEP_TIMEOUT_MS,
@@ -113,9 +132,14 @@ function report(
   };
 }
 
-function jsonOf({ floor, costs }: PairFigures): Record<string, number> {
+function jsonOf({ floor, packagesFloor, costs }: PairFigures): Record<string, number> {
   const bytes = [...costs].map(([key, [best]]) => [key, best!.bytes] as const);
-  return { ...Object.fromEntries(bytes), floor: floor.floor, nonZero: floor.nonZero };
+  return {
+    ...Object.fromEntries(bytes),
+    floor: floor.floor,
+    ...(packagesFloor === undefined ? {} : { floorPackages: packagesFloor.floor }),
+    nonZero: floor.nonZero,
+  };
 }
 
 function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): string {
@@ -139,6 +163,7 @@ function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): s
     [`${BASE} → ${name}`, 'bytes', 'to edge', 'to origin', '× floor'],
     ...rows,
     ['floor: zstd -3 of the blocks in no given disk', formatBytes(floor.floor), '', '', '1.00'],
+    ...(pair.packagesFloor === undefined ? [] : [packagesFloorRow(pair.packagesFloor, ratio)]),
     ['non-zero bytes of the disk', formatBytes(floor.nonZero), '', '', ratio(floor.nonZero)],
   ]);
   const promised = promisedOf(name, pair).map(
@@ -147,20 +172,44 @@ function tableOf(name: string, pair: PairFigures, methods: readonly Method[]): s
   return [table, ...promised].join('\n');
 }
 
-function promisedOf(name: string, { floor, costs }: PairFigures): Promised[] {
-  const [cost] = costs.get(OURS) ?? [];
-  if (cost === undefined) return [];
-  const bound = boundOf(floor);
-  const rule = `${FLOOR_RATIO_MAX} × floor + ${NON_ZERO_RATIO_MAX * 100} % of non-zero`;
-  const words = `${name}: ${formatBytes(cost.bytes)} ≤ ${formatBytes(bound)} (${rule})`;
-  return [{ words, holds: cost.bytes <= bound }];
+function packagesFloorRow(floor: Floor, ratio: (bytes: number) => string): string[] {
+  const words = 'floor with the packages’ blocks given as well';
+  return [words, formatBytes(floor.floor), '', '', ratio(floor.floor)];
+}
+
+function promisedOf(name: string, { floor, packagesFloor, costs }: PairFigures): Promised[] {
+  const bytesOf = (key: string): number | undefined => costs.get(key)?.[0]?.bytes;
+  const promised: Promised[] = [];
+  const promise = (key: string, bound: number, rule: string): void => {
+    const bytes = bytesOf(key);
+    if (bytes === undefined) return;
+    const words = `${name}, ${key}: ${formatBytes(bytes)} ≤ ${formatBytes(bound)} (${rule})`;
+    promised.push({ words, holds: bytes <= bound });
+  };
+  const share = `${NON_ZERO_RATIO_MAX * 100} % of non-zero`;
+  promise(vmdn.key, boundOf(floor), `${FLOOR_RATIO_MAX} × floor + ${share}`);
+  if (packagesFloor !== undefined) {
+    const rule = `${FLOOR_RATIO_MAX} × floor with packages + ${share}`;
+    promise(vmdnPackages.key, boundOf(packagesFloor), rule);
+  }
+  const ofNeighbour = Math.floor(PEER_RATIO_MAX * floor.nonZero);
+  promise(vmdnPeer.key, ofNeighbour, `${PEER_RATIO_MAX * 100} % of non-zero`);
+  if (!LARGE.has(name)) return promised;
+  for (const [peer, most] of [
+    [zstdCopy, ZSTD_RATIO_MAX],
+    [casync, CASYNC_RATIO_MAX],
+  ] as const) {
+    const bytes = bytesOf(peer.key);
+    if (bytes !== undefined) promise(vmdnPackages.key, most * bytes, `${most} × ${peer.key}`);
+  }
+  return promised;
 }
 
 function barsOf(name: string, { floor, costs }: PairFigures, methods: readonly Method[]): BarGroup {
   const bars = methods.flatMap((method) => {
     const value = costs.get(method.key)?.[0]?.bytes;
     if (value === undefined) return [];
-    const isOurs = method.key === OURS;
+    const isOurs = OURS.has(method.key);
     return [{ label: method.key, value, words: formatMegabytes(value), isOurs }];
   });
   const last = { label: 'floor', value: floor.floor, words: formatMegabytes(floor.floor) };

@@ -3,15 +3,20 @@
  * 4 KiB blocks of a disk that are not zero and occur in no given disk, each once, in disk order, as one
  * stream. No recipe, no protocol, no network.
  *
- *     node test/bench/floor.ts --wanted DISK [--given DISK]...      raw disks; prints one JSON object
+ *     node test/bench/floor.ts --wanted DISK [--given DISK]... [--tree FOLDER]...
+ *                                               raw disks and folders of files; prints one JSON object
  *
  * I1: imports nothing of the product, so that a mistake there cannot hide here.
- * I2: blocks are compared by their full SHA-256; a last block that is short counts at its true length.
+ * I2: blocks are compared by their full SHA-256; a last block of a disk that is short counts at its true
+ *     length. A file of a folder begins at a block, and its last block is filled up with zeros, as a file
+ *     system does.
  */
 
 import { createHash, hash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { constants, createZstdCompress } from 'node:zlib';
 
@@ -59,11 +64,27 @@ function identityOf(block: Buffer): string {
   return hash('sha256', block, 'latin1' as 'binary');
 }
 
-/** Computes the floor of a wanted disk over given disks; paths of raw disks. */
-export async function computeFloor(wanted: string, given: readonly string[]): Promise<Floor> {
+/** The blocks of all regular files below a folder, the last one of each filled up with zeros. */
+async function* blocksOfTree(folder: string): AsyncGenerator<Buffer> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    for await (const block of blocksOf(join(entry.parentPath, entry.name))) {
+      yield block.length === BLOCK_BYTES
+        ? block
+        : Buffer.concat([block, ZEROS.subarray(block.length)]);
+    }
+  }
+}
+
+/** Computes the floor of a wanted disk over given disks (raw) and folders of files. */
+export async function computeFloor(
+  wanted: string,
+  given: readonly string[],
+  trees: readonly string[] = [],
+): Promise<Floor> {
   const known = new Set<string>();
-  for (const path of given) {
-    for await (const block of blocksOf(path)) if (!isZero(block)) known.add(identityOf(block));
+  for (const blocks of [...given.map(blocksOf), ...trees.map(blocksOfTree)]) {
+    for await (const block of blocks) if (!isZero(block)) known.add(identityOf(block));
   }
   const seen = new Set<string>();
   const whole = createHash('sha256');
@@ -99,16 +120,21 @@ export async function computeFloor(wanted: string, given: readonly string[]): Pr
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { wanted: { type: 'string' }, given: { type: 'string', multiple: true } },
+    options: {
+      wanted: { type: 'string' },
+      given: { type: 'string', multiple: true },
+      tree: { type: 'string', multiple: true },
+    },
   });
-  const paths = [values.wanted ?? '', ...(values.given ?? [])];
+  const { given = [], tree = [] } = values;
+  const paths = [values.wanted ?? '', ...given, ...tree];
   const missingPath = paths.find((path) => statSync(path, { throwIfNoEntry: false }) === undefined);
   if (missingPath === undefined) {
-    const result = await computeFloor(paths[0] ?? '', paths.slice(1));
+    const result = await computeFloor(paths[0] ?? '', given, tree);
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } else {
     process.stderr.write(
-      `floor: there is no file "${missingPath}"; give --wanted DISK [--given DISK]\n`,
+      `floor: there is no "${missingPath}"; give --wanted DISK [--given DISK] [--tree FOLDER]\n`,
     );
     process.exitCode = 2;
   }

@@ -27,6 +27,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: ['pairs', 'methods', 'rate'],
     load: () => import('./bytes.ts'),
   },
+  score: {
+    words: 'the best candidate of a library: recipes scanned, against rsync dry runs over the same',
+    flags: [],
+    load: () => import('./score.ts'),
+  },
   describe: {
     words: 'recipe, digest and keysRoot of a disk against openssl and qemu-img on the same bytes',
     flags: ['image'],

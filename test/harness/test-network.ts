@@ -51,7 +51,11 @@ export async function startTestNetwork(options: TestNetworkOptions): Promise<Tes
     origins: [{ name: ORIGIN, region: 'eu-central', ...options.origin, vmsDir }],
     edges: options.edges.map((edge) => ({
       ...edge,
-      settings: { VMDN_IMPORT_DIRS: `${guestsDir(process.env)}:${folder}`, ...edge.settings },
+      settings: {
+        VMDN_IMPORT_DIRS: `${guestsDir(process.env)}:${folder}`,
+        VMDN_MIRRORS: 'none',
+        ...edge.settings,
+      },
     })),
     coordinatorSettings: { ...COORDINATOR_SETTINGS, ...options.coordinatorSettings },
   });

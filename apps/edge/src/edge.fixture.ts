@@ -200,7 +200,13 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     store,
     uplink,
     /** Describes a raw disk as the next version of a VM and announces it. */
-    async announce(vm: string, version: number, file: string, hardware: VmHardware = HARDWARE) {
+    async announce(
+      vm: string,
+      version: number,
+      file: string,
+      hardware: VmHardware = HARDWARE,
+      guest: Pick<Description, 'os' | 'packages'> = { os: null, packages: [] },
+    ) {
       const name = parseName(vm, 'VM');
       const order = { id: randomUUID() as Id, name, file, format: 'raw' } as const;
       const { digest } = await importImage({ ...order, signal: AbortSignal.timeout(60_000) });
@@ -208,7 +214,7 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
       const recipeBytes = (await readFile(recipePath)).length;
       const description: Description = {
         schema: 'vmdn-description/1',
-        ...{ vm: name, version, hardware, os: null, packages: [], services: [] },
+        ...{ vm: name, version, hardware, ...guest, services: [] },
         describedAt: new Date().toISOString(),
         disks: [{ digest, virtualSizeBytes, nonZeroBytes, keysRoot, recipeBytes }],
       };
@@ -236,6 +242,7 @@ export async function edgeEnvironment(
     VMDN_ACCELERATOR: 'tcg',
     VMDN_ENROLMENT_TOKEN: await network.token('edge'),
     VMDN_IMPORT_DIRS: network.dir,
+    VMDN_MIRRORS: 'none',
     VMDN_MEMORY_MIB: '1024',
     ...more,
   };

@@ -34,11 +34,13 @@ import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { z } from 'zod';
+import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
 import { createHoldingsReconciler } from './reconcilers/holdings.ts';
 import { createImportsReconciler } from './reconcilers/imports.ts';
 import { createLeftoversReconciler } from './reconcilers/leftovers.ts';
+import { createPackagesReconciler } from './reconcilers/packages.ts';
 import { type Reconciler, startReconciler } from './reconcilers/reconciler.ts';
 import { createScoresReconciler } from './reconcilers/scores.ts';
 import { createSeedsReconciler } from './reconcilers/seeds.ts';
@@ -109,6 +111,7 @@ interface Machine {
   readonly engine: ReturnType<typeof createSyncEngine>;
   readonly runner: ReturnType<typeof createCommandRunner>;
   readonly socketDir: string;
+  readonly packages: PackageMachine;
   readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
   readonly reads: Awaited<ReturnType<typeof openRecords<typeof recipeRead>>>;
@@ -151,9 +154,11 @@ async function openMachine(
   stack.use(hypervisor);
   const engine = createSyncEngine();
   stack.use(engine);
+  const socketDir = runtime.exports;
+  const means = { store, runner, socketDir, events };
   return {
-    ...{ store, hypervisor, accelerator, engine, runner },
-    socketDir: runtime.exports,
+    ...{ store, hypervisor, accelerator, engine, runner, socketDir },
+    packages: await openPackageMachine(settings, means, stack),
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
     reads: await openRecords(at('recipe-reads'), recipeRead),
@@ -233,9 +238,12 @@ function startWork(
   });
   const recipes = createRecipes({ store, folder, client: disks, light, events });
   const planner = createPlanner({ engine, store, partialImages });
+  const quotaBytes = settings.packagesQuotaBytes;
+  const packages = wirePackages(machine.packages, { client, planner, quotaBytes, events });
   const deliveries = createDiskDeliveries({
     store,
     recipes,
+    packages,
     planner,
     engine,
     client: disks,
@@ -260,7 +268,8 @@ function startWork(
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
-    scores: createScoresReconciler({ ...common, recipes, reads, planner }),
+    scores: createScoresReconciler({ ...common, recipes, reads, packages, planner }),
+    packages: createPackagesReconciler({ ...common, recipes, reads, packages }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };
@@ -272,8 +281,8 @@ function startWork(
   const wake = (...names: (keyof typeof reconcilers)[]): void => {
     for (const name of names) started.get(name)?.wake();
   };
-  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores'));
+  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
   store.onChange(() => wake('holdings', 'scores'));
-  const wakeAll = (): void => wake('teleports', 'seeds', 'imports', 'scores', 'holdings');
+  const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));
   return { client, capacity, wakeAll };
 }

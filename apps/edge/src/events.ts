@@ -5,11 +5,29 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 
 /** Facts about an error for a log line. */
 export function errorFacts(error: unknown): { readonly code: string; readonly cause: string } {
   return { code: isVmdnError(error) ? error.code : 'internal', cause: describeError(error) };
+}
+
+/** What was decided about the packages of one disk. */
+interface PackageChoiceFacts {
+  /** In an index of a mirror; the others are unknown. */
+  readonly found: number;
+  readonly unknown: number;
+  /** Of those that were found: here already. */
+  readonly here: number;
+  readonly chosen: number;
+  /** Of the disk, known or expected. */
+  readonly gainBytes: number;
+  readonly remarks: readonly string[];
+}
+
+function packageFacts({ name, version, architecture, sizeBytes, mirror }: ResolvedPackage) {
+  return { package: name, version, architecture, sizeBytes, mirror };
 }
 
 export type EdgeEvents = ReturnType<typeof createEdgeEvents>;
@@ -37,6 +55,33 @@ export function createEdgeEvents(logger: Logger) {
       logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
     imageImported: (digest: Digest, name: string, seconds: number) =>
       logger.info({ event: 'image_imported', digest, name, seconds }, 'image imported'),
+    imageNotInspected: (digest: Digest, cause: string) =>
+      logger.warn({ event: 'image_not_inspected', digest, cause }, 'image not inspected'),
+    mirrorsOpened: (mirrors: readonly string[], remarks: readonly string[]) =>
+      logger.info({ event: 'mirrors_opened', mirrors, remarks }, 'package mirrors'),
+    packagesChosen: (digest: Digest, choice: PackageChoiceFacts) =>
+      logger.info({ event: 'packages_chosen', digest, ...choice }, 'packages chosen'),
+    packageUnpacked: (resolved: ResolvedPackage, digest: Digest, unpackedBytes: number) =>
+      logger.debug(
+        { event: 'package_unpacked', ...packageFacts(resolved), digest, unpackedBytes },
+        'package unpacked',
+      ),
+    packageSkipped: (resolved: ResolvedPackage, error: unknown) =>
+      logger.warn(
+        { event: 'package_skipped', ...packageFacts(resolved), ...errorFacts(error) },
+        'package skipped; its blocks come from elsewhere',
+      ),
+    packagesBrought: (digest: Digest, brought: object) =>
+      logger.info({ event: 'packages_brought', digest, ...brought }, 'packages brought'),
+    packagesFailed: (digest: Digest, error: unknown) =>
+      logger.warn({ event: 'packages_failed', digest, ...errorFacts(error) }, 'going on without'),
+    packageRecipesAway: (error: unknown) =>
+      logger.warn({ event: 'package_recipes_away', ...errorFacts(error) }, 'going on without'),
+    packageRecipeRefused: (sha256: Digest, error: unknown) =>
+      logger.warn(
+        { event: 'package_recipe_refused', sha256, ...errorFacts(error) },
+        'a shared recipe is not what it says',
+      ),
     imageQuarantined: (digest: string, reason: string) =>
       logger.error({ event: 'image_quarantined', digest, reason }, 'image moved to quarantine'),
     descriptionRefused: (vm: string, version: number, error: unknown) =>

@@ -52,6 +52,20 @@ export const GRANT_RETRY_MS = 15_000;
 /** Never closer together: a coordinator whose clock is behind gives grants that have ended already. */
 export const GRANT_RENEW_MIN_MS = 1000;
 
+/** Packages fetched side by side: mirrors serve many at once, and small ones cost mostly round trips. */
+export const PACKAGES_FETCHED_AT_ONCE = 4;
+/** A disk of which less is missing is not worth a look at mirrors: the origin sends it in a second or so. */
+export const PACKAGES_MISSING_BYTES_MIN = 2 * 1024 * 1024;
+/** Room that package images may take of the store unless said: those of some 15 kinds of servers. */
+export const PACKAGES_QUOTA_BYTES = 8 * 1024 ** 3;
+/** Until something was measured: a mirror on a 200 Mbit/s line, and what one core unpacks and hashes. */
+export const MIRROR_BYTES_PER_SECOND = 25_000_000;
+export const UNPACK_BYTES_PER_SECOND = 80_000_000;
+/** A recipe that no edge had shared is asked for again after so long. */
+export const PACKAGE_RECIPES_ASKED_AGAIN_MS = 600_000;
+/** Packages remembered as unknown to the coordinator; forgetting them costs a question. */
+export const PACKAGES_REMEMBERED_MAX = 100_000;
+
 function assertRelations(): void {
   const relations: readonly boolean[] = [
     DESIRED_TIMEOUT_MS > DESIRED_WAIT_SECONDS * 1000,

@@ -18,6 +18,12 @@ import {
   pathList,
 } from '@vmdn/core/process/settings.ts';
 import { z } from 'zod';
+import { PACKAGES_QUOTA_BYTES } from './limits.ts';
+
+/** `machine`, `none`, or absolute paths separated by colons. */
+function mirrorChoice() {
+  return z.union([z.enum(['machine', 'none']), pathList().pipe(z.array(z.string()).min(1))]);
+}
 
 const nameSetting = () => z.string().transform((raw) => parseName(raw, 'name'));
 
@@ -49,8 +55,23 @@ const schema = z.object({
   VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
   /** Whether teleports may read from other edges; seeds always do. Off shows what an origin alone takes. */
   VMDN_TELEPORT_PEERS: flag().default(true),
+  /** Where packages of described guests are fetched: this machine's apt sources, files of sources, none. */
+  VMDN_MIRRORS: mirrorChoice().default('machine'),
+  /** How much of the store package images may take. */
+  VMDN_PACKAGES_QUOTA_BYTES: bytes().optional(),
+  http_proxy: z.string().max(2048).optional(),
+  https_proxy: z.string().max(2048).optional(),
+  no_proxy: z.string().max(65_536).optional(),
   VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
 });
+
+/** Proxies as other programs take them from the environment; those of apt go before them. */
+interface MirrorProxySettings {
+  readonly http: string | undefined;
+  readonly https: string | undefined;
+  /** Hosts that are reached without one. */
+  readonly byHost: ReadonlyMap<string, null>;
+}
 
 export interface EdgeSettings {
   readonly coordinatorUrl: string;
@@ -73,7 +94,18 @@ export interface EdgeSettings {
   readonly probeKernels: readonly string[];
   readonly uplinkBytesPerSecond: number | null;
   readonly usesPeers: boolean;
+  readonly mirrors: 'machine' | 'none' | readonly string[];
+  readonly mirrorProxies: MirrorProxySettings;
+  readonly packagesQuotaBytes: number;
   readonly plaintextAllowed: boolean;
+}
+
+/** The names in no_proxy; a leading dot means the same as none. */
+function hostsOf(noProxy: string | undefined): string[] {
+  return (noProxy ?? '')
+    .split(',')
+    .map((host) => host.trim().replace(/^\./, ''))
+    .filter((host) => host !== '');
 }
 
 /** Guests share processors (they mostly wait); memory they do not, and half is left to the machine. */
@@ -109,6 +141,13 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
     uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
     usesPeers: raw.VMDN_TELEPORT_PEERS,
+    mirrors: raw.VMDN_MIRRORS,
+    mirrorProxies: {
+      http: raw.http_proxy,
+      https: raw.https_proxy,
+      byHost: new Map(hostsOf(raw.no_proxy).map((host) => [host, null])),
+    },
+    packagesQuotaBytes: raw.VMDN_PACKAGES_QUOTA_BYTES ?? PACKAGES_QUOTA_BYTES,
     plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
   };
 }

@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Netlab } from '@vmdn/infra/netlab/netlab.ts';
+import type { BenchmarkOptions } from '../benchmark.ts';
 import { type Disk, precomputed } from '../workbench.ts';
 import { type Method, STEP_TIMEOUT_MS, type Task, type Transfer, wireScript } from './method.ts';
 import { fetchByRsync, serveByRsync } from './rsync-daemon.ts';
@@ -24,8 +25,8 @@ export const rsyncTree: Method = {
 
 async function prepare(task: Task): Promise<Transfer> {
   const { runner, signal } = task.options;
-  const baseTree = await treeOf(task, task.base);
-  const wantedTree = await treeOf(task, task.wanted);
+  const baseTree = await treeOf(task.options, task.base);
+  const wantedTree = await treeOf(task.options, task.wanted);
   const folder = await task.bench.freshFolder('rsync-tree');
   const result = join(folder, 'tree');
   return {
@@ -50,8 +51,8 @@ async function prepare(task: Task): Promise<Transfer> {
 }
 
 /** The files of a disk's root file system, with owners, modes, attributes and times. */
-function treeOf(task: Task, disk: Disk): Promise<string> {
-  const { runner, signal, progress } = task.options;
+export function treeOf(options: BenchmarkOptions, disk: Disk): Promise<string> {
+  const { runner, signal, progress } = options;
   return precomputed(disk.cacheFolder, 'tree', async (path) => {
     progress(`${disk.name}: its file tree, beforehand`);
     // The mount lives in a mount namespace of its own and ends with it, whatever happens.

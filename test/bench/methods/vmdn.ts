@@ -12,54 +12,85 @@ import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
 import type { Parts, Transfer } from './method.ts';
 import { checkDisk, type Method, STEP_TIMEOUT_MS, type Task, wireScript } from './method.ts';
 
-type Service = 'coordinator' | 'origin' | 'edge';
+type Service = 'coordinator' | 'origin' | 'edge' | 'neighbour';
 
 const SIDE: Readonly<Record<Service, Side>> = {
   coordinator: 'origin',
   origin: 'origin',
   edge: 'edge',
+  neighbour: 'edge',
 };
-const PORT: Readonly<Record<Service, number>> = { coordinator: 7070, origin: 7071, edge: 7072 };
-const REGION = 'eu-central';
+const PORT: Readonly<Record<Service | 'mirror', number>> = {
+  coordinator: 7070,
+  origin: 7071,
+  edge: 7072,
+  neighbour: 7073,
+  mirror: 7074,
+};
+/** Far enough apart that a request near one never goes to the other. */
+const REGION = { origin: 'eu-central', edge: 'eu-central', neighbour: 'us-east' } as const;
 const START_TIMEOUT_MS = 120_000;
 /** Sockets lie there: their paths must be shorter than those of the work folder. */
 const RUNTIME_FOLDER = join(runtimeDir({}), `bench-${process.pid}`);
 
-export const vmdn: Method = {
-  key: 'vmdn',
-  words: 'VMDN',
-  prepare: async (task) => [await prepare(task)],
-};
+/** What stands near the edge beside its base image. */
+interface Surroundings {
+  /** The distribution's mirror, by a relay on the edge's own loopback. */
+  readonly hasMirror: boolean;
+  /** Another edge on the edge's side of the cable, which holds the wanted disk. */
+  readonly hasNeighbour: boolean;
+}
+
+function method(key: string, words: string, surroundings: Surroundings): Method {
+  return { key, words, prepare: async (task) => [await prepare(task, surroundings)] };
+}
+
+export const vmdn = method('vmdn', 'VMDN', { hasMirror: false, hasNeighbour: false });
+export const vmdnPackages = method('vmdnPackages', 'VMDN with a mirror near', {
+  hasMirror: true,
+  hasNeighbour: false,
+});
+export const vmdnPeer = method('vmdnPeer', 'VMDN, a neighbour holds the disk', {
+  hasMirror: false,
+  hasNeighbour: true,
+});
 
 interface Scene {
   readonly task: Task;
+  readonly surroundings: Surroundings;
   readonly folder: string;
   readonly vmsDir: string;
 }
 
-async function prepare(task: Task): Promise<Transfer> {
+async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer> {
   const folder = await task.bench.freshFolder('vmdn', 'passable');
-  const scene: Scene = { task, folder, vmsDir: join(folder, 'vms') };
+  const scene: Scene = { task, surroundings, folder, vmsDir: join(folder, 'vms') };
   await mkdir(scene.vmsDir, { mode: 0o711 });
   let parts: Parts = {};
   let digest = '';
   return {
     setting: '',
-    serve: (lab) => serve(scene, lab),
+    serve: async (lab) => {
+      await serve(scene, lab);
+      if (surroundings.hasNeighbour) digest = await giveNeighbour(scene, lab);
+    },
     fetch: async (lab) => {
       const atStart = await lab.meter();
       const { source, name } = task.wanted;
-      const announced = (await control(scene, lab, [
-        ...['announce', scene.vmsDir, JSON.stringify(source), name],
-      ])) as { description: { disks: { digest: string }[] } };
-      digest = announced.description.disks[0]?.digest ?? '';
+      if (!surroundings.hasNeighbour) {
+        const wanted = surroundings.hasMirror ? 'packages' : 'any';
+        digest = await announce(scene, lab, JSON.stringify(source), wanted);
+      }
       const atPlan = await lab.meter();
-      await control(scene, lab, ['teleport', name, REGION]);
+      await control(scene, lab, ['teleport', name, REGION.edge]);
       const atEnd = await lab.meter();
       parts = {
         'before the request: description, recipe, polls': atPlan.totalBytes - atStart.totalBytes,
         'after it: blocks, polls': atEnd.totalBytes - atPlan.totalBytes,
       };
+      if (surroundings.hasMirror) {
+        parts = { ...parts, 'beside it, from the mirror': await mirrorBytes(scene) };
+      }
     },
     parts: () => parts,
     verify: async () => {
@@ -73,29 +104,91 @@ async function prepare(task: Task): Promise<Transfer> {
 /** Starts the network; returns when the edge has the base image and there is nothing left to do. */
 async function serve(scene: Scene, lab: Netlab): Promise<void> {
   const { base } = scene.task;
-  const url = `http://${lab.addresses.origin}:${PORT.coordinator}`;
+  const { hasMirror, hasNeighbour } = scene.surroundings;
   await start(scene, lab, 'coordinator', {});
-  const node = async (kind: 'origin' | 'edge'): Promise<Record<string, string>> => {
-    const { enrolmentToken } = (await control(scene, lab, ['token', kind])) as {
-      enrolmentToken: string;
-    };
-    return {
-      VMDN_COORDINATOR_URL: url,
-      VMDN_NAME: kind,
-      VMDN_REGION: REGION,
-      VMDN_ENROLMENT_TOKEN: enrolmentToken,
-    };
-  };
-  await start(scene, lab, 'origin', { ...(await node('origin')), VMDN_VMS_DIR: scene.vmsDir });
-  // No guest will run, so there is nothing to find out about this machine's virtualisation.
-  const settings = {
+  await start(scene, lab, 'origin', {
+    ...(await node(scene, lab, 'origin')),
+    VMDN_VMS_DIR: scene.vmsDir,
+  });
+  const edge = async (name: 'edge' | 'neighbour'): Promise<Record<string, string>> => ({
+    ...(await node(scene, lab, name)),
     VMDN_IMPORT_DIRS: dirname(base.rawPath),
+    // No guest will run, so there is nothing to find out about this machine's virtualisation.
     VMDN_ACCELERATOR: 'tcg',
-    VMDN_RUNTIME_DIR: RUNTIME_FOLDER,
-  };
-  await start(scene, lab, 'edge', { ...(await node('edge')), ...settings });
-  await control(scene, lab, ['healthy', 'origin', 'edge']);
+    VMDN_RUNTIME_DIR: join(RUNTIME_FOLDER, name),
+    VMDN_MIRRORS: 'none',
+  });
+  const mirror = hasMirror ? await startMirror(scene, lab) : {};
+  await start(scene, lab, 'edge', { ...(await edge('edge')), ...mirror });
+  if (hasNeighbour) await start(scene, lab, 'neighbour', await edge('neighbour'));
+  await control(scene, lab, ['healthy', 'origin', 'edge', ...(hasNeighbour ? ['neighbour'] : [])]);
   await control(scene, lab, ['import', 'edge', base.name, base.rawPath]);
+}
+
+/** What every node is told. */
+async function node(
+  scene: Scene,
+  lab: Netlab,
+  name: 'origin' | 'edge' | 'neighbour',
+): Promise<Record<string, string>> {
+  const kind = name === 'origin' ? 'origin' : 'edge';
+  const { enrolmentToken } = (await control(scene, lab, ['token', kind])) as {
+    enrolmentToken: string;
+  };
+  return {
+    VMDN_COORDINATOR_URL: `http://${lab.addresses.origin}:${PORT.coordinator}`,
+    VMDN_NAME: name,
+    VMDN_REGION: REGION[name],
+    VMDN_ENROLMENT_TOKEN: enrolmentToken,
+  };
+}
+
+/** Gives the origin the VM and waits for the edge's plan. Returns the digest of its disk. */
+async function announce(
+  scene: Scene,
+  lab: Netlab,
+  guest: string,
+  wanted: 'any' | 'packages',
+): Promise<string> {
+  const { name } = scene.task.wanted;
+  const announced = (await control(scene, lab, [
+    ...['announce', scene.vmsDir, guest, name, wanted],
+  ])) as { description: { disks: { digest: string }[] } };
+  return announced.description.disks[0]?.digest ?? '';
+}
+
+/** Delivers the disk to the neighbour, so that the edge need not ask the origin. */
+async function giveNeighbour(scene: Scene, lab: Netlab): Promise<string> {
+  const { source, name } = scene.task.wanted;
+  const digest = await announce(scene, lab, JSON.stringify(source), 'any');
+  const { teleport } = (await control(scene, lab, ['teleport', name, REGION.neighbour])) as {
+    teleport: string;
+  };
+  // Its guest need not run; the disk stays.
+  await control(scene, lab, ['cancel', teleport]);
+  return digest;
+}
+
+const MIRROR_COUNT_FILE = 'mirror-bytes';
+
+/** Starts both ends of the relay to this machine's mirror; what the edge must be told. */
+async function startMirror(scene: Scene, lab: Netlab): Promise<Record<string, string>> {
+  const { task, folder } = scene;
+  const { runner, signal, cacheDir } = task.options;
+  await mkdir(RUNTIME_FOLDER, { recursive: true, mode: 0o711 });
+  const socket = join(RUNTIME_FOLDER, 'mirror.sock');
+  const kept = join(cacheDir, 'bench', 'mirror');
+  const script = wireScript('mirror-relay.ts');
+  const outside = [script, 'outside', socket, kept, join(folder, MIRROR_COUNT_FILE)];
+  runner.start(process.execPath, outside, { lifetime: 'with-parent', signal });
+  const inside = [script, 'inside', socket, String(PORT.mirror)];
+  const command = lab.start('edge', process.execPath, inside);
+  await lab.waitForListener(command, PORT.mirror, START_TIMEOUT_MS);
+  return { VMDN_MIRRORS: 'machine', http_proxy: `http://127.0.0.1:${PORT.mirror}` };
+}
+
+async function mirrorBytes({ folder }: Scene): Promise<number> {
+  return Number(await readFile(join(folder, MIRROR_COUNT_FILE), 'utf8'));
 }
 
 /** Starts a service on its side of the cable and waits until it answers. */
@@ -107,7 +200,8 @@ async function start(
 ): Promise<void> {
   const stateDir = join(scene.folder, service);
   const logPath = join(scene.folder, `${service}.log`);
-  const script = new URL(`../../../apps/${service}/src/main.ts`, import.meta.url).pathname;
+  const app = service === 'neighbour' ? 'edge' : service;
+  const script = new URL(`../../../apps/${app}/src/main.ts`, import.meta.url).pathname;
   const env = {
     ...settings,
     VMDN_STATE_DIR: stateDir,

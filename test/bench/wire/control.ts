@@ -5,8 +5,10 @@
  *     node control.ts CLIENT_FILE healthy NODE...             waits until these nodes are
  *     node control.ts CLIENT_FILE token origin|edge           an enrolment token
  *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
- *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM   gives the origin a VM; waits for its score
+ *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM any|packages
+ *                                                             gives the origin a VM; waits for its score
  *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified
+ *     node control.ts CLIENT_FILE cancel TELEPORT             removes a delivered VM
  */
 
 import { isFinal } from '@vmdn/core/domain/teleport.ts';
@@ -60,13 +62,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return ended;
   },
 
-  async announce(client, [vmsDir = '', guest = '', vm = '']) {
+  async announce(client, [vmsDir = '', guest = '', vm = '', wanted = 'any']) {
     await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
     return waitFor(
       'the edge has a score for the VM',
       async () => {
         const { description, scores } = await client.call(api.describeVm, { params: { vm } });
-        return scores.length > 0 ? { description, scores } : undefined;
+        const isPlanned = scores.some(({ disks }) =>
+          disks.some(({ diskBytes }) => wanted === 'any' || diskBytes.package > 0),
+        );
+        return isPlanned ? { description, scores } : undefined;
       },
       { timeoutMs: PATIENCE_MS },
     );
@@ -79,6 +84,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
     }
     throw new Error('the teleport was not followed to its end');
+  },
+
+  async cancel(client, [teleport = '']) {
+    await client.call(api.cancelTeleport, { params: { teleport } });
+    return waitFor(
+      'the VM is removed',
+      async () => {
+        const now = await client.call(api.getTeleport, { params: { teleport } });
+        return isFinal(now.state) ? now : undefined;
+      },
+      { timeoutMs: START_MS },
+    );
   },
 };
 

@@ -13,6 +13,8 @@ export function createHoldingsReconciler(deps: {
   return async (signal) => {
     const images = deps.store
       .list()
+      // A package image is no disk of anybody's: who wants one unpacks it from a mirror.
+      .filter(({ kind }) => kind !== 'package')
       .slice(0, HOLDINGS_MAX)
       .map(({ digest, keysRoot, name, kind, ...sizes }) => {
         const { virtualSizeBytes, nonZeroBytes, allocatedBytes } = sizes;

@@ -4,12 +4,11 @@
  *
  * I1: a version whose plan would be the same is not planned again; one that cannot be planned now (its
  *     recipe's holder is away) does not keep the others waiting.
- * I2: deliveries go first: planning waits for them, though not for ever.
+ * I2: deliveries go first, and packages on their way: planning waits for them, though not for ever.
  * I3: a score is reported after what its recipes cost: who sees the score sees those bytes counted.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Description } from '@vmdn/core/domain/description.ts';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { type KnownVersion, reportScores } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -17,11 +16,17 @@ import type { EdgeEvents } from '../events.ts';
 import { BACKGROUND_PATIENCE_MS, RETRY_MIN_MS } from '../limits.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
+import {
+  offeredDescription,
+  offeredVersions,
+  recipeGrantOf,
+} from '../services/offered-versions.ts';
+import type { Packages } from '../services/packages.ts';
 import { contractSummary, type Planner } from '../services/planner.ts';
 import type { RecipeReads } from '../services/recipe-reads.ts';
 import type { Recipes } from '../services/recipes.ts';
 import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
-import { isRefusal, type VerifiedVersions } from '../services/verified-versions.ts';
+import type { VerifiedVersions } from '../services/verified-versions.ts';
 
 interface Deps {
   readonly sources: SourcePolicy;
@@ -30,6 +35,7 @@ interface Deps {
   readonly recipes: Recipes;
   readonly reads: RecipeReads;
   readonly planner: Planner;
+  readonly packages: Pick<Packages, 'active'>;
   readonly deliveries: Pick<DiskDeliveries, 'active'>;
   readonly desired: DesiredStates;
   readonly events: EdgeEvents;
@@ -42,7 +48,7 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
     let failure: unknown;
     // What a kill, or a coordinator that was away, left unreported.
     await deps.reads.report(signal);
-    for (const known of newestOfEach(deps.desired.latest()?.versions ?? [])) {
+    for (const known of offeredVersions(deps)) {
       const fresh = `${known.version} ${deps.planner.revision}`;
       if (reported.get(known.vm) === fresh) continue;
       try {
@@ -58,33 +64,18 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
   };
 }
 
-/** The newest version of each VM that its origin still has: nobody asks for an older one. */
-function newestOfEach(versions: readonly KnownVersion[]): readonly KnownVersion[] {
-  const newest = new Map<string, KnownVersion>();
-  for (const known of versions) {
-    if (known.state === 'withdrawn') continue;
-    if ((newest.get(known.vm)?.version ?? 0) < known.version) newest.set(known.vm, known);
-  }
-  return [...newest.values()];
-}
-
 async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Promise<void> {
-  const description = await verified(deps, known);
+  const description = await offeredDescription(deps, known);
   if (description === null) return;
-  await waitForDeliveries(deps, signal);
+  await waitForQuiet(deps, signal);
   const startedMs = performance.now();
   const disks = [];
   for (const disk of description.disks) {
     const { digest } = disk;
-    // The newest grant: the one that came with this answer may have ended meanwhile.
-    const newest = (): KnownVersion =>
-      deps.desired
-        .latest()
-        ?.versions.find(({ vm, version }) => vm === known.vm && version === known.version) ?? known;
     const recipePath = await deps.recipes.find({
       ...disk,
       holders: holdersOf(known, digest, deps.sources),
-      grant: () => newest().recipeGrant,
+      grant: () => recipeGrantOf(deps, known),
       signal,
       onRead: (cost) => deps.reads.note(digest, cost),
     });
@@ -98,20 +89,11 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
 }
 
-/** The description, or null when it is refused: asking again would not help. */
-async function verified(deps: Deps, known: KnownVersion): Promise<Description | null> {
-  try {
-    return await deps.versions.verify(known, { isTakenOn: false });
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    deps.events.descriptionRefused(known.vm, known.version, error);
-    return null;
-  }
-}
-
-async function waitForDeliveries(deps: Deps, signal: AbortSignal): Promise<void> {
+/** Each package that comes changes what plans say: they are made once all are there. */
+async function waitForQuiet(deps: Deps, signal: AbortSignal): Promise<void> {
+  const { deliveries, packages } = deps;
   const deadline = performance.now() + BACKGROUND_PATIENCE_MS;
-  while (deps.deliveries.active > 0 && performance.now() < deadline) {
+  while (deliveries.active + packages.active > 0 && performance.now() < deadline) {
     await delay(RETRY_MIN_MS, undefined, { signal });
   }
 }

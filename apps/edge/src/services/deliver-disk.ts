@@ -8,13 +8,14 @@
  *     the disk and the record says where it came from.
  * I4: a delivery that was begun waits when its room was taken away meanwhile; only one that finds none at
  *     its beginning is refused.
- * I5: a recipe that was fetched for a delivery is among its wire bytes, also when the delivery has to wait
- *     for room first; the staging area keeps them from the moment the sync begins.
+ * I5: a recipe and packages that were fetched for a delivery are among its wire bytes, also when the delivery
+ *     has to wait for room first; the staging area keeps them from the moment the sync begins.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageKind, ImageStore, ReservationRequest } from '@vmdn/core/io/ports/image-store.ts';
@@ -23,8 +24,9 @@ import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
-import type { RecipeCost, Recipes } from './recipes.ts';
+import type { Recipes } from './recipes.ts';
 import { type DiskHolder, remoteSources } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
 
@@ -35,6 +37,8 @@ export interface DiskOrder {
   readonly virtualSizeBytes: number;
   readonly name: Name | null;
   readonly kind: ImageKind;
+  /** The guest on it, where a signed description tells: its packages are sources then. */
+  readonly guest?: PackageGuest;
   readonly holders: readonly DiskHolder[];
   readonly grant: () => string;
   readonly signal: AbortSignal;
@@ -61,6 +65,7 @@ export interface DiskDeliveries {
 interface Deps {
   readonly store: ImageStore;
   readonly recipes: Recipes;
+  readonly packages: Pick<Packages, 'bring'>;
   readonly planner: Planner;
   readonly engine: Pick<SyncEngine, 'sync'>;
   readonly client: Pick<DiskClient, 'readBlocks'>;
@@ -70,7 +75,7 @@ interface Deps {
 export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   const turns = createTurns();
   const limit = pLimit(DELIVERIES_MAX);
-  const recipeCosts: RecipeCosts = new Map();
+  const costs: CostsBefore = new Map();
   let active = 0;
   return {
     get active() {
@@ -79,9 +84,7 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
     async deliver(order) {
       active += 1;
       try {
-        return await turns.inTurn(order.digest, () =>
-          limit(() => deliver(deps, recipeCosts, order)),
-        );
+        return await turns.inTurn(order.digest, () => limit(() => deliver(deps, costs, order)));
       } finally {
         active -= 1;
       }
@@ -89,10 +92,16 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   };
 }
 
-/** What recipes cost that no sync has counted yet. */
-type RecipeCosts = Map<Digest, readonly RecipeCost[]>;
+/** What crossed a network before a sync began. */
+interface Cost {
+  readonly tier: Tier;
+  readonly wireBytes: number;
+}
 
-async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): Promise<Delivered> {
+/** What recipes and packages cost that no sync has counted yet. */
+type CostsBefore = Map<Digest, readonly Cost[]>;
+
+async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promise<Delivered> {
   const { store } = deps;
   const { digest, signal } = order;
   signal.throwIfAborted();
@@ -103,11 +112,19 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
     if (order.name !== null) await store.rename(digest, order.name);
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
-  const onRead = async (cost: RecipeCost): Promise<void> => {
-    recipeCosts.set(digest, [...(recipeCosts.get(digest) ?? []), cost]);
+  const onRead = async (cost: Cost): Promise<void> => {
+    costs.set(digest, [...(costs.get(digest) ?? []), cost]);
   };
   const [recipePath, recipeSeconds] = await timed(() => deps.recipes.find({ ...order, onRead }));
-  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipePath, signal));
+  const [plan, planSeconds] = await timed(async () => {
+    const { guest } = order;
+    if (guest !== undefined) {
+      const wanted = { digest, recipePath, guest, isAwaited: true, signal };
+      const { wireBytes } = await deps.packages.bring(wanted);
+      if (wireBytes > 0) await onRead({ tier: 'package', wireBytes });
+    }
+    return await deps.planner.plan(digest, recipePath, signal);
+  });
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
   await reserve(store, digest, {
@@ -116,8 +133,8 @@ async function deliver(deps: Deps, recipeCosts: RecipeCosts, order: DiskOrder): 
     paths: [`${stagingDir}/disk.raw`],
   });
   try {
-    const crossedBefore = recipeCosts.get(digest) ?? [];
-    recipeCosts.delete(digest);
+    const crossedBefore = costs.get(digest) ?? [];
+    costs.delete(digest);
     const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, crossedBefore));
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
@@ -148,7 +165,7 @@ async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: Awaited<ReturnType<Planner['plan']>>,
-  crossedBefore: readonly RecipeCost[],
+  crossedBefore: readonly Cost[],
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
@@ -160,7 +177,9 @@ async function sync(
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
-  const recipeBytes = crossedBefore.reduce((sum, cost) => sum + cost.wireBytes, 0);
+  const recipeBytes = crossedBefore
+    .filter(({ tier }) => tier !== 'package')
+    .reduce((sum, cost) => sum + cost.wireBytes, 0);
   deps.planner.observe({
     wireBytes: wireBytes.origin + wireBytes.peer - recipeBytes,
     diskBytes: diskBytes.origin + diskBytes.peer,

@@ -84,7 +84,10 @@ async function knownRecipes(deps: Deps): Promise<readonly string[]> {
   const add = (digest: Digest, path: string): void => {
     if (paths.size < RECIPES_SEARCHED_MAX && !paths.has(digest)) paths.set(digest, path);
   };
-  for (const { digest, recipePath } of deps.store.list()) add(digest, recipePath);
+  for (const { digest, recipePath, kind } of deps.store.list()) {
+    // A package's files lie at other places within their segments than on any disk.
+    if (kind !== 'package') add(digest, recipePath);
+  }
   for (const { digest, recipePath } of await deps.partialImages()) add(digest, recipePath);
   for (const digest of await deps.folder.digests()) add(digest, deps.folder.path(digest));
   return [...paths.values()];

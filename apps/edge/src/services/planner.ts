@@ -16,11 +16,22 @@ import {
 } from '@vmdn/core/domain/plan.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { PLANS_KEPT_MAX } from '../limits.ts';
-import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { Coverage, SyncEngine } from '../sync/create-sync-engine.ts';
 
 export interface Planner {
   /** The plan for a disk whose recipe file is at `recipePath`. Throws `corrupt`, `cancelled`. */
   plan(digest: Digest, recipePath: string, signal: AbortSignal): Promise<DiskPlan>;
+  /**
+   * What images that are not here, by their recipe files, would add to those that are. Throws as `plan`.
+   */
+  coverage(
+    digest: Digest,
+    recipePath: string,
+    offered: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Coverage>;
+  /** As measured so far. */
+  readonly rates: Rates;
   /** Learns from a delivery how fast the link is and how well blocks compress. */
   observe(sample: LinkSample): void;
   /** Changes whenever a plan made before may be out of date. */
@@ -40,7 +51,7 @@ const SAMPLE_BYTES_MIN = 4 * 1024 * 1024;
 const SAMPLE_WEIGHT = 0.5;
 
 export function createPlanner(deps: {
-  readonly engine: Pick<SyncEngine, 'plan'>;
+  readonly engine: Pick<SyncEngine, 'plan' | 'coverage'>;
   readonly store: Pick<ImageStore, 'list' | 'onChange'>;
   /** Disks in the making, as sources for others. */
   readonly partialImages: () => Promise<readonly LocalImage[]>;
@@ -80,6 +91,13 @@ export function createPlanner(deps: {
       kept.set(digest, { revision: before, plan });
       if (kept.size > PLANS_KEPT_MAX) kept.delete(kept.keys().next().value!);
       return plan;
+    },
+    async coverage(digest, recipePath, offered, signal) {
+      const request = { digest, recipePath, images: await images(digest), offered, signal };
+      return await deps.engine.coverage(request);
+    },
+    get rates() {
+      return rates;
     },
     observe({ wireBytes, diskBytes, seconds }) {
       if (wireBytes < SAMPLE_BYTES_MIN || seconds <= 0 || diskBytes <= 0) return;

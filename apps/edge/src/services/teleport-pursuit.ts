@@ -201,6 +201,7 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
     ...disk,
     name: null,
     kind: 'snapshot',
+    guest: pass.description,
     holders: holdersOf(version, digest, deps.sources),
     grant: () => pass.grants.current(),
     signal: job.signal,

@@ -9,13 +9,22 @@ import { resolve } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { createAssemblerPool } from '@vmdn/core/io/sync/assembler-pool.ts';
-import { createPlanner, type PlanRequest } from '@vmdn/core/io/sync/planner.ts';
+import type { Coverage } from '@vmdn/core/io/sync/plan-messages.ts';
+import {
+  type CoverageRequest,
+  createPlanner,
+  type PlanRequest,
+} from '@vmdn/core/io/sync/planner.ts';
 import { createStagingAreas, stagingInUse } from '@vmdn/core/io/sync/staging.ts';
 import { type SyncRequest, type SyncResult, syncDisk } from './sync-disk.ts';
+
+export type { Coverage } from '@vmdn/core/io/sync/plan-messages.ts';
 
 export interface SyncEngine extends AsyncDisposable {
   /** Plans in a worker thread; requests queue up. */
   plan(request: PlanRequest): Promise<DiskPlan>;
+  /** What images that are not here would add; in the same thread. */
+  coverage(request: CoverageRequest): Promise<Coverage>;
   /** See syncDisk. Several may run; they share the workers. */
   sync(request: SyncRequest): Promise<SyncResult>;
 }
@@ -37,6 +46,7 @@ export function createSyncEngine(options: SyncEngineOptions = {}): SyncEngine {
   const { bufferBytes, stallMs } = options;
   return {
     plan: (request) => planner.plan(request),
+    coverage: (request) => planner.coverage(request),
     sync: (request) => {
       const dir = resolve(request.stagingDir);
       if (running.has(dir)) return Promise.reject(stagingInUse(dir));

@@ -24,6 +24,24 @@ function slowCoverage(
 }
 
 describe('matching', () => {
+  it('I3: what no image covers is missing, the short last block counted truly', () => {
+    fc.assert(
+      fc.property(
+        contents,
+        lastBytes,
+        fc.array(contents, { maxLength: 3 }),
+        (want, last, library) => {
+          const wanted = recipeOfKeys(want, last);
+          const matcher = createMatcher(wanted, { placesPerKey: 0, seed: 3 });
+          for (const image of library) matcher.scan(recipeOfKeys(image));
+          const size = wanted.virtualSizeBytes;
+          const all = slowCoverage(want, size, [[...want]]);
+          expect(matcher.missingBytes()).toBe(all - slowCoverage(want, size, library));
+        },
+      ),
+    );
+  });
+
   it('I3: finds exactly the covered bytes of each image and of all together', () => {
     fc.assert(
       fc.property(

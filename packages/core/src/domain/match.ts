@@ -45,6 +45,8 @@ export interface Matcher {
   scan(library: Recipe, presentSegments?: Uint8Array): number;
   /** Bytes of the wanted disk that at least one scanned image covers. */
   coveredBytes(): number;
+  /** Bytes of its non-zero blocks that none does. */
+  missingBytes(): number;
   places(): Places;
 }
 
@@ -228,6 +230,10 @@ class RecipeMatcher implements Matcher {
 
   coveredBytes(): number {
     return this.#union;
+  }
+
+  missingBytes(): number {
+    return this.#wantedBlocks.length * BLOCK_BYTES - this.#shortBytes - this.#union;
   }
 
   places(): Places {

@@ -14,6 +14,12 @@ import { PACKAGE_IMAGE_BYTES_MAX, PACKAGE_RECIPE_BYTES_MAX } from '../domain/lim
 import type { Recipe } from '../domain/recipe.ts';
 import { decodeRecipe, verifyRecipe } from './recipe.ts';
 
+/**
+ * Of the layout of package images (docs/formats/package-image.md): another one gives other digests, so that
+ * recipes made with different versions are never mixed.
+ */
+export const PACKAGE_UNPACKER_VERSION = 1;
+
 /** Hashes do not compress; the masks do, and a higher level finds no more. */
 const COMPRESSION_LEVEL = 3;
 /** 8 MiB: the largest file that is taken, so that a frame in one piece can be decoded. */

@@ -134,6 +134,8 @@ export interface SuiteOptions {
   /** Makes the index other than it was signed. */
   readonly swap?: (index: Uint8Array) => Uint8Array;
   readonly filename?: (file: string) => string;
+  /** Of each package. */
+  readonly installedKiB?: number;
 }
 
 /** Puts a suite `stable` with packages `NAME_VERSION` below `/debian/` of the mirror. */
@@ -146,7 +148,7 @@ export async function publishSuite(
     const [name, version] = id.split('_') as [string, string];
     const file = `pool/${name[0]}/${id}_all.deb`;
     files.set(`/debian/${file}`, deb);
-    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: 7
+    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: ${options.installedKiB ?? 7}
 Filename: ${options.filename?.(file) ?? file}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`;
   });
   const packages = Buffer.from(stanzas.join('\n'));

@@ -5,6 +5,7 @@
  */
 
 import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import { isDigest } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { PackageFormat, RepositoryFacts } from '../../domain/package-origin.ts';
 import { urlBelow } from '../../formats/mirror-path.ts';
@@ -46,7 +47,7 @@ export function findIn(
   return packages.flatMap(({ name, version, architecture }) => {
     const place = lookup.find({ name, version: wantedVersion(version), architecture });
     const url = place === undefined ? undefined : urlBelow(where.base, place.path, where.format);
-    if (place === undefined || url === undefined) return [];
+    if (place === undefined || url === undefined || !isDigest(place.sha256)) return [];
     const { sizeBytes, sha256, installedBytes } = place;
     const { format, mirror } = where;
     const found = { name, version, architecture, format, url, sizeBytes, sha256, installedBytes };

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { PackageFormat } from '../../domain/package-origin.ts';
 import { debOf, rpmOf, tarOf } from '../../formats/package.fixture.ts';
 import { seededBytes } from '../../formats/recipe.fixture.ts';
 import { encodeRecipe } from '../../formats/recipe.ts';
@@ -23,7 +24,6 @@ import { cacheDir } from '../../process/paths.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
 import { describeDisk } from '../hashing/describe-disk.ts';
-import type { PackageFormat } from '../ports/package-unpacker.ts';
 import { unpackPackage } from './unpack-package.ts';
 
 const runner = createCommandRunner();

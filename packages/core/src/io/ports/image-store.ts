@@ -62,7 +62,7 @@ export interface ImageStore extends DiskLibrary {
   /** The image, after it was made sure that its file is what was adopted. Throws `not_found`, `corrupt`. */
   intact(digest: Digest): Promise<StoredImage>;
   /** Path of the directory in which the disk is made; it keeps what is there. */
-  stagingDir(key: Digest | `import-${string}`): string;
+  stagingDir(key: Digest | `import-${string}` | `package-${string}`): string;
   /** Keys of the staging directories there are. */
   stagings(): Promise<readonly string[]>;
   removeStaging(key: string): Promise<void>;

@@ -8,6 +8,7 @@
  */
 
 import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { Digest } from '../../domain/digest.ts';
 import type { PackageFormat } from '../../domain/package-origin.ts';
 
 /** A package file on a mirror. */
@@ -16,7 +17,7 @@ export interface ResolvedPackage extends InstalledPackage {
   readonly url: string;
   readonly sizeBytes: number;
   /** Of the package file, in hexadecimal, from the index. */
-  readonly sha256: string;
+  readonly sha256: Digest;
   /** What the package says it takes when unpacked; 0 when it does not say. */
   readonly installedBytes: number;
   /** Which of the edge's mirrors, for words and metrics. */

@@ -9,8 +9,7 @@
  */
 
 import type { Digest, MerkleRoot } from '../../domain/digest.ts';
-
-export type PackageFormat = 'deb' | 'rpm';
+import type { PackageFormat } from '../../domain/package-origin.ts';
 
 export interface UnpackOrder {
   readonly format: PackageFormat;

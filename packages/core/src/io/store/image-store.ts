@@ -4,6 +4,7 @@
  *   <root>/owner.lock                     see owner-lock.ts
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
+ *   <root>/staging/package-<sha256>/      packages being unpacked; gone after a restart
  *   <root>/images/<digest>/disk.raw       sparse, immutable
  *   <root>/images/<digest>/recipe         its recipe file
  *   <root>/images/<digest>/image.json     see image-record.ts

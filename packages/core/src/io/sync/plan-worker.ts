@@ -8,11 +8,16 @@
 
 import { randomInt } from 'node:crypto';
 import { VmdnError } from '../../domain/errors.ts';
-import { createMatcher, MAX_IMAGES_PER_PLAN, placesPerKeyFor } from '../../domain/match.ts';
-import { buildPlan, type DiskPlan, shareRecipe } from '../../domain/plan.ts';
+import {
+  createMatcher,
+  MAX_IMAGES_PER_PLAN,
+  type Matcher,
+  placesPerKeyFor,
+} from '../../domain/match.ts';
+import { buildPlan, type DiskPlan, type LocalImage, shareRecipe } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
-import type { PlanOrder } from './plan-messages.ts';
+import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
 
@@ -21,21 +26,42 @@ function plan(order: PlanOrder): DiskPlan {
   if (images.length > MAX_IMAGES_PER_PLAN) {
     throw new VmdnError('too_large', `A plan takes at most ${MAX_IMAGES_PER_PLAN} images.`);
   }
-  const wanted = shareRecipe(readRecipe(order.recipePath));
-  if (digestOfRecipe(wanted) !== digest) {
-    throw new VmdnError('corrupt', 'The recipe of the wanted disk is damaged; fetch it again.', {
-      data: { digest, path: order.recipePath },
-    });
-  }
+  const wanted = shareRecipe(wantedRecipe(order));
   const matcher = createMatcher(wanted, {
     placesPerKey: placesPerKeyFor(wanted),
     seed: randomInt(2 ** 32),
   });
-  const coveredBytes = images.map((image) => {
-    const recipe = readRecipeIfAny(image.recipePath);
-    return matcher.scan(recipe ?? NOTHING, image.presentSegments);
-  });
+  const coveredBytes = scanAll(matcher, images);
   return buildPlan({ digest, wanted, images, places: matcher.places(), coveredBytes, rates });
+}
+
+function coverage(order: CoverageOrder): Coverage {
+  const matcher = createMatcher(wantedRecipe(order), { placesPerKey: 0, seed: randomInt(2 ** 32) });
+  scanAll(matcher, order.images);
+  const missingBytes = matcher.missingBytes();
+  let before = matcher.coveredBytes();
+  const coveredBytes = order.offered.map((path) => {
+    matcher.scan(readRecipeIfAny(path) ?? NOTHING);
+    const gained = matcher.coveredBytes() - before;
+    before += gained;
+    return gained;
+  });
+  return { missingBytes, coveredBytes };
+}
+
+function wantedRecipe({ digest, recipePath }: PlanOrder | CoverageOrder): Recipe {
+  const wanted = readRecipe(recipePath);
+  if (digestOfRecipe(wanted) === digest) return wanted;
+  throw new VmdnError('corrupt', 'The recipe of the wanted disk is damaged; fetch it again.', {
+    data: { digest, path: recipePath },
+  });
+}
+
+/** Scans the images in order; the bytes that each covers. */
+function scanAll(matcher: Matcher, images: readonly LocalImage[]): number[] {
+  return images.map((image) => {
+    return matcher.scan(readRecipeIfAny(image.recipePath) ?? NOTHING, image.presentSegments);
+  });
 }
 
 /** The recipe of an empty disk: what an image without a readable recipe counts as. */
@@ -47,4 +73,6 @@ const NOTHING: Recipe = {
   keys: new Uint32Array(),
 };
 
-answerCalls(plan);
+answerCalls((order: PlanOrder | CoverageOrder) =>
+  order.kind === 'plan' ? plan(order) : coverage(order),
+);

@@ -9,36 +9,57 @@ import type { Digest } from '../../domain/digest.ts';
 import { isVmdnError } from '../../domain/errors.ts';
 import type { DiskPlan, LocalImage, Rates } from '../../domain/plan.ts';
 import { fileError } from '../files/files.ts';
-import type { PlanOrder } from './plan-messages.ts';
+import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { createWorkerCalls } from './worker-calls.ts';
 
-export interface PlanRequest {
+/** A wanted disk, and what is here of it. */
+interface WantedDisk {
   readonly digest: Digest;
   /** The encoded recipe of the wanted disk. */
   readonly recipePath: string;
   /** What may be a source, the preferred ones first. */
   readonly images: readonly LocalImage[];
-  readonly rates: Rates;
   readonly signal?: AbortSignal;
 }
 
+export interface PlanRequest extends WantedDisk {
+  readonly rates: Rates;
+}
+
+export interface CoverageRequest extends WantedDisk {
+  /** Recipe files of images that are not here. */
+  readonly offered: readonly string[];
+}
+
+/** Both throw `corrupt` (the recipe is not that of the digest), `not_found`, `too_large`, `cancelled`. */
 export interface Planner {
-  /** Throws `corrupt` (the recipe is not that of the digest), `not_found`, `too_large`, `cancelled`. */
   plan(request: PlanRequest): Promise<DiskPlan>;
+  /** What the offered images would cover beyond those that are here. */
+  coverage(request: CoverageRequest): Promise<Coverage>;
   close(): Promise<void>;
 }
 
 export function createPlanner(): Planner {
   const script = new URL('./plan-worker.ts', import.meta.url);
-  const calls = createWorkerCalls<PlanOrder, DiskPlan>(script, 'plans disks');
+  const calls = createWorkerCalls<PlanOrder | CoverageOrder, DiskPlan | Coverage>(
+    script,
+    'plans disks',
+  );
+  const ask = async (
+    order: PlanOrder | CoverageOrder,
+    signal: AbortSignal | undefined,
+  ): Promise<DiskPlan | Coverage> => {
+    try {
+      return await calls.call(order, { signal });
+    } catch (error) {
+      throw isVmdnError(error) ? error : fileError(error, order.recipePath);
+    }
+  };
   return {
-    async plan({ signal, ...order }) {
-      try {
-        return await calls.call(order, { signal });
-      } catch (error) {
-        throw isVmdnError(error) ? error : fileError(error, order.recipePath);
-      }
-    },
+    plan: async ({ signal, ...wanted }) =>
+      (await ask({ kind: 'plan', ...wanted }, signal)) as DiskPlan,
+    coverage: async ({ signal, ...wanted }) =>
+      (await ask({ kind: 'coverage', ...wanted }, signal)) as Coverage,
     close: () => calls.close(),
   };
 }

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseName } from '@vmdn/core/domain/names.ts';
+import { describeVm } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
+import {
+  type FakeMirror,
+  makeKey,
+  publishSuite,
+  runner,
+  type SigningKey,
+  startMirror,
+} from '@vmdn/core/io/mirrors/package-mirrors.fixture.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  edgeSettings,
+  HARDWARE,
+  sha256OfFile,
+  startEdge,
+  startNetwork,
+  startOrigin,
+  type TestNetwork,
+  type TestOrigin,
+  writeDisk,
+} from './edge.fixture.ts';
+
+const MEBIBYTE = 1024 * 1024;
+const FILE_BYTES = 8 * MEBIBYTE;
+const OWN_BYTES = MEBIBYTE;
+const DEBIAN = { id: 'debian', versionId: '12', prettyName: 'Debian 12', architecture: 'amd64' };
+
+/** Bytes that do not compress. */
+function noise(seed: string, sizeBytes: number): Buffer {
+  const blocks = Array.from({ length: sizeBytes / 32 }, (_, i) =>
+    createHash('sha256').update(`${seed} ${i}`).digest(),
+  );
+  return Buffer.concat(blocks);
+}
+
+/** A .deb that installs one large file. */
+async function makeLargeDeb(dir: string, name: string, content: Buffer): Promise<Uint8Array> {
+  const root = join(dir, name);
+  const control = `Package: ${name}\nVersion: 1.0\nArchitecture: all\nMaintainer: A <a@example.test>
+Description: a test\n`;
+  for (const [path, bytes] of [
+    ['DEBIAN/control', control],
+    [`usr/lib/${name}/payload.so`, content],
+  ] as const) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), bytes);
+  }
+  const args = ['--root-owner-group', '--build', root, `${root}.deb`];
+  await runner.run('dpkg-deb', args, { timeoutMs: 60_000, env: { SOURCE_DATE_EPOCH: '0' } });
+  return await readFile(`${root}.deb`);
+}
+
+describe('an edge with a mirror near', { timeout: 180_000 }, () => {
+  let network: TestNetwork;
+  let origin: TestOrigin;
+  let mirror: FakeMirror;
+  let key: SigningKey;
+  let sources: string;
+
+  beforeAll(async () => {
+    network = await startNetwork();
+    origin = await startOrigin(network);
+    mirror = network.stack.use(await startMirror());
+    key = await makeKey(network.dir, 'archive');
+    network.stack.defer(() => key.close());
+    sources = join(network.dir, 'own.sources');
+    const lines = [
+      ...['Types: deb', `URIs: ${mirror.url}/debian`, 'Suites: stable', 'Components: main'],
+      ...['Architectures: amd64', `Signed-By: ${key.binaryPath}`, ''],
+    ];
+    await writeFile(sources, lines.join('\n'));
+  }, 120_000);
+  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  beforeEach(() => mirror.log.splice(0));
+
+  /** A VM that has a package installed, and 1 MiB that nobody else has. */
+  const announce = async (vm: string, name: string): Promise<string> => {
+    const file = join(network.dir, `${vm}.raw`);
+    const sizes = { dataBytes: OWN_BYTES, sizeBytes: 32 * MEBIBYTE };
+    await writeDisk(file, { firstSector: bootSector(), seed: vm, ...sizes });
+    await using disk = await open(file, 'r+');
+    await disk.write(noise(name, FILE_BYTES), 0, FILE_BYTES, 8 * MEBIBYTE);
+    const packages = [{ name, version: '1.0', architecture: 'all' }];
+    await origin.announce(vm, 1, file, HARDWARE, { os: DEBIAN, packages });
+    return file;
+  };
+  const publish = async (name: string, deb: Uint8Array): Promise<void> => {
+    const debs = { [`${name}_1.0`]: deb };
+    await publishSuite(mirror, { key, debs, installedKiB: FILE_BYTES / 1024 });
+  };
+  const settingsOf = (name: string) => edgeSettings(network, name, { VMDN_MIRRORS: sources });
+  const planOf = async (vm: string) => {
+    const { scores } = await network.client.call(describeVm, {
+      params: { vm: parseName(vm, 'VM') },
+    });
+    return scores[0]?.disks[0]?.diskBytes;
+  };
+  const bodiesOf = (name: string): number =>
+    mirror.log.filter((line) => line.startsWith('200') && line.includes(`/${name}_`)).length;
+
+  it('brings a package before anybody asks, and the origin sends only what is in none', async () => {
+    await publish(
+      'payload',
+      await makeLargeDeb(network.dir, 'payload', noise('payload', FILE_BYTES)),
+    );
+    const file = await announce('has-payload', 'payload');
+    await using _edge = await startEdge(await settingsOf('edge-one'));
+    await vi.waitFor(async () => expect((await planOf('has-payload'))?.package).toBe(FILE_BYTES), {
+      timeout: 60_000,
+      interval: 100,
+    });
+    const teleport = await network.teleport('has-payload');
+    const { disks } = await network.waitFor(teleport, ({ state }) => state === 'running');
+    expect(disks[0]?.diskBytes).toMatchObject({ package: FILE_BYTES, local: 0, peer: 0 });
+    expect(disks[0]?.diskBytes.origin).toBeLessThan(OWN_BYTES + MEBIBYTE);
+    // It was here before the request: nothing of it crossed for the teleport.
+    expect(disks[0]?.wireBytes.package).toBe(0);
+    expect(bodiesOf('payload')).toBe(1);
+    const image = join(network.dir, 'edge-one', 'store', 'images', disks[0]!.digest, 'disk.raw');
+    expect(await sha256OfFile(image)).toBe(await sha256OfFile(file));
+    await network.remove(teleport);
+  });
+
+  it('goes on without a package that is not what its index says', async () => {
+    const deb = await makeLargeDeb(network.dir, 'rotten', noise('rotten', FILE_BYTES));
+    await publish('rotten', deb);
+    const path = [...mirror.files.keys()].find((name) => name.includes('/rotten_'))!;
+    const damaged = Buffer.from(deb);
+    damaged[damaged.length >> 1]! ^= 1;
+    mirror.files.set(path, damaged);
+    await announce('has-rotten', 'rotten');
+    await using _edge = await startEdge(await settingsOf('edge-one'));
+    await vi.waitFor(() => expect(bodiesOf('rotten')).toBeGreaterThan(0), { timeout: 60_000 });
+    const teleport = await network.teleport('has-rotten');
+    const { disks } = await network.waitFor(teleport, ({ state }) => state === 'running');
+    expect(disks[0]?.diskBytes.package).toBe(0);
+    expect(disks[0]?.diskBytes.origin).toBeGreaterThan(FILE_BYTES);
+    await network.remove(teleport);
+  });
+});

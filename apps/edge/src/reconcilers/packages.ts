@@ -1,0 +1,68 @@
+/**
+ * Room: edge, reconcilers. Packages, ahead of time: of each VM that origins offer those packages are brought
+ * here that pay for themselves, so that a request finds their blocks local.
+ *
+ * I1: one disk after another, and only while nothing is delivered.
+ * I2: one that can't be looked at now (its recipe's holder is away) does not keep the others waiting.
+ */
+
+import { isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { EdgeEvents } from '../events.ts';
+import type { DiskDeliveries } from '../services/deliver-disk.ts';
+import type { DesiredStates } from '../services/desired-states.ts';
+import {
+  offeredDescription,
+  offeredVersions,
+  recipeGrantOf,
+} from '../services/offered-versions.ts';
+import type { Packages } from '../services/packages.ts';
+import type { RecipeReads } from '../services/recipe-reads.ts';
+import type { Recipes } from '../services/recipes.ts';
+import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
+import type { VerifiedVersions } from '../services/verified-versions.ts';
+
+interface Deps {
+  readonly sources: SourcePolicy;
+  readonly versions: VerifiedVersions;
+  readonly recipes: Recipes;
+  readonly reads: RecipeReads;
+  readonly packages: Packages;
+  readonly deliveries: Pick<DiskDeliveries, 'active'>;
+  readonly desired: DesiredStates;
+  readonly events: EdgeEvents;
+}
+
+export function createPackagesReconciler(deps: Deps): (signal: AbortSignal) => Promise<void> {
+  return async (signal) => {
+    let failure: unknown;
+    for (const known of offeredVersions(deps)) {
+      if (deps.deliveries.active > 0) return;
+      try {
+        await bringFor(deps, known, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isVmdnError(error, 'unauthenticated')) deps.desired.refresh();
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  };
+}
+
+async function bringFor(deps: Deps, known: KnownVersion, signal: AbortSignal): Promise<void> {
+  const description = await offeredDescription(deps, known);
+  if (description === null) return;
+  for (const disk of description.disks) {
+    const { digest } = disk;
+    const recipePath = await deps.recipes.find({
+      ...disk,
+      holders: holdersOf(known, digest, deps.sources),
+      grant: () => recipeGrantOf(deps, known),
+      signal,
+      onRead: (cost) => deps.reads.note(digest, cost),
+    });
+    const order = { digest, recipePath, guest: description, isAwaited: false, signal };
+    await deps.packages.bring(order);
+  }
+}

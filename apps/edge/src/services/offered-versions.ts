@@ -1,0 +1,46 @@
+/**
+ * Room: edge, services. The versions that origins offer now, as background work goes through them.
+ */
+
+import type { Description } from '@vmdn/core/domain/description.ts';
+import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { EdgeEvents } from '../events.ts';
+import type { DesiredStates } from './desired-states.ts';
+import { isRefusal, type VerifiedVersions } from './verified-versions.ts';
+
+interface Deps {
+  readonly desired: Pick<DesiredStates, 'latest'>;
+  readonly versions: VerifiedVersions;
+  readonly events: EdgeEvents;
+}
+
+/** The newest version of each VM that its origin still has: nobody asks for an older one. */
+export function offeredVersions({ desired }: Pick<Deps, 'desired'>): readonly KnownVersion[] {
+  const newest = new Map<string, KnownVersion>();
+  for (const known of desired.latest()?.versions ?? []) {
+    if (known.state === 'withdrawn') continue;
+    if ((newest.get(known.vm)?.version ?? 0) < known.version) newest.set(known.vm, known);
+  }
+  return [...newest.values()];
+}
+
+/** The newest grant for a version: the one that came with an earlier answer may have ended meanwhile. */
+export function recipeGrantOf({ desired }: Pick<Deps, 'desired'>, known: KnownVersion): string {
+  const { vm, version } = known;
+  const newest = desired.latest()?.versions.find((one) => one.vm === vm && one.version === version);
+  return (newest ?? known).recipeGrant;
+}
+
+/** The description, or null when it is refused: asking again would not help. */
+export async function offeredDescription(
+  { versions, events }: Deps,
+  known: KnownVersion,
+): Promise<Description | null> {
+  try {
+    return await versions.verify(known, { isTakenOn: false });
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    events.descriptionRefused(known.vm, known.version, error);
+    return null;
+  }
+}
