@@ -3,7 +3,7 @@
  * room again. The disk is a small file system in memory, which takes root to mount.
  */
 
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
@@ -42,7 +42,7 @@ beforeAll(async () => {
       // Where the edge will keep its state; with room for the overlay that a guest may write.
       edgeDir = join(vmsDir, '..', 'net', EDGE);
       await mkdir(edgeDir, { recursive: true });
-      await runTool(['mount', '-t', 'tmpfs', '-o', 'size=512m,mode=0711', 'tmpfs', edgeDir], TOOL);
+      await runTool(['mount', '-t', 'tmpfs', '-o', 'size=1g,mode=0711', 'tmpfs', edgeDir], TOOL);
     },
   });
   await vmDescribed(network, VM);
@@ -62,7 +62,7 @@ describe('a full disk', () => {
     await teleportUntil(network, teleport, 'a part of the disk is there', isUnderWay);
     const ballast = join(edgeDir, 'ballast');
     const { bavail, bsize } = await statfs(edgeDir);
-    await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - MIB)));
+    await runTool(['fallocate', '-l', String(bavail * bsize - MIB), '--', ballast], TOOL);
     const waiting = await teleportUntil(
       network,
       teleport,

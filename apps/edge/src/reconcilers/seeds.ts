@@ -43,11 +43,16 @@ async function workOff(deps: Deps, seed: DesiredSeed, signal: AbortSignal): Prom
   const { image } = seed;
   let last: DiskDelivery | undefined;
   let mentionedMs = 0;
-  const mention = (state: 'syncing' | 'waiting', message?: string): void => {
+  let waitsFor: string | null = null;
+  const mention = (): void => {
     if (performance.now() - mentionedMs < PROGRESS_INTERVAL_MS) return;
     mentionedMs = performance.now();
+    const words =
+      waitsFor === null
+        ? ({ state: 'syncing' } as const)
+        : ({ state: 'waiting', message: waitsFor } as const);
     // The next mention, or the end, says the same and more.
-    report(deps, seed, { state, message, delivery: last }).catch(() => undefined);
+    report(deps, seed, { ...words, delivery: last }).catch(() => undefined);
   };
   // The newest grant that the coordinator gave for this order.
   const grant = (): string =>
@@ -64,9 +69,12 @@ async function workOff(deps: Deps, seed: DesiredSeed, signal: AbortSignal): Prom
       signal,
       onProgress: (progress) => {
         last = progress;
-        mention('syncing');
+        mention();
       },
-      onWaiting: (message) => (message === null ? mention('syncing') : mention('waiting', message)),
+      onWaiting: (message) => {
+        waitsFor = message;
+        mention();
+      },
       onDelivered: async () => undefined,
     });
     await report(deps, seed, { state: 'done', delivery });

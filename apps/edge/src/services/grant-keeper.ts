@@ -16,8 +16,8 @@ import { GRANT_RENEW_MIN_MS, GRANT_RETRY_MS } from '../limits.ts';
 
 export interface GrantKeeper extends Disposable {
   current(): string;
-  /** Takes a grant that the coordinator sent by itself. */
-  replace(grant: string): void;
+  /** Asks for another one at once, because this one is used up. False when none could be had. */
+  renew(): Promise<boolean>;
 }
 
 export function keepGrant(options: {
@@ -58,9 +58,7 @@ export function keepGrant(options: {
   loop().catch(() => undefined);
   return {
     current: () => grant,
-    replace(fresh) {
-      grant = fresh;
-    },
+    renew,
     [Symbol.dispose]: () => stop.abort(),
   };
 }

@@ -62,6 +62,8 @@ export interface PursuitDeps {
 
 /** What this process knows of one epoch of a teleport; empty after a restart. */
 export interface PursuitMemory extends CoordinatorView {
+  /** In place of the desired state's, which is used up. */
+  grant?: string;
   confirmed: boolean;
   ready: boolean;
   released: boolean;
@@ -133,7 +135,10 @@ async function beginPass(
   const underWay = new Map<Digest, DiskDelivery>();
   const pass: Pass = {
     ...{ deps, job, teleport, epoch, description, record, underWay },
-    grants: keepGrant({ teleport, epoch, grant, client, coordinatorKey }),
+    grants: keepGrant({
+      ...{ teleport, epoch, client, coordinatorKey },
+      grant: job.memory.grant ?? grant,
+    }),
     reports: createTeleportReports({
       ...{ client, teleport, epoch, view: job.memory, signal: job.signal, onLost: job.lose },
       record: () => pass.record,
@@ -196,8 +201,15 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
   const version = job.desired().version;
   // A VM that should be running is announced as such whatever its disk is doing.
   const isRunning = job.desired().state === 'running';
-  if (!isRunning) pass.reports.mention('syncing');
-  const { seconds } = await deps.deliveries.deliver({
+  // Progress goes on being reported while every source is away: it must not hide that.
+  let waitsFor: string | null = null;
+  const mention = (): void => {
+    if (isRunning) return;
+    if (waitsFor === null) pass.reports.mention('syncing');
+    else pass.reports.mention('waiting', { message: waitsFor });
+  };
+  mention();
+  const delivered = deps.deliveries.deliver({
     ...disk,
     name: null,
     kind: 'snapshot',
@@ -207,16 +219,25 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
     signal: job.signal,
     onProgress: (delivery) => {
       pass.underWay.set(digest, delivery);
-      if (!isRunning) pass.reports.mention('syncing');
+      mention();
     },
     onWaiting: (message) => {
-      if (isRunning) return;
-      if (message === null) pass.reports.mention('syncing');
-      else pass.reports.mention('waiting', { message });
+      waitsFor = message;
+      mention();
     },
     onDelivered: (delivery) => save(pass, withDelivery(pass.record, delivery)),
   });
-  await save(pass, withSeconds(pass.record, seconds));
+  try {
+    await save(pass, withSeconds(pass.record, (await delivered).seconds));
+  } catch (error) {
+    if (isVmdnError(error, 'quota_exceeded')) await replaceGrant(pass);
+    throw error;
+  }
+}
+
+/** A grant that answers used up which never arrived whole is replaced; the next try begins with the new one. */
+async function replaceGrant({ grants, job }: Pass): Promise<void> {
+  if (await grants.renew()) job.memory.grant = grants.current();
 }
 
 async function confirm(pass: Pass): Promise<void> {

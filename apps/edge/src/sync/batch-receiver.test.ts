@@ -63,12 +63,15 @@ describe('receiving a batch', () => {
     expect(() => intake.take(1, 1, bytes(1, 1).subarray(1))).toThrow(/not asked for/);
   });
 
-  it('says what is missing when the source ends early, and frees the slot in hand', () => {
+  it('I4: says what is missing when the source ends early, and hands on what came of the row in hand', () => {
     const intake = receiver();
     intake.take(0, 3, bytes(0, 3));
     intake.take(32, 1, bytes(32, 1));
     expect(() => intake.end()).toThrow(/before all blocks/);
-    expect([...intake.abandon()]).toEqual([2]);
+    const { part, missing } = intake.abandon();
+    expect(part).toMatchObject({ row: 2, fresh: 0b0001 });
+    expect([...missing]).toEqual([]);
+    arena.release(part!.slot);
     arena.release(arrived[0]!.slot);
     expect(() => Array.from({ length: 16 }, () => arena.take())).not.toThrow();
     expect(() => arena.take()).toThrow(/more than was taken/);

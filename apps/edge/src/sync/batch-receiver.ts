@@ -6,6 +6,7 @@
  *     other slots are on their way to a worker, and slots always become free.
  * I2: what was not asked for, comes twice, or out of order is `corrupt`.
  * I3: bytes are copied during the call.
+ * I4: no block that came is lost with the request that brought it.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -19,11 +20,18 @@ import {
 } from '@vmdn/core/domain/units.ts';
 import type { SlotArena } from './slot-arena.ts';
 
-/** A row whose remote blocks are all in its slot. */
+/** Blocks of a row, in a slot, as `fresh` says. */
 export interface ArrivedRow {
   readonly row: number;
   readonly slot: number;
   readonly fresh: number;
+}
+
+/** What is left of a request that ended early. */
+export interface Abandoned {
+  /** Some of its blocks are in the slot, as `fresh` says; the slot is the caller's to release. */
+  readonly part: ArrivedRow | undefined;
+  readonly missing: Uint32Array;
 }
 
 export interface BatchReceiverOptions {
@@ -33,6 +41,7 @@ export interface BatchReceiverOptions {
   readonly arena: SlotArena;
   /** Blocks wanted of a row. */
   readonly wantedMask: (row: number) => number;
+  /** A row of which all wanted blocks have come. */
   readonly onRow: (arrived: ArrivedRow) => void;
 }
 
@@ -71,13 +80,17 @@ export class BatchReceiver {
     throw new VmdnError('corrupt', 'A source ended before all blocks had come.');
   }
 
-  /** Gives up: frees the slot in hand and returns the rows that did not arrive. */
-  abandon(): Uint32Array {
-    if (this.#slot >= 0) this.#options.arena.release(this.#slot);
+  /** Gives up. Returns what came of the row in hand, and the rows of which nothing came. */
+  abandon(): Abandoned {
+    const { rows } = this.#options.batch;
+    const hasPart = this.#slot >= 0;
+    const part = hasPart
+      ? { row: rows[this.#at]!, slot: this.#slot, fresh: this.#received }
+      : undefined;
+    const missing = rows.subarray(this.#at + (hasPart ? 1 : 0));
     this.#slot = -1;
-    const missing = this.#options.batch.rows.subarray(this.#at);
-    this.#at = this.#options.batch.rows.length;
-    return missing;
+    this.#at = rows.length;
+    return { part, missing };
   }
 
   #takePart(block: number, bit: number, count: number, bytes: Uint8Array): void {

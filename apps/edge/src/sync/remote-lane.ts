@@ -2,7 +2,8 @@
  * Room: edge, sync. One lane of a remote source: pulls a batch, asks for it, takes what comes; a source
  * has several lanes, so that one request streams while the next one starts.
  *
- * I1: whatever a request brought before it failed is kept; only what did not come goes back.
+ * I1: whatever a request brought before it failed is kept, to the block; only what did not come goes back.
+ *     So a source whose answers always end early is of use all the same.
  * I2: a source that is away is probed by one lane at a time, for ever; a source that is set aside is not
  *     asked again in this run.
  * I3: every wire byte is counted once, also those of requests that failed.
@@ -76,7 +77,9 @@ async function fetchBatch(
     }
   } finally {
     watchdog.stop();
-    run.giveBack(intake.receiver.abandon());
+    const { part, missing } = intake.receiver.abandon();
+    if (part !== undefined) run.arrivedInPart(part, request, lane.source.tier);
+    run.giveBack(missing);
   }
 }
 

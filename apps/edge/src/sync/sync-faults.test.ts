@@ -81,11 +81,28 @@ describe('a source that fails', () => {
     expect(result.mismatches).toEqual([]);
   });
 
+  it('is of use even when each of its answers is cut off within one segment', async () => {
+    const small = await room.store(diskOf(Array.from({ length: 32 }, (_, i) => i + 1)));
+    const cutting = sourceOf(small.bytes, {
+      chunkBytes: 5 * 4096,
+      onChunk: () => {
+        throw new VmdnError('unavailable', 'cut for the test');
+      },
+    });
+    const plan = await planOf(engine, small, []);
+    const stagingDir = room.path('staging');
+    const result = await engine.sync({ plan, stagingDir, sources: [cutting], signal: never });
+    expect(Buffer.compare(await readFile(result.path), small.bytes)).toBe(0);
+    // No block travelled twice.
+    expect(new Set(cutting.sentBlocks).size).toBe(cutting.sentBlocks.length);
+  });
+
   it('is asked again when its answer is truncated, and counts as bad the second time', async () => {
     const cut = (body: Uint8Array) => body.subarray(0, body.length / 2);
     const once = sourceOf(wanted.bytes, { mangle: (body, n) => (n === 1 ? cut(body) : body) });
     await sync([once]);
-    expect(once.requests).toHaveLength(2);
+    // The segment that came in part may be asked for apart from the rest.
+    expect(once.requests.length - 1).toBeOneOf([1, 2]);
     const always = sourceOf(wanted.bytes, { mangle: cut });
     await expect(sync([always])).rejects.toMatchObject({ code: 'corrupt' });
     expect(always.requests).toHaveLength(2);

@@ -233,6 +233,12 @@ export class SyncRun {
     if (ready.length > 0) this.#assemble(ready, true);
   }
 
+  /** A row of which only some blocks have come is put aside; it goes back for the others. */
+  arrivedInPart({ row, slot, fresh }: ArrivedRow, request: number, tier: Tier): void {
+    this.#requestOfRow[row] = request;
+    this.#stage({ ...this.#work(row), slot, fresh, tier: tierCode(tier) });
+  }
+
   /** Rows of a failed request go back into the queue. */
   giveBack(rows: Uint32Array): void {
     for (const row of rows) this.schedule.settle(row);

@@ -148,7 +148,8 @@ export async function publishSuite(
     const [name, version] = id.split('_') as [string, string];
     const file = `pool/${name[0]}/${id}_all.deb`;
     files.set(`/debian/${file}`, deb);
-    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: ${options.installedKiB ?? 7}
+    const { installedKiB = 7 } = options;
+    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: ${installedKiB}
 Filename: ${options.filename?.(file) ?? file}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`;
   });
   const packages = Buffer.from(stanzas.join('\n'));
