@@ -215,7 +215,8 @@ function startWork(
   const versions = createVerifiedVersions(machine.newest);
   const recipes = createRecipes({ store, folder, client: disks, events });
   const partialImages = () => listPartialImages(store);
-  const planner = createPlanner({ engine, store, partialImages });
+  const { sharesInPlace } = settings;
+  const planner = createPlanner({ engine, store, partialImages, sharesInPlace });
   const deliveries = createDiskDeliveries({
     store,
     recipes,

@@ -49,6 +49,8 @@ const schema = z.object({
   VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
   /** Whether teleports may read from other edges; seeds always do. Off shows what an origin alone takes. */
   VMDN_TELEPORT_PEERS: flag().default(true),
+  /** Whether a disk may share storage with a local image that has most of it in place. */
+  VMDN_SHARE_IN_PLACE: flag().default(true),
   VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
 });
 
@@ -73,6 +75,7 @@ export interface EdgeSettings {
   readonly probeKernels: readonly string[];
   readonly uplinkBytesPerSecond: number | null;
   readonly usesPeers: boolean;
+  readonly sharesInPlace: boolean;
   readonly plaintextAllowed: boolean;
 }
 
@@ -109,6 +112,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
     uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
     usesPeers: raw.VMDN_TELEPORT_PEERS,
+    sharesInPlace: raw.VMDN_SHARE_IN_PLACE,
     plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
   };
 }

@@ -6,17 +6,21 @@
  * I2: two that want the same disk at once make it once; the second finds it.
  * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
  *     the disk and the record says where it came from.
+ * I4: a disk shares storage only with an image that was what it said right before the sync.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
+import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
+import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery, withRecipeBytes } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
-import { DELIVERIES_MAX } from '../limits.ts';
+import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Planner } from './planner.ts';
 import type { FoundRecipe, Recipes } from './recipes.ts';
@@ -93,13 +97,17 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
   const [recipe, recipeSeconds] = await timed(() => deps.recipes.find(order));
-  const [plan, planSeconds] = await timed(() => deps.planner.plan(digest, recipe.path, signal));
+  const [plan, planSeconds] = await timed(() => planSoundly(deps, order, recipe.path));
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
   await store.reserve({
     key: reservation,
-    bytes: order.virtualSizeBytes - plan.summary.diskBytes.zero,
-    paths: [`${stagingDir}/disk.raw`],
+    bytes: bytesToWrite(
+      plan.wanted,
+      order.virtualSizeBytes - plan.summary.diskBytes.zero,
+      plan.share,
+    ),
+    paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
   });
   try {
     const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, recipe));
@@ -112,10 +120,29 @@ async function deliver(deps: Deps, order: DiskOrder): Promise<Delivered> {
   }
 }
 
+/** A plan whose shared image is what it was (I4): one that is not goes, and the next plan is without it. */
+async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Promise<DiskPlan> {
+  for (let attempt = 0; attempt < PLANS_MAX; attempt += 1) {
+    const plan = await deps.planner.plan(order.digest, recipePath, order.signal);
+    const base = plan.share === null ? undefined : plan.images[plan.share.image];
+    if (base === undefined) return plan;
+    try {
+      await deps.store.intact(base.digest);
+      return plan;
+    } catch (error) {
+      if (!isVmdnError(error, 'corrupt') && !isVmdnError(error, 'not_found')) throw error;
+    }
+  }
+  throw new VmdnError(
+    'conflict',
+    'The images of this edge change faster than they can be planned with.',
+  );
+}
+
 async function sync(
   deps: Deps,
   order: DiskOrder,
-  plan: Awaited<ReturnType<Planner['plan']>>,
+  plan: DiskPlan,
   recipe: FoundRecipe,
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({

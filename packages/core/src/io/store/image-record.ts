@@ -17,7 +17,6 @@ import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { readBoundedFile } from '../files/files.ts';
 
-export const DISK_FILE = 'disk.raw';
 export const RECIPE_FILE = 'recipe';
 export const RECORD_FILE = 'image.json';
 const RECORD_BYTES_MAX = 16 * 1024;
@@ -42,6 +41,9 @@ const imageRecord = z.object({
   kind: z.enum(['base', 'snapshot', 'package']),
   virtualSizeBytes: z.number().int().positive(),
   nonZeroBytes: z.number().int().nonnegative(),
+  format: z.enum(['raw', 'qcow2']).default('raw'),
+  /** The image whose storage it shares; it must not go before this one does. */
+  base: digest.nullable().default(null),
   fingerprint,
 });
 export type ImageRecord = z.infer<typeof imageRecord>;

@@ -14,6 +14,7 @@ import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { createMatcher, MAX_IMAGES_PER_PLAN, placesPerKeyFor } from '../../domain/match.ts';
 import { buildPlan, type DiskPlan, shareRecipe } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
+import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import { decodeRecipe } from '../../formats/recipe.ts';
 import type { PlanAnswer, PlanOrder } from './plan-messages.ts';
@@ -33,11 +34,22 @@ function plan(order: PlanOrder): DiskPlan {
     placesPerKey: placesPerKeyFor(wanted),
     seed: randomInt(2 ** 32),
   });
-  const coveredBytes = images.map((image) => {
-    const recipe = recipeOf(image.recipePath);
-    return matcher.scan(recipe ?? NOTHING, image.presentSegments);
+  const inPlace: Share[] = [];
+  const coveredBytes = images.map((image, number) => {
+    const recipe = recipeOf(image.recipePath) ?? NOTHING;
+    if (image.canBeShared === true) inPlace.push({ image: number, ...rowsInPlace(wanted, recipe) });
+    return matcher.scan(recipe, image.presentSegments);
   });
-  return buildPlan({ digest, wanted, images, places: matcher.places(), coveredBytes, rates });
+  const share = chooseShare(wanted, inPlace);
+  return buildPlan({
+    digest,
+    wanted,
+    images,
+    places: matcher.places(),
+    coveredBytes,
+    rates,
+    share,
+  });
 }
 
 /** The recipe of an empty disk: what an image without a readable recipe counts as. */
