@@ -1,4 +1,4 @@
-import { copyFile, open, readFile, rename, stat, symlink } from 'node:fs/promises';
+import { open, readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BASE_FILE, OWN_FILE, ZERO_FILE } from '@vmdn/core/domain/layers.ts';
 import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
@@ -7,8 +7,6 @@ import { sharedLayout } from '@vmdn/core/formats/shared-qcow2.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { readSharedTables } from '@vmdn/core/io/files/shared-file.ts';
-import { createAssemblerPool } from '@vmdn/core/io/sync/assembler-pool.ts';
-import { createStagingAreas } from '@vmdn/core/io/sync/staging.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
 import {
@@ -21,7 +19,6 @@ import {
   type StoredDisk,
   sourceOf,
 } from './sync.fixture.ts';
-import { syncDisk } from './sync-disk.ts';
 
 const never = new AbortController().signal;
 const qemuImg = createQemuImg(createCommandRunner());
@@ -174,23 +171,6 @@ describe('a disk that shares storage with its base', { timeout: 60_000 }, () => 
     const { sent, mismatches, path } = await sync(plan, other, room.path('staging'));
     expect([sent, mismatches]).toEqual([[126], []]);
     expect(Buffer.compare(await readFile(path), other.bytes)).toBe(0);
-  });
-
-  it('is a raw clone where the file system can make one, with zeros over the base', async () => {
-    const base = await storeBase([...BASE, ...range(5000, 40)]);
-    const wanted = await room.store(diskOf(WANTED, 1536));
-    const assembler = createAssemblerPool(2);
-    const plan = await sharingPlan(wanted, base);
-    const origin = sourceOf(wanted.bytes);
-    // A copy stands for the clone: what follows is the same, but for the room.
-    const stagingAreas = createStagingAreas((from, to) => copyFile(from, to));
-    const request = { plan, stagingDir: room.path('staging'), sources: [origin], signal: never };
-    const { path, delivery } = await syncDisk({ assembler, stagingAreas }, request);
-    await assembler.close();
-    expect(path).toMatch(/disk\.raw$/);
-    expect(origin.sentBlocks).toEqual([...range(9 * 16, 16), 10 * 16 + 15]);
-    expect(delivery.diskBytes.local).toBe((8 * 16 + 15) * 4096);
-    expect(Buffer.compare(await readFile(path), wanted.bytes)).toBe(0);
   });
 
   it('is chosen by the plan when most of it lies in place in an image that may be shared', async () => {

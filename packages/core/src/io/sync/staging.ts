@@ -11,13 +11,12 @@
  * I4: a fresh disk.raw is created empty and extended, so its zero segments read as zero by construction.
  *     In a doubtful one nothing is known, zero segments included; only who looked at all of it may
  *     close it as clean.
- * I5: a disk that shares storage is a clone of its base where the file system can make one, and counts
- *     as doubtful: all of it is looked at. Elsewhere it is a `disk.qcow2`, whose tables are written when it
- *     is closed as clean; they are believed only for the base that the state names, doubtful otherwise.
+ * I5: the tables of a disk that shares storage are written when it is closed as clean. They are believed
+ *     only for the base that the state names; with another base, or none, the disk is doubtful.
  */
 
 import { randomUUID } from 'node:crypto';
-import { constants, copyFile, type FileHandle, open, rm } from 'node:fs/promises';
+import { constants, type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
@@ -61,17 +60,9 @@ interface State extends StagingState {
   readonly inode: string;
 }
 
-/** Makes a clone that shares its storage, or throws and leaves nothing. */
-export type CloneFile = (from: string, to: string) => Promise<void>;
-
-/** ioctl FICLONE (XFS, btrfs and others); throws elsewhere. */
-const reflink: CloneFile = (from, to) => {
-  return copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
-};
-
 /** The staging directories of this machine. One process owns them; nobody else opens them meanwhile. */
-export function createStagingAreas(clone: CloneFile = reflink): StagingAreas {
-  return { open: (dir, plan) => openStaging(dir, plan, clone) };
+export function createStagingAreas(): StagingAreas {
+  return { open: openStaging };
 }
 
 /** What the staging directory `dir` says of itself; null when there is nothing to resume. */
@@ -90,13 +81,13 @@ interface Disk {
   readonly format: DiskFileFormat;
 }
 
-async function openStaging(dir: string, plan: DiskPlan, clone: CloneFile): Promise<StagingArea> {
+async function openStaging(dir: string, plan: DiskPlan): Promise<StagingArea> {
   try {
     await ensurePrivateDir(dir);
     await sweepTemps(dir);
     const state = await readState(dir);
     const format = await findDiskFile(dir);
-    if (format === null) return await createFresh(dir, plan, clone);
+    if (format === null) return await createFresh(dir, plan);
     const path = join(dir, DISK_FILE[format]);
     const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
     try {
@@ -110,19 +101,17 @@ async function openStaging(dir: string, plan: DiskPlan, clone: CloneFile): Promi
   }
 }
 
-async function createFresh(dir: string, plan: DiskPlan, clone: CloneFile): Promise<StagingArea> {
+async function createFresh(dir: string, plan: DiskPlan): Promise<StagingArea> {
   for (const path of [statePath(dir), bitmapPath(dir), recipePath(dir)]) {
     await rm(path, { force: true });
   }
   await durableWrite(recipePath(dir), encodeRecipe(plan.wanted));
-  const isClone = await cloneBase(dir, plan, clone);
-  const format = plan.share === null || isClone ? 'raw' : 'qcow2';
+  const format = plan.share === null ? 'raw' : 'qcow2';
   const path = join(dir, DISK_FILE[format]);
-  const made = isClone ? 0 : constants.O_CREAT | constants.O_EXCL;
-  const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | made, 0o600);
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = await open(path, flags, 0o600);
   const disk = { file, path, format } as const;
   try {
-    if (isClone) await file.chmod(0o600);
     await file.truncate(diskFileBytes(format, plan.wanted.virtualSizeBytes));
     const state = await stateFor(plan, disk);
     const bitmap = await BitmapFile.create(bitmapPath(dir), plan, state.generation);
@@ -130,27 +119,13 @@ async function createFresh(dir: string, plan: DiskPlan, clone: CloneFile): Promi
     await writeState(dir, state);
     return new OpenStaging({
       ...{ dir, plan, disk, bitmap },
-      condition: isClone ? 'doubtful' : 'fresh',
+      condition: 'fresh',
       records: newRecords(plan),
       layers: layersOf(plan, disk),
     });
   } catch (error) {
     await file.close();
     throw error;
-  }
-}
-
-/** Lays the base's storage under the new disk where the file system can; what differs is written over. */
-async function cloneBase(dir: string, plan: DiskPlan, clone: CloneFile): Promise<boolean> {
-  if (plan.share === null) return false;
-  const path = join(dir, DISK_FILE.raw);
-  try {
-    await clone(plan.images[plan.share.image]!.layers.files[0]!.path, path);
-    return true;
-  } catch {
-    // Mostly a file system that can't. A base that can't be read shows when its segments are verified.
-    await rm(path, { force: true });
-    return false;
   }
 }
 
