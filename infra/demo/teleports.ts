@@ -9,7 +9,7 @@ import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { isFinal } from '@vmdn/core/domain/teleport.ts';
 import { requestTeleport, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { compareDisks, type DiskFile } from '../lab/disk-proof.ts';
-import { deliveredDiskPath } from '../lab/edge-files.ts';
+import { deliveredDisk } from '../lab/edge-files.ts';
 import type { Network } from '../lab/network.ts';
 import { proveSite } from '../lab/site-proof.ts';
 import { type Check, checkDisk, checkRouting, checkSite, checkTiers } from './checks.ts';
@@ -99,8 +99,8 @@ export async function proveTeleport(
   const [disk] = teleport.disks;
   const url = siteUrl(teleport);
   if (disk === undefined || url === null) return checks;
-  const path = await deliveredDiskPath(network.node(teleport.edge).stateDir, disk.digest);
-  checks.push(...checkDisk(await compareDisks(source.disk, { path, format: 'raw' })));
+  const delivered = await deliveredDisk(network.node(teleport.edge).stateDir, disk.digest);
+  checks.push(...checkDisk(await compareDisks(source.disk, delivered)));
   checks.push(checkSite(await proveSite(url, source.siteManifestPath)));
   return checks;
 }

@@ -42,6 +42,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: [],
     load: () => import('./recipes.ts'),
   },
+  share: {
+    words: 'room and seconds of a disk that lies mostly in place: shared with its base, and copied',
+    flags: [],
+    load: () => import('./share.bench.ts'),
+  },
 };
 
 const FLAGS = {

@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { rawLayers } from '@vmdn/core/domain/layers.ts';
 import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
 import { nonZeroBlockCount } from '@vmdn/core/domain/recipe.ts';
 import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
@@ -107,7 +108,7 @@ async function score(
     ({ recipePath, tree }, i): LocalImage => ({
       digest: randomDigest(),
       name: null,
-      path: join(tree, String(i)),
+      layers: rawLayers(join(tree, String(i))),
       recipePath,
       virtualSizeBytes: 0,
     }),

@@ -17,7 +17,7 @@ import {
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { compareDisks, type DiskComparison, type DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
-import { deliveredDiskPath } from '@vmdn/infra/lab/edge-files.ts';
+import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import type { Network } from '@vmdn/infra/lab/network.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 
@@ -97,8 +97,8 @@ export async function compareDelivered(
 ): Promise<DiskComparison> {
   const [disk] = teleport.disks;
   if (disk === undefined) throw new Error('The teleport has no disk.');
-  const path = await deliveredDiskPath(network.node(teleport.edge).stateDir, disk.digest);
-  return compareDisks(source, { path, format: 'raw' });
+  const delivered = await deliveredDisk(network.node(teleport.edge).stateDir, disk.digest);
+  return compareDisks(source, delivered);
 }
 
 /** Takes a delivered VM away and waits until the edge has none left. */

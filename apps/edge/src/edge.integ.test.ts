@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { copyFile, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseName } from '@vmdn/core/domain/names.ts';
 import {
@@ -7,6 +7,8 @@ import {
   requestImport,
   requestSeed,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
@@ -20,8 +22,10 @@ import {
   writeDisk,
 } from './edge.fixture.ts';
 
-const DATA_BYTES = 8 * 1024 * 1024;
-const SIZE_BYTES = 64 * 1024 * 1024;
+const MEBIBYTE = 1024 * 1024;
+const DATA_BYTES = 8 * MEBIBYTE;
+const SIZE_BYTES = 64 * MEBIBYTE;
+const qemuImg = createQemuImg(createCommandRunner());
 
 describe('an edge', { timeout: 180_000 }, () => {
   let network: TestNetwork;
@@ -115,6 +119,57 @@ describe('an edge', { timeout: 180_000 }, () => {
     } finally {
       await first[Symbol.asyncDispose]();
       await second[Symbol.asyncDispose]();
+    }
+  });
+
+  it('shares the storage of a base with most of a disk, boots it, serves it to a neighbour', async () => {
+    const [base, file] = [join(network.dir, 'below.raw'), join(network.dir, 'above.raw')];
+    const sizes = { dataBytes: 80 * MEBIBYTE, sizeBytes: 96 * MEBIBYTE };
+    await writeDisk(base, { firstSector: bootSector(), seed: 'below', ...sizes });
+    await copyFile(base, file);
+    await using disk = await open(file, 'r+');
+    await disk.write(Buffer.alloc(3 * MEBIBYTE, 'own'), 0, 3 * MEBIBYTE, 10 * MEBIBYTE + 512);
+    await disk.write(Buffer.alloc(4 * MEBIBYTE), 0, 4 * MEBIBYTE, 40 * MEBIBYTE);
+    const { digest } = await origin.announce('above', 1, file);
+    const settings = await edgeSettings(network, 'edge-one');
+    const away = { VMDN_REGION: 'ap-northeast', VMDN_SHARE_IN_PLACE: 'off' };
+    const edge = await startEdge(settings);
+    const neighbour = await startEdge(await edgeSettings(network, 'edge-two', away));
+    try {
+      const name = parseName('below', 'image');
+      const order = {
+        edge: parseName('edge-one', 'edge'),
+        name,
+        file: base,
+        format: 'raw',
+      } as const;
+      const imported = await network.client.call(requestImport, { body: order });
+      const over = async () => {
+        const now = await network.client.call(getImport, { params: { import: imported.import } });
+        expect(now.state, now.message ?? '').toBe('done');
+      };
+      await vi.waitFor(over, { timeout: 60_000, interval: 200 });
+      const teleport = await network.teleport('above');
+      const running = await network.waitFor(teleport, ({ state }) => state === 'running');
+      expect(running.disks[0]!.diskBytes.origin).toBeLessThan(4 * MEBIBYTE);
+      const image = join(settings.stateDir, 'store', 'images', digest, 'disk.qcow2');
+      expect((await stat(image)).blocks * 512).toBeLessThan(5 * MEBIBYTE);
+      const copy = { path: join(network.dir, 'copy.raw'), format: 'raw' } as const;
+      await qemuImg.convert({ from: { path: image, format: 'qcow2' }, to: copy });
+      expect(await sha256OfFile(copy.path)).toBe(await sha256OfFile(file));
+      // The neighbour holds no more than a boot sector of it: it comes by the first edge's layers.
+      const before = origin.uplink.passedBytes;
+      const far = await network.teleport('above', 'ap-northeast');
+      const there = await network.waitFor(far, ({ state }) => state === 'running');
+      expect(there.edge).toBe('edge-two');
+      expect(there.disks[0]!.diskBytes.local).toBeLessThan(MEBIBYTE);
+      expect(there.disks[0]!.diskBytes.peer).toBeGreaterThan(40 * MEBIBYTE);
+      expect(origin.uplink.passedBytes - before).toBeLessThan(60 * MEBIBYTE);
+      await network.remove(far);
+      await network.remove(teleport);
+    } finally {
+      await edge[Symbol.asyncDispose]();
+      await neighbour[Symbol.asyncDispose]();
     }
   });
 });

@@ -237,7 +237,8 @@ function startWork(
     events,
   });
   const recipes = createRecipes({ store, folder, client: disks, light, events });
-  const planner = createPlanner({ engine, store, partialImages });
+  const { sharesInPlace } = settings;
+  const planner = createPlanner({ engine, store, partialImages, sharesInPlace });
   const quotaBytes = settings.packagesQuotaBytes;
   const packages = wirePackages(machine.packages, { client, planner, quotaBytes, events });
   const deliveries = createDiskDeliveries({

@@ -79,3 +79,6 @@ function assertRelations(): void {
 }
 
 assertRelations();
+
+/** Plans for one disk, when the image that it would share storage with turns out bad: each takes one away. */
+export const PLANS_MAX = 4;

@@ -62,6 +62,8 @@ const schema = z.object({
   http_proxy: z.string().max(2048).optional(),
   https_proxy: z.string().max(2048).optional(),
   no_proxy: z.string().max(65_536).optional(),
+  /** Whether a disk may share storage with a local image that has most of it in place. */
+  VMDN_SHARE_IN_PLACE: flag().default(true),
   VMDN_PLAINTEXT: z.enum(['allow', 'refuse']).default('refuse'),
 });
 
@@ -97,6 +99,7 @@ export interface EdgeSettings {
   readonly mirrors: 'machine' | 'none' | readonly string[];
   readonly mirrorProxies: MirrorProxySettings;
   readonly packagesQuotaBytes: number;
+  readonly sharesInPlace: boolean;
   readonly plaintextAllowed: boolean;
 }
 
@@ -148,6 +151,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
       byHost: new Map(hostsOf(raw.no_proxy).map((host) => [host, null])),
     },
     packagesQuotaBytes: raw.VMDN_PACKAGES_QUOTA_BYTES ?? PACKAGES_QUOTA_BYTES,
+    sharesInPlace: raw.VMDN_SHARE_IN_PLACE,
     plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
   };
 }

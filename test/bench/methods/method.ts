@@ -9,6 +9,7 @@
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { type DiskFile, guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
 import { type Netlab, openNetlab } from '@vmdn/infra/netlab/netlab.ts';
 import type { BenchmarkOptions } from '../benchmark.ts';
 import { type Disk, sha256OfFile, type Workbench } from '../workbench.ts';
@@ -90,9 +91,13 @@ async function measureTransfer(transfer: Transfer, options: BenchmarkOptions): P
   };
 }
 
-/** I2: throws `corrupt` unless the file at `path` holds the wanted disk's bytes. */
-export async function checkDisk(path: string, task: Task): Promise<void> {
-  const sha256 = await sha256OfFile(path, task.options.signal);
+/** I2: throws `corrupt` unless the disk's guest-visible bytes are the wanted disk's. */
+export async function checkDisk(disk: string | DiskFile, task: Task): Promise<void> {
+  const { path, format } = typeof disk === 'string' ? { path: disk, format: 'raw' } : disk;
+  const sha256 =
+    format === 'raw'
+      ? await sha256OfFile(path, task.options.signal)
+      : await guestVisibleSha256({ path, format });
   if (sha256 === task.wanted.sha256) return;
   throw new VmdnError('corrupt', `The disk that arrived is not ${task.wanted.name}'s.`, {
     data: { path, expected: task.wanted.sha256, actual: sha256 },

@@ -7,6 +7,7 @@
 import { access, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { runtimeDir } from '@vmdn/core/process/paths.ts';
+import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
 import type { Parts, Transfer } from './method.ts';
@@ -94,7 +95,7 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
     },
     parts: () => parts,
     verify: async () => {
-      await checkDisk(join(folder, 'edge', 'store', 'images', digest, 'disk.raw'), task);
+      await checkDisk(await deliveredDisk(join(folder, 'edge'), digest), task);
       await rm(folder, { recursive: true });
       await rm(RUNTIME_FOLDER, { recursive: true, force: true });
     },

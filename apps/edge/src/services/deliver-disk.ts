@@ -10,11 +10,14 @@
  *     its beginning is refused.
  * I5: a recipe and packages that were fetched for a delivery are among its wire bytes, also when the delivery
  *     has to wait for room first; the staging area keeps them from the moment the sync begins.
+ * I6: a disk shares storage only with an image that was what it said right before the sync.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
+import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
+import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -22,7 +25,7 @@ import type { ImageKind, ImageStore, ReservationRequest } from '@vmdn/core/io/po
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
-import { DELIVERIES_MAX } from '../limits.ts';
+import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
@@ -123,14 +126,18 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
       const { wireBytes } = await deps.packages.bring(wanted);
       if (wireBytes > 0) await onRead({ tier: 'package', wireBytes });
     }
-    return await deps.planner.plan(digest, recipePath, signal);
+    return await planSoundly(deps, order, recipePath);
   });
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
   await reserve(store, digest, {
     key: reservation,
-    bytes: order.virtualSizeBytes - plan.summary.diskBytes.zero,
-    paths: [`${stagingDir}/disk.raw`],
+    bytes: bytesToWrite(
+      plan.wanted,
+      order.virtualSizeBytes - plan.summary.diskBytes.zero,
+      plan.share,
+    ),
+    paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
   });
   try {
     const crossedBefore = costs.get(digest) ?? [];
@@ -161,10 +168,29 @@ async function reserve(
   }
 }
 
+/** A plan whose shared image is what it was (I6): one that is not goes, and the next plan is without it. */
+async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Promise<DiskPlan> {
+  for (let attempt = 0; attempt < PLANS_MAX; attempt += 1) {
+    const plan = await deps.planner.plan(order.digest, recipePath, order.signal);
+    const base = plan.share === null ? undefined : plan.images[plan.share.image];
+    if (base === undefined) return plan;
+    try {
+      await deps.store.intact(base.digest);
+      return plan;
+    } catch (error) {
+      if (!isVmdnError(error, 'corrupt') && !isVmdnError(error, 'not_found')) throw error;
+    }
+  }
+  throw new VmdnError(
+    'conflict',
+    'The images of this edge change faster than they can be planned with.',
+  );
+}
+
 async function sync(
   deps: Deps,
   order: DiskOrder,
-  plan: Awaited<ReturnType<Planner['plan']>>,
+  plan: DiskPlan,
   crossedBefore: readonly Cost[],
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({

@@ -55,6 +55,8 @@ export function createPlanner(deps: {
   readonly store: Pick<ImageStore, 'list' | 'onChange'>;
   /** Disks in the making, as sources for others. */
   readonly partialImages: () => Promise<readonly LocalImage[]>;
+  /** Whether disks may share the storage of an image that has most of them in place. */
+  readonly sharesInPlace: boolean;
 }): Planner {
   const kept = new Map<Digest, { readonly revision: number; readonly plan: DiskPlan }>();
   let rates: Rates = DEFAULT_RATES;
@@ -64,13 +66,14 @@ export function createPlanner(deps: {
   });
   const images = async (wanted: Digest): Promise<readonly LocalImage[]> => {
     const whole = deps.store.list().map(
-      ({ digest, name, kind, path, recipePath, virtualSizeBytes }): LocalImage => ({
+      ({ digest, name, kind, format, layers, recipePath, virtualSizeBytes }): LocalImage => ({
         digest,
         name,
-        path,
+        layers,
         recipePath,
         virtualSizeBytes,
         tier: kind === 'package' ? 'package' : 'local',
+        canBeShared: deps.sharesInPlace && kind !== 'package' && format === 'raw',
       }),
     );
     const partial = await deps.partialImages();

@@ -235,7 +235,7 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
   }
 }
 
-/** A grant that answers used up which never arrived whole is replaced; the next try begins with the new one. */
+/** A grant that incomplete answers used up is replaced; the next try begins with the new one. */
 async function replaceGrant({ grants, job }: Pass): Promise<void> {
   if (await grants.renew()) job.memory.grant = grants.current();
 }
@@ -265,27 +265,29 @@ async function recordHits(pass: Pass): Promise<void> {
 }
 
 async function define(pass: Pass): Promise<void> {
-  const { store, hypervisor } = pass.deps;
+  const { hypervisor } = pass.deps;
   const startedMs = performance.now();
-  const { disks, hardware, vm } = pass.description;
-  const definition: VmDefinition = {
-    vm: pass.teleport,
-    name: vm,
-    hardware,
-    disks: await Promise.all(
-      disks.map(async ({ digest }) => {
-        const { path, virtualSizeBytes } = await store.intact(digest);
-        return { digest, imagePath: path, virtualSizeBytes };
-      }),
-    ),
-  };
-  await hypervisor.define(definition);
+  await hypervisor.define(await definitionOf(pass));
   await save(pass, withSeconds(pass.record, { define: secondsSince(startedMs) }));
 }
 
+/** The VM on the files that hold its disks now, each made sure of. */
+async function definitionOf(pass: Pass): Promise<VmDefinition> {
+  const { disks, hardware, vm } = pass.description;
+  const onStore = disks.map(async ({ digest }) => {
+    const { format, layers, virtualSizeBytes } = await pass.deps.store.intact(digest);
+    const files = layers.files.map(({ path }, depth) => {
+      return { path, format: depth === 0 ? format : ('raw' as const) };
+    });
+    return { digest, layers: files, virtualSizeBytes };
+  });
+  return { vm: pass.teleport, name: vm, hardware, disks: await Promise.all(onStore) };
+}
+
 async function start(pass: Pass): Promise<void> {
-  const { hypervisor, store, events } = pass.deps;
-  for (const { digest } of pass.description.disks) await store.intact(digest);
+  const { hypervisor, events } = pass.deps;
+  // Its disks may lie in other files than when it was defined.
+  await hypervisor.define(await definitionOf(pass));
   const running = await hypervisor.start(pass.teleport);
   events.vmStarted(pass.teleport, running.accelerator);
   const { endpoints, accelerator } = running;

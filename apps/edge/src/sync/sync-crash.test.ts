@@ -57,6 +57,7 @@ function meansThatDie(steps: number): SyncMeans & { readonly isDead: () => boole
       const mortal: StagingArea = {
         path: area.path,
         recipePath: area.recipePath,
+        layers: area.layers,
         condition: area.condition,
         records: area.records,
         wireBytes: area.wireBytes,

@@ -1,6 +1,6 @@
 /**
  * Room: edge, sync. Syncs one disk into a staging directory: opens it, takes over what is there, works
- * the queue off, and leaves a verified, durable `disk.raw`.
+ * the queue off, and leaves a verified, durable disk.
  *
  * I1: the result's bytes by tier add up to the virtual size.
  * I2: whatever happens, what was verified is committed if the store can still be written, and the next
@@ -106,8 +106,7 @@ async function syncInto(
   const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
   const states = shared(Uint8Array, plan.wanted.blockMasks.length);
   const records = copyShared(Uint32Array, staging.records);
-  const stagingPath = staging.path;
-  const job = { plan, stagingPath, states, records, arena: arena.buffer };
+  const job = { plan, staging: staging.layers, states, records, arena: arena.buffer };
   const session = await means.assembler.open(job);
   const reporter = new ProgressReporter(request);
   const onChange = (): void => reporter.changed();

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REQUESTS_IN_FLIGHT, WIRE_UNNOTED_BYTES_MAX } from './limits.ts';
-import { type DiskFile, DiskRoom, diskOf, imageOf, range } from './sync.fixture.ts';
+import { blockOf, type DiskFile, DiskRoom, diskOf, imageOf, range } from './sync.fixture.ts';
 import type { ChildEvent, ChildTask } from './sync-child.fixture.ts';
 
 /** What the child's source hands over at once. */
@@ -18,6 +21,9 @@ beforeAll(async () => {
 });
 
 afterAll(() => room.close());
+
+const qemuImg = createQemuImg(createCommandRunner());
+const fileHash = async (path: string): Promise<string> => hash('sha256', await readFile(path));
 
 describe('a process that is killed', () => {
   /** Runs the child; `killAfter` blocks it is killed. Resolves when it is gone. */
@@ -75,6 +81,43 @@ describe('a process that is killed', () => {
     const inHandBytes = REQUESTS_IN_FLIGHT * PIECE_BYTES;
     expect(origin).toBeLessThanOrEqual(sentBytes);
     expect(sentBytes - origin).toBeLessThanOrEqual(kills * (WIRE_UNNOTED_BYTES_MAX + inHandBytes));
+  }, 300_000);
+
+  it('goes on with what it shares, too, and ends with the disk that QEMU reads', async () => {
+    const [inPlace, remote] = [1300, 94 * 16];
+    const bytes = new Uint8Array(65_536);
+    const bytesOf = (segment: number) => {
+      bytes.set(blockOf(segment + 1));
+      return segment < inPlace ? bytes : undefined;
+    };
+    const base = await room.storeSparse((inPlace + 200) * 65_536, bytesOf);
+    const fresh = diskOf(range(1_000_000, remote));
+    // Its own segments lie among the base's, and there are zeros where the base has none.
+    const wanted = await room.storeSparse((inPlace + 200) * 65_536, (segment) => {
+      const own = Math.floor(segment / 10);
+      if (segment % 100 === 7) return undefined;
+      if (segment % 10 !== 3 || own * 16 >= remote) return bytesOf(segment);
+      return fresh.subarray(own * 65_536, (own + 1) * 65_536);
+    });
+    await symlink(dirname(base.path), join(room.dir, base.digest));
+    const task = taskFor(wanted, [], 16);
+    const sharing = { ...task, images: [{ ...imageOf(base), canBeShared: true }] };
+    let [kills, sent] = [0, 0];
+    for (const blocks of [1, 300, 400]) {
+      const { sentBlocks, wasKilled } = await runChild(sharing, blocks);
+      sent += sentBlocks;
+      if (wasKilled) kills += 1;
+    }
+    const { sentBlocks, last } = await runChild(sharing);
+    expect(kills).toBe(3);
+    const path = join(task.stagingDir, 'disk.qcow2');
+    const copy = { path: room.path('copy.raw'), format: 'raw' } as const;
+    await qemuImg.convert({ from: { path, format: 'qcow2' }, to: copy });
+    expect(await fileHash(copy.path)).toBe(await fileHash(wanted.path));
+    if (last?.event !== 'done') throw new Error(JSON.stringify(last));
+    const { origin } = last.delivery.diskBytes;
+    expect(sent + sentBlocks).toBeLessThanOrEqual((origin / 4096) * (1 + 0.05 * kills) + 16 * 64);
+    expect((await stat(path)).blocks * 512).toBeLessThan(origin * 1.2 + 8 * 65_536);
   }, 300_000);
 
   it('with a full disk says disk_full, keeps what it has, and ends when there is room', async () => {

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { rawLayers } from '@vmdn/core/domain/layers.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
@@ -166,7 +167,7 @@ export function imageOf(disk: DiskFile, tier: 'local' | 'package' = 'local'): Lo
   return {
     digest: disk.digest,
     name: 'image' as Name,
-    path: disk.path,
+    layers: rawLayers(disk.path),
     recipePath: disk.recipePath,
     virtualSizeBytes: disk.virtualSizeBytes,
     tier,

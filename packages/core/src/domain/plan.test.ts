@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Digest } from './digest.ts';
+import { rawLayers } from './layers.ts';
 import { recipeOfKeys } from './match.fixture.ts';
 import { createMatcher, nonZeroBlocks } from './match.ts';
 import type { Name } from './names.ts';
@@ -33,7 +34,7 @@ function planFor(want: readonly number[], images: readonly Image[], last = 4096)
       ({ tier }, i): LocalImage => ({
         digest: i.toString(16).padStart(64, '0') as Digest,
         name: `image-${i}` as Name,
-        path: `/images/${i}`,
+        layers: rawLayers(`/images/${i}`),
         recipePath: `/recipes/${i}`,
         virtualSizeBytes: 0,
         tier,

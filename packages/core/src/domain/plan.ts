@@ -11,11 +11,13 @@
  */
 
 import type { Digest } from './digest.ts';
+import type { ImageLayers } from './layers.ts';
 import { nonZeroBlocks, type Places } from './match.ts';
 import type { Name } from './names.ts';
 import type { Recipe } from './recipe.ts';
 import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
 import { bestCandidates, type Candidate } from './score.ts';
+import type { Share } from './share.ts';
 import type { TierBytes } from './tiers.ts';
 import { BLOCK_BYTES, blockLengthBytes } from './units.ts';
 
@@ -33,14 +35,16 @@ const RUN_GAP_BLOCKS = 64;
 export interface LocalImage {
   readonly digest: Digest;
   readonly name: Name | null;
-  /** A raw file of the image's guest-visible bytes. */
-  readonly path: string;
+  /** Where the image's guest-visible bytes lie. */
+  readonly layers: ImageLayers;
   readonly recipePath: string;
   readonly virtualSizeBytes: number;
   /** `package` for an unpacked package; local unless said. */
   readonly tier?: 'local' | 'package';
   /** Bitmap of the segments that the file holds; absent = all. */
   readonly presentSegments?: Uint8Array;
+  /** The store holds it whole in one raw file: other disks may share its storage. */
+  readonly canBeShared?: boolean;
 }
 
 /** Measured rates, as numbers. */
@@ -98,6 +102,8 @@ export interface DiskPlan {
   readonly placeBlock: Uint32Array;
   /** 1 where the places of another key begin: the places between two ones are alternatives. */
   readonly placeBegins: Uint8Array;
+  /** The image that the disk shares storage with; null: it is written whole. */
+  readonly share: Share | null;
 }
 
 export interface PlanInput {
@@ -108,6 +114,7 @@ export interface PlanInput {
   /** Bytes that each image covers, in the order of images. */
   readonly coveredBytes: readonly number[];
   readonly rates: Rates;
+  readonly share?: Share | null;
 }
 
 /** The plan for one disk. The columns lie in shared memory, so that workers read them in place. */
@@ -134,6 +141,7 @@ export function buildPlan(input: PlanInput): DiskPlan {
     placeImage: copyShared(Uint16Array, places.image),
     placeBlock: copyShared(Uint32Array, places.block),
     placeBegins,
+    share: input.share ?? null,
   };
 }
 

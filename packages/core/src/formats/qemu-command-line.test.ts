@@ -10,7 +10,7 @@ const MACHINE: QemuMachine = {
   accelerator: 'tcg',
   firmware: { kind: 'bios' },
   macAddress: '52:54:00:01:02:03',
-  disks: [{ image: 3, overlay: 4 }],
+  disks: [{ layers: [{ descriptor: 3, format: 'raw' }], overlay: 4 }],
   forwards: [
     { hostAddress: '127.0.0.1', hostPort: 0, guestPort: 80 },
     { hostAddress: '127.0.0.1', hostPort: 2222, guestPort: 22 },
@@ -80,18 +80,37 @@ describe('the QEMU command line', () => {
   it('I1: takes nothing from defaults, probes nothing and follows no header', () => {
     const args = qemuArguments({
       ...MACHINE,
-      disks: [3, 5].map((fd) => ({ image: fd, overlay: fd + 1 })),
+      disks: [
+        { layers: [{ descriptor: 3, format: 'raw' }], overlay: 4 },
+        {
+          layers: [
+            { descriptor: 5, format: 'qcow2' },
+            { descriptor: 6, format: 'raw' },
+          ],
+          overlay: 7,
+        },
+        { layers: [{ descriptor: 8, format: 'qcow2' }], overlay: 9 },
+      ],
     });
     expect(args).toContain('-nodefaults');
     expect(args).toContain('-no-user-config');
     const nodes = valuesOf(args, '-blockdev').map((json) => JSON.parse(json));
-    const names = new Set(nodes.map((node) => node['node-name']));
+    const names = new Set<string>();
     for (const node of nodes) {
       expect(node.driver).toMatch(/^(file|raw|qcow2)$/);
       if (node.driver === 'file') expect(node.filename).toMatch(/^\/dev\/fdset\/\d+$/);
-      if (node.driver === 'qcow2') expect(names).toContain(node.backing);
+      if (node.backing !== null && node.driver === 'qcow2') expect(names).toContain(node.backing);
       if (node.driver !== 'file') expect(names).toContain(node.file);
+      // QEMU knows only the nodes that came before.
+      names.add(node['node-name']);
     }
+    expect(nodes.filter(({ driver }) => driver === 'qcow2').map(({ backing }) => backing)).toEqual([
+      'image0',
+      'image1-base1',
+      'image1',
+      null,
+      'image2',
+    ]);
     expect(args.join(' ')).not.toMatch(/ -(drive|hda|cdrom) /);
   });
 

@@ -10,6 +10,7 @@
  *     the image store.
  */
 
+import type { DiskFormat } from '../domain/disk-format.ts';
 import type { Id, Name } from '../domain/names.ts';
 
 /** A forward from the machine to the guest; host port 0 takes a free one. */
@@ -21,8 +22,8 @@ export interface QemuForward {
 
 /** File descriptors of one disk, as the child process sees them. */
 export interface QemuDiskDescriptors {
-  /** The immutable raw image, opened for reading. */
-  readonly image: number;
+  /** The immutable image, the top layer first, each opened for reading. */
+  readonly layers: readonly { readonly descriptor: number; readonly format: DiskFormat }[];
   /** The VM's qcow2 overlay, opened for reading and writing. */
   readonly overlay: number;
 }
@@ -83,7 +84,10 @@ export function qemuArguments(machine: QemuMachine): readonly string[] {
 
 /** The descriptors that `qemuArguments` speaks of, all of them. */
 export function descriptorsOf(machine: QemuMachine): readonly number[] {
-  const disks = machine.disks.flatMap((disk) => [disk.image, disk.overlay]);
+  const disks = machine.disks.flatMap(({ layers, overlay }) => [
+    ...layers.map(({ descriptor }) => descriptor),
+    overlay,
+  ]);
   const { firmware } = machine;
   return firmware.kind === 'bios' ? disks : [...disks, firmware.code, firmware.variables];
 }
@@ -107,15 +111,9 @@ function firmwareArguments(firmware: QemuMachine['firmware']): readonly string[]
 function diskArguments(disk: QemuDiskDescriptors, index: number): readonly string[] {
   const [image, overlay] = [`image${index}`, `disk${index}`];
   return [
-    ...addDescriptor(disk.image),
+    ...disk.layers.flatMap(({ descriptor }) => addDescriptor(descriptor)),
     ...addDescriptor(disk.overlay),
-    ...blockNode(fileNode(`${image}-file`, disk.image, true)),
-    ...blockNode({
-      driver: 'raw',
-      'node-name': image,
-      'read-only': true,
-      file: `${image}-file`,
-    }),
+    ...imageNodes(disk.layers, image),
     ...blockNode(fileNode(`${overlay}-file`, disk.overlay, false)),
     ...blockNode({
       driver: 'qcow2',
@@ -126,6 +124,27 @@ function diskArguments(disk: QemuDiskDescriptors, index: number): readonly strin
     }),
     ...['-device', `virtio-blk-pci,id=drive${index},drive=${overlay},bootindex=${index + 1}`],
   ];
+}
+
+/** The nodes of an image, the lowest first: a node is named before another stands on it. */
+function imageNodes(layers: QemuDiskDescriptors['layers'], top: string): readonly string[] {
+  const nodeName = (depth: number): string => (depth === 0 ? top : `${top}-base${depth}`);
+  return layers
+    .map(({ descriptor, format }, depth) => {
+      const name = nodeName(depth);
+      // Null, not left out: else a backing file would be taken from the header.
+      const backing = depth + 1 < layers.length ? nodeName(depth + 1) : null;
+      const node = {
+        driver: format,
+        'node-name': name,
+        'read-only': true,
+        file: `${name}-file`,
+        ...(format === 'raw' ? {} : { backing }),
+      };
+      return [...blockNode(fileNode(`${name}-file`, descriptor, true)), ...blockNode(node)];
+    })
+    .reverse()
+    .flat();
 }
 
 /**

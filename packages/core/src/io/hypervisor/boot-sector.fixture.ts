@@ -14,8 +14,13 @@ export const FIRST_BOOT = 'vmdn: first boot';
 export const LATER_BOOT = 'vmdn: later boot';
 export const HALTED = 'vmdn: halted';
 
+/** Where the guest writes that it has run, as the BIOS counts (16 heads, 63 sectors from 1). */
+const RIGHT_BEHIND = { head: 0, sector: 2 };
+/** Byte 65,536 of the disk: another segment than the code's. */
+export const NEXT_SEGMENT = { head: 2, sector: 3 };
+
 /** The 512 bytes of the sector. */
-export function bootSector(): Buffer {
+export function bootSector(mark = RIGHT_BEHIND): Buffer {
   const print = 80;
   const texts = [FIRST_BOOT, LATER_BOOT, HALTED].map((text) => Buffer.from(`${text}\r\n\0`));
   const textsAt = print + 12;
@@ -32,13 +37,14 @@ export function bootSector(): Buffer {
   code.push(0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // cli; ds = es = ss = 0
   code.push(0xbc, 0x00, 0x7c); // mov sp, 0x7c00
   code.push(0x88, 0x16, 0xf0, 0x7d); // mov [0x7df0], dl: the drive we came from
-  code.push(0xbb, 0x00, 0x7e, 0xb8, 0x01, 0x02, 0xb9, 0x02, 0x00, 0xb6, 0x00, 0xcd, 0x13); // read sector 2
+  code.push(0xbb, 0x00, 0x7e, 0xb8, 0x01, 0x02); // es:bx = 0x7e00; read one
+  code.push(0xb9, mark.sector, 0x00, 0xb6, mark.head, 0xcd, 0x13); // sector of the mark
   code.push(0xbe, ...address(0)); // mov si, FIRST_BOOT
   code.push(0x80, 0x3e, 0x00, 0x7e, 0x56, 0x75, 0x03); // cmp byte [0x7e00], 'V'; jne over the next
   code.push(0xbe, ...address(1)); // mov si, LATER_BOOT
   call(print);
   code.push(0xc6, 0x06, 0x00, 0x7e, 0x56, 0x8a, 0x16, 0xf0, 0x7d); // [0x7e00] = 'V'; dl = drive
-  code.push(0xb8, 0x01, 0x03, 0xb9, 0x02, 0x00, 0xb6, 0x00, 0xcd, 0x13); // write sector 2
+  code.push(0xb8, 0x01, 0x03, 0xb9, mark.sector, 0x00, 0xb6, mark.head, 0xcd, 0x13); // write it
   code.push(0xbe, ...address(2)); // mov si, HALTED
   call(print);
   code.push(0xf4, 0xeb, 0xfd); // hlt; jmp to hlt

@@ -4,15 +4,24 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseDigest } from '../../domain/digest.ts';
+import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
+import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
 import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
-import { FIRST_BOOT, HALTED, LATER_BOOT, writeBootDisk } from './boot-sector.fixture.ts';
+import {
+  bootSector,
+  FIRST_BOOT,
+  HALTED,
+  LATER_BOOT,
+  NEXT_SEGMENT,
+  writeBootDisk,
+} from './boot-sector.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
 const BOOT_TIMEOUT_MS = 30_000;
@@ -53,7 +62,13 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
         ready: null,
         ...hardware,
       },
-      disks: [{ digest: parseDigest('0'.repeat(64)), imagePath, virtualSizeBytes: DISK_BYTES }],
+      disks: [
+        {
+          digest: parseDigest('0'.repeat(64)),
+          layers: [{ path: imagePath, format: 'raw' }],
+          virtualSizeBytes: DISK_BYTES,
+        },
+      ],
     });
     const waitConsole = async (definition: VmDefinition, text: string): Promise<void> => {
       await vi.waitFor(
@@ -100,6 +115,40 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       await hypervisor.destroy(definition.vm);
       await hypervisor.destroy(definition.vm);
       expect(await hypervisor.status(definition.vm)).toEqual({ state: 'absent' });
+    });
+
+    it('boots from an image that shares storage with a base, and reads zeros over its data', async () => {
+      const shared = await writeSharedBootDisk(dir, OWN_FILE);
+      const definition = newDefinition();
+      const [disk] = definition.disks;
+      await hypervisor.define({ ...definition, disks: [{ ...disk!, layers: shared.layers }] });
+      await hypervisor.start(definition.vm);
+      await waitConsole(definition, HALTED);
+      const text = await hypervisor.consoleLog(definition.vm);
+      // From the base alone it would not boot, or, without the zeros, say that it has run before.
+      expect(text).toContain(FIRST_BOOT);
+      expect(text).not.toContain(LATER_BOOT);
+      for (const { path } of shared.layers) {
+        expect(await hashOf(path), 'I2: no layer is ever written').toBe(shared.hashes.get(path));
+      }
+    });
+
+    it('takes over where its disks lie now, and refuses a header that names another base', async () => {
+      const definition = newDefinition();
+      await hypervisor.define(definition);
+      const { layers } = await writeSharedBootDisk(dir, BASE_FILE);
+      const [disk] = definition.disks;
+      const moved = { ...definition, disks: [{ ...disk!, layers }] };
+      await hypervisor.define(moved);
+      expect(await hypervisor.status(definition.vm)).toEqual({
+        state: 'defined',
+        definition: moved,
+      });
+      await hypervisor.start(definition.vm);
+      await waitConsole(definition, FIRST_BOOT);
+      const alien = [layers[0]!, { path: imagePath, format: 'raw' }] as const;
+      const other = { ...newDefinition(), disks: [{ ...disk!, layers: alien }] };
+      await expect(hypervisor.define(other)).rejects.toMatchObject({ code: 'hostile_format' });
     });
 
     it("I2: keeps what the guest wrote over a restart, and keeps the guest's ports", async () => {
@@ -176,11 +225,45 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
 
     it('fails in words when an image is gone', async () => {
       const definition = newDefinition();
-      const gone = { ...definition.disks[0]!, imagePath: join(dir, 'gone.raw') };
+      const layers = [{ path: join(dir, 'gone.raw'), format: 'raw' }] as const;
+      const gone = { ...definition.disks[0]!, layers };
       await expect(hypervisor.define({ ...definition, disks: [gone] })).rejects.toThrow();
       expect(await hypervisor.status(definition.vm)).toEqual({ state: 'absent' });
     });
   });
+}
+
+/**
+ * A disk that boots, with its code in one of its two files; all else is zero, and the base full of what the
+ * guest would take for a mark that it has run.
+ */
+async function writeSharedBootDisk(dir: string, codeFile: number) {
+  const sizeBytes = DISK_BYTES;
+  const code = bootSector(NEXT_SEGMENT);
+  const place = await mkdtemp(join(dir, 'shared-'));
+  const base = parseDigest('ba'.repeat(32));
+  const paths = [join(place, 'disk', 'disk.qcow2'), join(place, base, 'disk.raw')] as const;
+  for (const path of paths) await mkdir(dirname(path));
+  const below = Buffer.alloc(sizeBytes, 'V');
+  if (codeFile === BASE_FILE) below.set(code);
+  await writeFile(paths[1], below);
+  const { dataAt, fileBytes, segments } = sharedLayout(sizeBytes);
+  const fileOfSegment = new Uint8Array(segments).fill(ZERO_FILE).fill(codeFile, 0, 1);
+  await using file = await open(paths[0], 'wx');
+  await file.truncate(fileBytes);
+  const shared = { virtualSizeBytes: sizeBytes, base, fileOfSegment };
+  for (const { offset, bytes } of encodeSharedTables(shared)) {
+    await file.write(bytes, 0, bytes.length, offset);
+  }
+  if (codeFile === OWN_FILE) await file.write(code, 0, code.length, dataAt);
+  const hashes = new Map(
+    await Promise.all(paths.map(async (path) => [path, await hashOf(path)] as const)),
+  );
+  const layers = [
+    { path: paths[0], format: 'qcow2' },
+    { path: paths[1], format: 'raw' },
+  ] as const;
+  return { layers, hashes };
 }
 
 async function hashOf(path: string): Promise<string> {

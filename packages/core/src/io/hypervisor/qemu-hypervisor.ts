@@ -36,6 +36,7 @@ import {
   removeVmFiles,
   type VmPaths,
   vmPaths,
+  writeDefinition,
   writePorts,
 } from './vm-files.ts';
 import { createVmMonitors, type VmMonitors } from './vm-monitors.ts';
@@ -112,7 +113,16 @@ async function define(driver: Driver, definition: VmDefinition): Promise<void> {
   if (known === null) return await createQemuVm(driver.config, paths, definition);
   const asStored: unknown = JSON.parse(JSON.stringify(definition));
   if (isDeepStrictEqual(known, asStored)) return;
+  // The same disks in other files: the store made them again, or on another base.
+  if (isDeepStrictEqual(withoutFiles(known), withoutFiles(definition))) {
+    return await writeDefinition(paths, definition);
+  }
   throw new VmdnError('conflict', `The VM ${definition.vm} exists with another definition.`);
+}
+
+function withoutFiles(definition: VmDefinition): unknown {
+  const disks = definition.disks.map((disk) => ({ ...disk, layers: [] }));
+  return JSON.parse(JSON.stringify({ ...definition, disks }));
 }
 
 async function status(driver: Driver, vm: Id): Promise<VmStatus> {

@@ -3,8 +3,8 @@
  *
  * I1: QEMU gets its disks as descriptors opened here: it can open nothing else of the store, and the
  *     image is opened for reading only.
- * I2: an overlay's header names its image for people's tools; QEMU is told the image by the block
- *     graph and follows no header.
+ * I2: an overlay's header names its image for people's tools; QEMU is told every layer by the block
+ *     graph and follows no header. The headers of an image's layers agree with the definition.
  */
 
 import { createHash } from 'node:crypto';
@@ -20,6 +20,7 @@ import {
 } from '../../formats/qemu-command-line.ts';
 import type { QemuImg } from '../command/qemu-img.ts';
 import { startQemuSystem } from '../command/qemu-system.ts';
+import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import { fileError } from '../files/files.ts';
 import type { Accelerator, VmDefinition } from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
@@ -89,10 +90,8 @@ export async function createQemuVm(
     await freshVmDir(paths);
     for (const [index, disk] of definition.disks.entries()) {
       const path = paths.overlay(index);
-      await config.qemuImg.createOverlay({
-        path,
-        backing: { path: disk.imagePath, format: 'raw' },
-      });
+      await inspectLayers(disk.layers);
+      await config.qemuImg.createOverlay({ path, backing: disk.layers[0]! });
       await syncFile(path);
     }
     if (firmware !== undefined) {
@@ -180,10 +179,13 @@ async function openMachine(
     descriptors.push((await openFile(path, flags)).fd);
     return CHILD_FIRST_DESCRIPTOR + descriptors.length - 1;
   };
-  const disks: { image: number; overlay: number }[] = [];
+  const disks: QemuMachine['disks'][number][] = [];
   for (const [index, disk] of definition.disks.entries()) {
-    const image = await pass(disk.imagePath, constants.O_RDONLY);
-    disks.push({ image, overlay: await pass(paths.overlay(index), constants.O_RDWR) });
+    const layers: QemuMachine['disks'][number]['layers'][number][] = [];
+    for (const { path, format } of disk.layers) {
+      layers.push({ descriptor: await pass(path, constants.O_RDONLY), format });
+    }
+    disks.push({ layers, overlay: await pass(paths.overlay(index), constants.O_RDWR) });
   }
   const firmware = await openFirmware(config, paths, definition, pass);
   const { hardware } = definition;

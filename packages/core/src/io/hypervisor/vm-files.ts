@@ -23,6 +23,8 @@ import { fsyncDir, readBoundedFile } from '../files/files.ts';
 import type { VmDefinition } from '../ports/hypervisor.ts';
 
 const DEFINITION_BYTES_MAX = 256 * 1024;
+/** A disk stands on one base at most. */
+const LAYERS_MAX = 2;
 /** A unix socket's path has at most 107 bytes (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -48,7 +50,10 @@ const definitionSchema = z.object({
   disks: z.array(
     z.object({
       digest: z.custom<VmDefinition['disks'][number]['digest']>(isDigest),
-      imagePath: z.string().startsWith('/'),
+      layers: z
+        .array(z.object({ path: z.string().startsWith('/'), format: z.enum(['raw', 'qcow2']) }))
+        .min(1)
+        .max(LAYERS_MAX),
       virtualSizeBytes: z.number().int().positive(),
     }),
   ),

@@ -20,8 +20,9 @@ import { buildRecipe } from '../../formats/recipe-builder.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { ensurePrivateDir, fileError } from '../files/files.ts';
+import { DISK_FILE } from '../files/shared-file.ts';
 import type { UnpackedPackage, UnpackOrder } from '../ports/package-unpacker.ts';
-import { DISK_FILE, RECIPE_FILE } from '../store/image-record.ts';
+import { RECIPE_FILE } from '../store/image-record.ts';
 import { ByteSource } from './byte-source.ts';
 import { decompress, UnpackBudget } from './decompress.ts';
 import { PackageFiles } from './file-sink.ts';
@@ -34,7 +35,7 @@ export async function unpackPackage(
   order: UnpackOrder,
   runner: CommandRunner,
 ): Promise<UnpackedPackage> {
-  const path = join(order.stagingDir, DISK_FILE);
+  const path = join(order.stagingDir, DISK_FILE.raw);
   try {
     await ensurePrivateDir(order.stagingDir);
     await removeImage(order.stagingDir);
@@ -47,7 +48,8 @@ export async function unpackPackage(
 
 /** Removes what an unfinished job may have left in its staging directory. */
 export async function removeImage(stagingDir: string): Promise<void> {
-  for (const name of [RECIPE_FILE, DISK_FILE]) await rm(join(stagingDir, name), { force: true });
+  for (const name of [RECIPE_FILE, DISK_FILE.raw])
+    await rm(join(stagingDir, name), { force: true });
 }
 
 async function unpackTo(

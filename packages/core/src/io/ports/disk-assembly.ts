@@ -3,11 +3,13 @@
  * segments, and the staging area that keeps them durable.
  *
  * I1: a row (non-zero segment) is reported verified only after its bytes had the recipe's SHA-256 and
- *     were written to the staging file; durability is the staging area's business.
+ *     were written to the staging file, or were read just now at their place in the shared base and the
+ *     layers say so; durability is the staging area's business.
  * I2: calls about one row never overlap.
  */
 
 import type { Digest } from '../../domain/digest.ts';
+import type { ImageLayers } from '../../domain/layers.ts';
 import type { DiskPlan } from '../../domain/plan.ts';
 
 /** Words that describe one row in `assemble`: see `packRow`. */
@@ -58,6 +60,8 @@ export const MISMATCH_REASONS = [
   'key_collision',
   /** All blocks came from remote sources with the right keys, the segment's hash was not right. */
   'wrong_segment',
+  /** The base does not hold the segment that its recipe has at this place. */
+  'wrong_base',
 ] as const;
 export type MismatchReason = (typeof MISMATCH_REASONS)[number];
 
@@ -96,7 +100,9 @@ export interface CheckResult {
 /** What all workers share for one disk. */
 export interface AssemblyJob {
   readonly plan: DiskPlan;
-  readonly stagingPath: string;
+  /** Where the disk in the making lies. With a second file, the plan's share may be made use of: the
+   * worker then puts segments that it verified in the base into the column. */
+  readonly staging: ImageLayers;
   /** State byte of each row (ROW_DONE: may be copied from), shared. */
   readonly states: Uint8Array;
   /** Tier records, shared; workers write those of the rows they are given. */
@@ -129,6 +135,8 @@ export interface Assembler {
 export interface StagingArea {
   readonly path: string;
   readonly recipePath: string;
+  /** The disk's own file first; the base, when the disk shares storage with one. */
+  readonly layers: ImageLayers;
   /** `fresh`: nothing there. `trusted`: `records` are true. `doubtful`: check all segments,
    * zero ones too, before use; until that is done it must not be closed as clean. */
   readonly condition: 'fresh' | 'trusted' | 'doubtful';
@@ -147,7 +155,8 @@ export interface StagingArea {
    * cut, which leaves the numbers of the last commit. `wireBytes` is copied at once. One at a time.
    */
   note(wireBytes: readonly number[]): Promise<void>;
-  /** With `isClean`, what is committed is trusted at the next opening. */
+  /** With `isClean`, what is committed is trusted at the next opening, and a shared disk's tables are
+   * written: the file can be read by anybody. */
   close(isClean: boolean): Promise<void>;
 }
 
@@ -160,4 +169,6 @@ export interface StagingState {
   readonly digest: Digest;
   readonly virtualSizeBytes: number;
   readonly generation: string;
+  /** The image that rows are shared with; null: none. */
+  readonly base: Digest | null;
 }

@@ -12,6 +12,7 @@
  */
 
 import type { Digest } from '../../domain/digest.ts';
+import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id, Name } from '../../domain/names.ts';
 import type { ReadyCheck, VmHardware } from '../../domain/vm-specification.ts';
 
@@ -21,8 +22,8 @@ export type Accelerator = 'kvm' | 'tcg';
 /** A disk of a VM: a complete image of this node, which the VM's overlay stands on. */
 export interface VmDisk {
   readonly digest: Digest;
-  /** Absolute path of the raw file; immutable. */
-  readonly imagePath: string;
+  /** The image's files, all of them immutable: one, or a qcow2 and the raw file that it stands on. */
+  readonly layers: readonly DiskLayer[];
   readonly virtualSizeBytes: number;
 }
 
@@ -56,8 +57,9 @@ export type RunningVm = Extract<VmStatus, { state: 'running' }>;
 
 export interface Hypervisor {
   /**
-   * Makes the VM's overlays. Throws `conflict` when the VM exists with another definition,
-   * `unsupported_format` for hardware that this node lacks, `disk_full`.
+   * Makes the VM's overlays. A VM that exists takes over where the same disks lie now, from its next start
+   * on. Throws `conflict` when it exists with another definition otherwise, `unsupported_format` for
+   * hardware that this node lacks, `hostile_format` when a header names another layer, `disk_full`.
    */
   define(definition: VmDefinition): Promise<void>;
   /** Starts it; a running VM is left as it is. Throws `not_found`, `tool_failed`, `tool_missing`. */

@@ -5,11 +5,14 @@
  *     its directory was renamed into place, and its bytes are on the disk before that.
  * I2: an image whose file changed behind the store's back is never handed out: it is read through
  *     again first, and moved to quarantine when it is not what its digest says.
- * I3: room is promised before work begins: `reserve` counts what is still to be written, so that two
+ * I3: an image that shares storage stands on one that does not, which the store also holds. When a base
+ *     must go, the images on it go too.
+ * I4: room is promised before work begins: `reserve` counts what is still to be written, so that two
  *     deliveries that do not fit together are told so before a byte moves.
  */
 
 import type { Digest } from '../../domain/digest.ts';
+import type { ImageLayers } from '../../domain/layers.ts';
 import type { Name } from '../../domain/names.ts';
 import type { DiskLibrary } from './disk-library.ts';
 
@@ -25,12 +28,17 @@ export interface StoredImage {
   readonly virtualSizeBytes: number;
   readonly nonZeroBytes: number;
   readonly allocatedBytes: number;
-  /** Raw file of the guest-visible bytes. */
+  /** The image's own file. */
   readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  /** The image whose storage it shares; null: its own file holds all of it. */
+  readonly base: Digest | null;
+  /** Where its guest-visible bytes lie. */
+  readonly layers: ImageLayers;
   readonly recipePath: string;
 }
 
-/** What makes a staging directory an image: `disk.raw` and `recipe` lie in it, verified. */
+/** What makes a staging directory an image: its disk and `recipe` lie in it, verified. */
 export interface Adoption {
   readonly stagingDir: string;
   readonly digest: Digest;
@@ -66,11 +74,14 @@ export interface ImageStore extends DiskLibrary {
   /** Keys of the staging directories there are. */
   stagings(): Promise<readonly string[]>;
   removeStaging(key: string): Promise<void>;
-  /** Moves a verified disk into the store; the staging directory is gone afterwards. Idempotent. */
+  /**
+   * Moves a verified disk into the store; the staging directory is gone afterwards. Idempotent. Throws
+   * `conflict` when the image that it shares storage with is gone: complete it again.
+   */
   adopt(adoption: Adoption): Promise<StoredImage>;
   /** Gives a held image a name, as a base image. */
   rename(digest: Digest, name: Name): Promise<StoredImage>;
-  /** Takes an image out of use and keeps its file for people to look at. */
+  /** Takes an image out of use, and all that stand on it; keeps their files for people to look at. */
   quarantine(digest: Digest, reason: string): Promise<void>;
   /** Throws `no_room` with what is missing. */
   reserve(request: ReservationRequest): Promise<void>;

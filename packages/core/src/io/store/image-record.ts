@@ -15,7 +15,6 @@ import { NAME_PATTERN, type Name } from '../../domain/names.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { readBoundedFile } from '../files/files.ts';
 
-export const DISK_FILE = 'disk.raw';
 export const RECIPE_FILE = 'recipe';
 export const RECORD_FILE = 'image.json';
 const RECORD_BYTES_MAX = 16 * 1024;
@@ -40,6 +39,9 @@ const imageRecord = z.object({
   kind: z.enum(['base', 'snapshot', 'package']),
   virtualSizeBytes: z.number().int().positive(),
   nonZeroBytes: z.number().int().nonnegative(),
+  format: z.enum(['raw', 'qcow2']).default('raw'),
+  /** The image whose storage it shares; it must not go before this one does. */
+  base: digest.nullable().default(null),
   fingerprint,
 });
 export type ImageRecord = z.infer<typeof imageRecord>;

@@ -5,7 +5,8 @@
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
  *   <root>/staging/package-<sha256>/      packages being unpacked; gone after a restart
- *   <root>/images/<digest>/disk.raw       sparse, immutable
+ *   <root>/images/<digest>/disk.raw       sparse, immutable; or
+ *   <root>/images/<digest>/disk.qcow2     the same of a disk that shares storage (shared-disk.md)
  *   <root>/images/<digest>/recipe         its recipe file
  *   <root>/images/<digest>/image.json     see image-record.ts
  *   <root>/quarantine/<digest>.<n>/       what was not what it said, with `reason.txt`
@@ -15,12 +16,15 @@
  * I2: names inside the store are digests and numbers: nothing from outside becomes a path.
  * I3: after a kill at any point the next start finds each image whole or not at all: temporary files
  *     are swept, records that do not parse and images without bytes go to quarantine.
+ * I4: an image that shares storage is held only while its base is, and is read only while the base's file
+ *     is the one that was adopted. A base that goes takes the images on it along; what they had of their
+ *     own goes back to staging (image-bases.ts).
  */
 
-import { constants, type FileHandle, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../../domain/digest.ts';
-import { describeError, VmdnError } from '../../domain/errors.ts';
+import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import type { Name } from '../../domain/names.ts';
 import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
@@ -32,11 +36,13 @@ import {
   readBoundedFile,
   sweepTemps,
 } from '../files/files.ts';
+import { openLayeredFile } from '../files/layered-file.ts';
+import { DISK_FILE, diskFileBytes } from '../files/shared-file.ts';
 import type { ServedDisk } from '../ports/disk-library.ts';
 import type { Adoption, ImageStore, StoredImage } from '../ports/image-store.ts';
+import { imageLayers, inspectStagedDisk, keepOwnSegments } from './image-bases.ts';
 import {
   allocatedBytes,
-  DISK_FILE,
   type ImageFingerprint,
   type ImageRecord,
   imageFingerprint,
@@ -48,13 +54,17 @@ import {
   writeImageRecord,
 } from './image-record.ts';
 import { takeOwnerLock } from './owner-lock.ts';
+import { moveToQuarantine } from './quarantine.ts';
 import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
 import { createStoreLedger } from './store-space.ts';
-import { firstBadSegment, readFully } from './verify-image.ts';
+import { firstBadSegment } from './verify-image.ts';
 
-/** Quarantined images that are kept for people to look at; older ones go. */
-const QUARANTINE_MAX = 8;
-const KEPT_FILES: ReadonlySet<string> = new Set([DISK_FILE, RECIPE_FILE, RECORD_FILE]);
+const KEPT_FILES: ReadonlySet<string> = new Set([
+  DISK_FILE.raw,
+  DISK_FILE.qcow2,
+  RECIPE_FILE,
+  RECORD_FILE,
+]);
 
 export interface ImageStoreOptions {
   readonly root: string;
@@ -160,6 +170,14 @@ async function loadImages(store: Store): Promise<void> {
       await quarantine(store, name, `not readable at start: ${describeError(error)}`);
     }
   }
+  for (const { record } of [...store.entries.values()]) {
+    if (!hasBase(store, record)) await quarantine(store, record.digest, BASE_GONE);
+  }
+}
+
+/** Whether what an image stands on is held, and stands on nothing itself. */
+function hasBase(store: Store, { base }: Pick<ImageRecord, 'base'>): boolean {
+  return base === null || store.entries.get(base)?.record.format === 'raw';
 }
 
 /** What the sync engine kept beside a disk, when the process ended before it could go. */
@@ -177,15 +195,17 @@ async function loadEntry(store: Store, digest: Digest): Promise<Entry> {
 }
 
 async function entryOf(dir: string, record: ImageRecord): Promise<Entry> {
-  const path = join(dir, DISK_FILE);
+  const path = join(dir, DISK_FILE[record.format]);
   const recipePath = join(dir, RECIPE_FILE);
   const [disk, recipe] = [await allocatedBytes(path), await allocatedBytes(recipePath)];
   // A recipe always has a header; a disk of zeros alone takes no room at all.
   if (recipe === 0) throw new VmdnError('corrupt', 'The recipe is missing.');
   await imageFingerprint(path);
-  const { digest, keysRoot, name, kind, virtualSizeBytes, nonZeroBytes } = record;
+  const { digest, keysRoot, name, kind, virtualSizeBytes, nonZeroBytes, format, base } = record;
   const sizes = { virtualSizeBytes, nonZeroBytes, allocatedBytes: disk + recipe };
-  return { record, image: { digest, keysRoot, name, kind, ...sizes, path, recipePath } };
+  const layers = await imageLayers(dir, record);
+  const places = { path, recipePath, format, base, layers };
+  return { record, image: { digest, keysRoot, name, kind, ...sizes, ...places } };
 }
 
 function changed(store: Store): void {
@@ -202,13 +222,15 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
   const target = join(store.dirs.images, digest);
   try {
     const recipe = await readRecipeFile(join(stagingDir, RECIPE_FILE), adoption);
-    const disk = join(stagingDir, DISK_FILE);
+    const { format, base, path: disk } = await inspectStagedDisk(stagingDir, recipe);
     await syncDiskFile(disk);
     const fingerprint = await imageFingerprint(disk);
     const { virtualSizeBytes } = recipe;
-    if (fingerprint.sizeBytes !== String(virtualSizeBytes)) {
+    if (fingerprint.sizeBytes !== String(diskFileBytes(format, virtualSizeBytes))) {
       throw new VmdnError('corrupt', `${disk} is not as long as its recipe says.`);
     }
+    if (base !== null) await intact(store, base).catch(unlessGone);
+    if (!hasBase(store, { base })) throw baseGone(digest, base);
     const record: ImageRecord = {
       schema: 'vmdn-image/1',
       digest,
@@ -217,6 +239,8 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
       kind: adoption.kind,
       virtualSizeBytes,
       nonZeroBytes: nonZeroBytesOf(recipe),
+      format,
+      base,
       fingerprint,
     };
     // The engine's own files stay until the rename: a kill before it leaves a staging that is complete.
@@ -225,12 +249,31 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
     await fsyncDir(store.dirs.images);
     await fsyncDir(store.dirs.staging);
     await sweepExtras(target);
-    store.entries.set(digest, await entryOf(target, record));
+    const entry = await entryOf(target, record);
+    store.entries.set(digest, entry);
+    // From here on whoever takes the base away sees who stands on it; until here nobody did.
+    if (!hasBase(store, entry.record)) {
+      await quarantine(store, digest, BASE_GONE);
+      throw baseGone(digest, base);
+    }
+    changed(store);
+    return entry.image;
   } catch (error) {
     throw fileError(error, target);
   }
-  changed(store);
-  return store.entries.get(digest)!.image;
+}
+
+const BASE_GONE = 'the image that it shares storage with is not held any more';
+
+function baseGone(digest: Digest, base: Digest | null): VmdnError {
+  const words =
+    'The image that this disk shares storage with went meanwhile; the disk is completed again.';
+  return new VmdnError('conflict', words, { data: { digest, base } });
+}
+
+/** For a check whose answer is seen in the list afterwards. */
+function unlessGone(error: unknown): void {
+  if (!isVmdnError(error, 'corrupt') && !isVmdnError(error, 'not_found')) throw error;
 }
 
 async function readRecipeFile(
@@ -264,36 +307,26 @@ function requireEntry(store: Store, digest: Digest): Entry {
 }
 
 async function quarantine(store: Store, digest: Digest, reason: string): Promise<void> {
+  const entry = store.entries.get(digest);
   store.entries.delete(digest);
   store.recipes.forget(digest);
-  const { quarantine: dir, images } = store.dirs;
-  const numbers = await quarantined(dir);
-  const target = join(dir, `${digest}.${(numbers.at(-1)?.number ?? 0) + 1}`);
-  try {
-    await rename(join(images, digest), target);
-    await fsyncDir(images);
-    await writeFile(join(target, 'reason.txt'), `${reason}\n`, { mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError(error, target);
+  if (entry !== undefined && entry.record.base !== null) {
+    await keepOwnSegments(entry.image, join(store.dirs.staging, digest));
   }
-  for (const old of (await quarantined(dir)).slice(0, -QUARANTINE_MAX)) {
-    await rm(join(dir, old.name), { recursive: true, force: true });
-  }
+  await moveToQuarantine(store.dirs, digest, reason);
   store.options.onQuarantine?.(digest, reason);
   changed(store);
-}
-
-/** Quarantined images, oldest first. */
-async function quarantined(dir: string): Promise<{ name: string; number: number }[]> {
-  const names = await readdir(dir);
-  return names
-    .map((name) => ({ name, number: Number(name.split('.')[1]) }))
-    .filter(({ number }) => Number.isSafeInteger(number))
-    .sort((one, other) => one.number - other.number);
+  const onIt = [...store.entries.values()].filter(({ record }) => record.base === digest);
+  for (const { record } of onIt) await quarantine(store, record.digest, BASE_GONE);
 }
 
 async function intact(store: Store, digest: Digest): Promise<StoredImage> {
   const { record, image } = requireEntry(store, digest);
+  if (record.base !== null) {
+    await intact(store, record.base).catch(unlessGone);
+    // A base that is not what it was has taken this image along.
+    requireEntry(store, digest);
+  }
   const now = await imageFingerprint(image.path).catch(() => null);
   if (now !== null && isSameFingerprint(now, record.fingerprint)) return image;
   let check = store.checks.get(digest);
@@ -312,8 +345,10 @@ async function recheck(store: Store, digest: Digest, now: ImageFingerprint | nul
   if (now !== null) {
     try {
       const recipe = await readRecipeFile(image.recipePath, record);
-      await using file = await open(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      const bad = await firstBadSegment(file, recipe);
+      // A shared disk's tables are read again, too.
+      const layers = await imageLayers(join(store.dirs.images, digest), record);
+      const ownBytes = diskFileBytes(record.format, recipe.virtualSizeBytes);
+      const bad = await firstBadSegment(layers, recipe, ownBytes);
       if (bad === null) return await replaceRecord(store, { ...record, fingerprint: now });
       reason = bad === -1 ? 'the file has another length' : `segment ${bad} has other bytes`;
     } catch (error) {
@@ -331,19 +366,16 @@ async function recheck(store: Store, digest: Digest, now: ImageFingerprint | nul
 async function openDisk(store: Store, digest: Digest): Promise<ServedDisk> {
   const image = await intact(store, digest);
   const recipe = await store.recipes.get(digest, () => readRecipeFile(image.recipePath, image));
-  let file: FileHandle;
-  try {
-    file = await open(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    throw fileError(error, image.path);
-  }
+  const file = await openLayeredFile(image.layers);
+  const { virtualSizeBytes } = image;
   return {
     digest,
-    virtualSizeBytes: image.virtualSizeBytes,
+    virtualSizeBytes,
     recipe,
     recipePath: image.recipePath,
     async readInto(target, offsetBytes) {
-      if (await readFully(file, target, offsetBytes)) return;
+      const isInside = offsetBytes + target.length <= virtualSizeBytes;
+      if (isInside && (await file.readInto(target, offsetBytes))) return;
       throw new VmdnError('corrupt', 'The image is shorter than it should be.', {
         data: { digest, offsetBytes },
       });

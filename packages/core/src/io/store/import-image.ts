@@ -10,6 +10,7 @@ import { constants, type FileHandle, open, realpath } from 'node:fs/promises';
 import { isAbsolute, join, sep } from 'node:path';
 import pLimit from 'p-limit';
 import { VmdnError } from '../../domain/errors.ts';
+import { rawLayers } from '../../domain/layers.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
 import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
@@ -19,12 +20,13 @@ import { openDiskExport } from '../disk-export/disk-export.ts';
 import { sameFingerprint, sourceFingerprint } from '../disk-export/source-fingerprint.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { ensurePrivateDir, fileError } from '../files/files.ts';
+import { DISK_FILE } from '../files/shared-file.ts';
 import { describeDisk } from '../hashing/describe-disk.ts';
 import type { HashPool } from '../hashing/hash-pool.ts';
 import { connectNbd, type NbdClient } from '../nbd/nbd-client.ts';
 import type { ImageStore } from '../ports/image-store.ts';
 import type { ImportImage, ImportOrder } from '../ports/import-image.ts';
-import { DISK_FILE, RECIPE_FILE } from './image-record.ts';
+import { RECIPE_FILE } from './image-record.ts';
 import { firstBadSegment } from './verify-image.ts';
 
 /** Blocks in one read: 2 MiB, enough to keep a disk streaming. */
@@ -122,7 +124,7 @@ async function copyIn(
 ): Promise<void> {
   const key = `import-${order.id}` as const;
   const stagingDir = deps.store.stagingDir(key);
-  const path = join(stagingDir, DISK_FILE);
+  const path = join(stagingDir, DISK_FILE.raw);
   await deps.store.reserve({ key, bytes: nonZeroBytesOf(recipe), paths: [path] });
   try {
     await ensurePrivateDir(stagingDir);
@@ -136,7 +138,7 @@ async function copyIn(
       await client.close();
     }
     await file.sync();
-    const bad = await firstBadSegment(file, recipe);
+    const bad = await firstBadSegment(rawLayers(path), recipe, recipe.virtualSizeBytes);
     if (bad !== null) {
       throw new VmdnError('corrupt', `The copy differs from its source in segment ${bad}.`, {
         data: { path, segment: bad },

@@ -2,29 +2,46 @@
  * Room: io, store. Reads an image through and compares every segment with its recipe.
  *
  * I1: a file passes only when each non-zero segment has its hash, each other segment is zero, and the
- *     file is exactly as long as the disk.
+ *     image's own file is exactly as long as it should be.
+ * I2: it is read by its guest-visible bytes: of an image that shares storage, the base's part too.
  */
 
-import type { FileHandle } from 'node:fs/promises';
+import type { ImageLayers } from '../../domain/layers.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { isSegmentNonZero } from '../../domain/recipe.ts';
 import { SEGMENT_BYTES, segmentCount, segmentLengthBytes } from '../../domain/units.ts';
 import { isZero, segmentMatches } from '../../formats/segment-hash.ts';
+import { type LayeredFile, openLayeredFile } from '../files/layered-file.ts';
 
 /** Segments read at once: 4 MiB, a fraction of a second of any disk. */
 const BATCH_SEGMENTS = 64;
 
-/** The first segment that differs, -1 when the length does, null when the image is right. */
-export async function firstBadSegment(file: FileHandle, recipe: Recipe): Promise<number | null> {
+/**
+ * The first segment that differs, -1 when the length of the own file is not `ownBytes`, null when the
+ * image is right. Throws `not_found` when one of its files is gone.
+ */
+export async function firstBadSegment(
+  layers: ImageLayers,
+  recipe: Recipe,
+  ownBytes: number,
+): Promise<number | null> {
+  const file = await openLayeredFile(layers);
+  try {
+    return file.ownBytes === ownBytes ? await firstBadIn(file, recipe) : -1;
+  } finally {
+    await file.close();
+  }
+}
+
+async function firstBadIn(file: LayeredFile, recipe: Recipe): Promise<number | null> {
   const { virtualSizeBytes } = recipe;
-  if ((await file.stat()).size !== virtualSizeBytes) return -1;
   const buffer = Buffer.allocUnsafe(BATCH_SEGMENTS * SEGMENT_BYTES);
   const segments = segmentCount(virtualSizeBytes);
   let row = 0;
   for (let first = 0; first < segments; first += BATCH_SEGMENTS) {
     const offsetBytes = first * SEGMENT_BYTES;
     const lengthBytes = Math.min(buffer.length, virtualSizeBytes - offsetBytes);
-    if (!(await readFully(file, buffer.subarray(0, lengthBytes), offsetBytes))) return -1;
+    if (!(await file.readInto(buffer.subarray(0, lengthBytes), offsetBytes))) return -1;
     const end = Math.min(first + BATCH_SEGMENTS, segments);
     for (let segment = first; segment < end; segment += 1) {
       const at = (segment - first) * SEGMENT_BYTES;
@@ -36,20 +53,4 @@ export async function firstBadSegment(file: FileHandle, recipe: Recipe): Promise
     }
   }
   return null;
-}
-
-/** Fills `target` from the file. False when the file ends before. */
-export async function readFully(
-  file: FileHandle,
-  target: Uint8Array,
-  offsetBytes: number,
-): Promise<boolean> {
-  let filled = 0;
-  while (filled < target.length) {
-    const left = target.length - filled;
-    const { bytesRead } = await file.read(target, filled, left, offsetBytes + filled);
-    if (bytesRead === 0) return false;
-    filled += bytesRead;
-  }
-  return true;
 }

@@ -70,9 +70,9 @@ class Pool implements AssemblerPool {
       );
     } catch (error) {
       await this.closeSession(session).catch(() => {});
-      throw fileError(error, job.stagingPath);
+      throw fileError(error, job.staging.files[0]!.path);
     }
-    return new Session(this, session, job.stagingPath);
+    return new Session(this, session, job.staging.files[0]!.path);
   }
 
   /** Orders for whichever worker is free first. */

@@ -16,6 +16,7 @@ import {
 } from '../../domain/match.ts';
 import { buildPlan, type DiskPlan, type LocalImage, shareRecipe } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
+import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
@@ -31,8 +32,22 @@ function plan(order: PlanOrder): DiskPlan {
     placesPerKey: placesPerKeyFor(wanted),
     seed: randomInt(2 ** 32),
   });
-  const coveredBytes = scanAll(matcher, images);
-  return buildPlan({ digest, wanted, images, places: matcher.places(), coveredBytes, rates });
+  const inPlace: Share[] = [];
+  const coveredBytes = images.map((image, number) => {
+    const recipe = readRecipeIfAny(image.recipePath) ?? NOTHING;
+    if (image.canBeShared === true) inPlace.push({ image: number, ...rowsInPlace(wanted, recipe) });
+    return matcher.scan(recipe, image.presentSegments);
+  });
+  const share = chooseShare(wanted, inPlace);
+  return buildPlan({
+    digest,
+    wanted,
+    images,
+    places: matcher.places(),
+    coveredBytes,
+    rates,
+    share,
+  });
 }
 
 function coverage(order: CoverageOrder): Coverage {

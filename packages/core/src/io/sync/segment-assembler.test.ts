@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blockTier, tierCode } from '../../domain/bitmap.ts';
 import type { Digest } from '../../domain/digest.ts';
+import { rawLayers } from '../../domain/layers.ts';
 import { createMatcher } from '../../domain/match.ts';
 import { buildPlan, DEFAULT_RATES } from '../../domain/plan.ts';
 import { ROW_DONE } from '../../domain/schedule.ts';
@@ -44,11 +45,11 @@ async function assemblerFor(disk: Uint8Array, images: readonly Uint8Array[], slo
   const local = images.map((image, i) => ({
     digest: String(i).padStart(64, '0') as Digest,
     name: null,
-    path: join(dir, `image-${i}`),
+    layers: rawLayers(join(dir, `image-${i}`)),
     recipePath: '',
     virtualSizeBytes: image.length,
   }));
-  await Promise.all(images.map((image, i) => writeFile(local[i]!.path, image)));
+  await Promise.all(images.map((image, i) => writeFile(join(dir, `image-${i}`), image)));
   const stagingPath = join(dir, 'disk.raw');
   const file = await open(stagingPath, 'w');
   await file.truncate(disk.length);
@@ -65,7 +66,10 @@ async function assemblerFor(disk: Uint8Array, images: readonly Uint8Array[], slo
   const states = new Uint8Array(new SharedArrayBuffer(rows));
   const records = new Uint32Array(new SharedArrayBuffer(rows * 8));
   const arena = new SharedArrayBuffer(slots * SEGMENT);
-  const assembler = new SegmentAssembler({ plan, stagingPath, states, records, arena });
+  const assembler = new SegmentAssembler({
+    ...{ plan, states, records, arena },
+    staging: rawLayers(stagingPath),
+  });
   assemblers.push(assembler);
   return { assembler, states, records, arena: new Uint8Array(arena), stagingPath };
 }

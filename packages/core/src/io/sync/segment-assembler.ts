@@ -7,13 +7,17 @@
  * I2: a segment that fails is taken apart block by block (segment-repair.ts); what it lacks is named.
  * I3: zero segments are not written; zero blocks of a segment are zeroed here, after the reads.
  * I4: reads are coalesced over the rows of a batch, writes over neighbouring segments.
+ * I5: a segment is shared with the base only when the bytes that stand there, zero blocks included, have
+ *     the recipe's SHA-256; it is then not written. One that is wrong there is written as the disk's own.
  */
 
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
-import { blockTier, setBlockTier, tierCode } from '../../domain/bitmap.ts';
+import { blockTier, hasBit, setBlockTier, tierCode } from '../../domain/bitmap.ts';
+import { BASE_FILE, type ImageLayers, OWN_FILE } from '../../domain/layers.ts';
 import { type DiskPlan, indexOf, keyOf, REMOTE, SELF } from '../../domain/plan.ts';
 import { isSegmentNonZero } from '../../domain/recipe.ts';
 import type { RecipeIndex } from '../../domain/recipe-index.ts';
+import type { Share } from '../../domain/share.ts';
 import {
   BLOCK_BYTES,
   BLOCKS_PER_SEGMENT,
@@ -61,6 +65,10 @@ export class SegmentAssembler {
   /** Tier code of each image. */
   readonly #imageTiers: Uint8Array;
   readonly #fd: number;
+  readonly #staging: ImageLayers;
+  /** Where byte 0 of the disk lies in the staging file. */
+  readonly #offsetBytes: number;
+  readonly #share: Share | null;
   readonly #arena: Uint8Array;
   readonly #batch = new Uint8Array(ROWS_PER_BATCH * SEGMENT_BYTES);
 
@@ -71,11 +79,13 @@ export class SegmentAssembler {
     this.records = job.records;
     this.#arena = new Uint8Array(job.arena);
     this.#imageTiers = Uint8Array.from(job.plan.images, (image) => tierCode(image.tier ?? 'local'));
-    this.#fd = openSync(job.stagingPath, constants.O_RDWR | constants.O_NOFOLLOW);
-    this.reader = new ImageReader(
-      job.plan.images.map((image) => image.path),
-      this.#fd,
-    );
+    const { path, offsetBytes } = job.staging.files[OWN_FILE]!;
+    this.#fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    this.#staging = job.staging;
+    this.#offsetBytes = offsetBytes;
+    this.#share = job.staging.files[BASE_FILE] === undefined ? null : job.plan.share;
+    const images = job.plan.images.map(({ layers }) => layers);
+    this.reader = new ImageReader(images, job.staging, this.#fd);
   }
 
   close(): void {
@@ -89,7 +99,8 @@ export class SegmentAssembler {
     const shortages: RowShortage[] = [];
     const mismatches: BlockMismatch[] = [];
     for (let from = 0; from < rows.length; from += ROWS_PER_BATCH) {
-      const pieces = rows.slice(from, from + ROWS_PER_BATCH).map((work, i) => this.#piece(work, i));
+      const all = rows.slice(from, from + ROWS_PER_BATCH).map((work, i) => this.#piece(work, i));
+      const pieces = this.#shareAll(all, verified, mismatches);
       for (const piece of pieces) this.#gather(piece);
       this.reader.flush();
       for (const piece of pieces) this.#finish(piece);
@@ -167,6 +178,42 @@ export class SegmentAssembler {
       buffer: isLocal ? this.#batch : this.#arena,
       at: (isLocal ? place : work.slot) * SEGMENT_BYTES,
     };
+  }
+
+  /** Leaves in the base what is right there; returns the pieces that must be put together. */
+  #shareAll(pieces: Piece[], verified: number[], mismatches: BlockMismatch[]): Piece[] {
+    const share = this.#share;
+    if (share === null) return pieces;
+    const inBase = pieces.filter(({ work: { row, slot, fresh, staged, self } }) => {
+      return slot === NO_SLOT && (fresh | staged | self) === 0 && hasBit(share.rows, row);
+    });
+    for (const { buffer, at, segment, lengthBytes } of inBase) {
+      for (let from = 0; from < lengthBytes; from += BLOCK_BYTES) {
+        const block = segment * BLOCKS_PER_SEGMENT + from / BLOCK_BYTES;
+        this.reader.gather(share.image, block, buffer, at + from);
+      }
+    }
+    this.reader.flush();
+    const shared = new Set<Piece>();
+    for (const piece of inBase) {
+      if (this.matches(piece)) {
+        this.#leaveInBase(piece, share.image);
+        verified.push(piece.work.row);
+        shared.add(piece);
+      } else {
+        const block = piece.segment * BLOCKS_PER_SEGMENT;
+        mismatches.push({ image: share.image, block, reason: 'wrong_base' });
+      }
+    }
+    return pieces.filter((piece) => !shared.has(piece));
+  }
+
+  #leaveInBase({ work, segment, mask, lengthBytes }: Piece, image: number): void {
+    for (let bit = 0; bit * BLOCK_BYTES < lengthBytes; bit += 1) {
+      const isNonZero = (mask & (1 << bit)) !== 0;
+      setBlockTier(this.records, work.row, bit, isNonZero ? this.tierOfImage(image) : ZERO_CODE);
+    }
+    this.#staging.fileOfSegment![segment] = BASE_FILE;
   }
 
   /** Asks the reader for every block of a piece that lies in some file. */
@@ -270,15 +317,17 @@ export class SegmentAssembler {
   }
 
   #write(buffer: Uint8Array, from: number, length: number, position: number): void {
+    const place = this.#offsetBytes + position;
     for (let done = 0; done < length; ) {
-      done += writeSync(this.#fd, buffer, from + done, length - done, position + done);
+      done += writeSync(this.#fd, buffer, from + done, length - done, place + done);
     }
   }
 
   #readStaging(position: number, length: number): void {
     let at = 0;
     while (at < length) {
-      const count = readSync(this.#fd, this.#batch, at, length - at, position + at);
+      const place = this.#offsetBytes + position + at;
+      const count = readSync(this.#fd, this.#batch, at, length - at, place);
       if (count === 0) break;
       at += count;
     }
