@@ -85,12 +85,13 @@ export function startDemoNetwork({ stateDir, signal }: Context): Promise<Network
     origins: [
       { ...ORIGIN, vmsDir: join(stateDir, 'vms'), uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
     ],
-    edges: EDGES.map(({ name, region, usesPeers }) => ({
+    edges: EDGES.map(({ name, region, usesNeighbours }) => ({
       name,
       region,
       settings: {
         VMDN_IMPORT_DIRS: guestsDir(process.env),
-        VMDN_TELEPORT_PEERS: usesPeers ? 'on' : 'off',
+        VMDN_TELEPORT_PEERS: usesNeighbours ? 'on' : 'off',
+        VMDN_MIRRORS: usesNeighbours ? 'machine' : 'none',
       },
     })),
     // A second instead of five: the origin's counter comes with its heartbeat.

@@ -16,9 +16,9 @@ export const ORIGIN = { name: 'frankfurt-1', region: 'eu-central' } as const;
  * does not ask its neighbours either: ashburn-1 holds all of web-02 by then, and there would be no miss.
  */
 export const EDGES = [
-  { name: 'dublin-1', region: 'eu-west', hasBase: true, usesPeers: true },
-  { name: 'ashburn-1', region: 'us-east', hasBase: true, usesPeers: true },
-  { name: 'tokyo-1', region: 'ap-northeast', hasBase: false, usesPeers: false },
+  { name: 'dublin-1', region: 'eu-west', hasBase: true, usesNeighbours: true },
+  { name: 'ashburn-1', region: 'us-east', hasBase: true, usesNeighbours: true },
+  { name: 'tokyo-1', region: 'ap-northeast', hasBase: false, usesNeighbours: false },
 ] as const;
 
 export interface DemoRequest {

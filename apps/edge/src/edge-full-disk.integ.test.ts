@@ -19,8 +19,8 @@ const MEBIBYTE = 1024 * 1024;
 /** 40 MiB at 4 MB/s: long enough to be hit in the middle, short enough to wait for. */
 const DATA_BYTES = 40 * MEBIBYTE;
 const BYTES_PER_SECOND = 4_000_000;
-/** A store leaves 256 MiB to the rest of the machine. */
-const STATE_SIZE = '420m';
+/** A store leaves 256 MiB to the rest of the machine, and keeps as much for what a VM writes. */
+const STATE_SIZE = '680m';
 
 /** Makes a file that takes all the room that there is: most of it at once, the rest piece by piece. */
 async function fill(path: string): Promise<void> {

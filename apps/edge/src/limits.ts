@@ -52,6 +52,9 @@ export const GRANT_RETRY_MS = 15_000;
 /** Never closer together: a coordinator whose clock is behind gives grants that have ended already. */
 export const GRANT_RENEW_MIN_MS = 1000;
 
+/** A holder that sends nothing of a recipe for so long is passed over while another one may have it. */
+export const HOLDER_STALL_MS = 5000;
+
 /** Packages fetched side by side: mirrors serve many at once, and small ones cost mostly round trips. */
 export const PACKAGES_FETCHED_AT_ONCE = 4;
 /** A disk of which less is missing is not worth a look at mirrors: the origin sends it in a second or so. */

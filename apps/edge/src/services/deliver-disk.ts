@@ -6,11 +6,9 @@
  * I2: two that want the same disk at once make it once; the second finds it.
  * I3: what was delivered is recorded durably before the disk is adopted: after a restart the store has
  *     the disk and the record says where it came from.
- * I4: a delivery that was begun waits when its room was taken away meanwhile; only one that finds none at
- *     its beginning is refused.
- * I5: a recipe and packages that were fetched for a delivery are among its wire bytes, also when the delivery
+ * I4: a recipe and packages that were fetched for a delivery are among its wire bytes, also when the delivery
  *     has to wait for room first; the staging area keeps them from the moment the sync begins.
- * I6: a disk shares storage only with an image that was what it said right before the sync.
+ * I5: a disk shares storage only with an image that was what it said right before the sync.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -21,7 +19,7 @@ import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import type { ImageKind, ImageStore, ReservationRequest } from '@vmdn/core/io/ports/image-store.ts';
+import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
@@ -31,6 +29,7 @@ import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
 import { type DiskHolder, remoteSources } from './remote-sources.ts';
+import { reserveRoom } from './reserve-room.ts';
 import { createTurns } from './turns.ts';
 
 export interface DiskOrder {
@@ -130,7 +129,7 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   });
   const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
-  await reserve(store, digest, {
+  await reserveRoom(store, [digest], {
     key: reservation,
     bytes: bytesToWrite(
       plan.wanted,
@@ -152,23 +151,7 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   }
 }
 
-/** Takes the room that is still missing. Throws `no_room`, or `disk_full` for a disk that was begun. */
-async function reserve(
-  store: ImageStore,
-  digest: Digest,
-  request: ReservationRequest,
-): Promise<void> {
-  try {
-    await store.reserve(request);
-  } catch (error) {
-    const isBegun = (await store.stagings()).includes(digest);
-    if (!isVmdnError(error, 'no_room') || !isBegun) throw error;
-    const words = 'The disk is full; the delivery goes on by itself when there is room again.';
-    throw new VmdnError('disk_full', words, { data: error.data, cause: error });
-  }
-}
-
-/** A plan whose shared image is what it was (I6): one that is not goes, and the next plan is without it. */
+/** A plan whose shared image is what it was (I5): one that is not goes, and the next plan is without it. */
 async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Promise<DiskPlan> {
   for (let attempt = 0; attempt < PLANS_MAX; attempt += 1) {
     const plan = await deps.planner.plan(order.digest, recipePath, order.signal);

@@ -11,7 +11,6 @@
 
 import type { InstalledPackage, OperatingSystem } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import { type PackageOffer, worthwhilePackages } from '@vmdn/core/domain/package-choice.ts';
 import type { PackageMirrors, ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import pLimit from 'p-limit';
@@ -84,7 +83,7 @@ export function createPackages(deps: Deps): Packages {
         settled.set(digest, deps.planner.revision);
         return brought;
       } catch (error) {
-        if (signal.aborted || isVmdnError(error, 'cancelled')) throw error;
+        if (signal.aborted) throw error;
         deps.events.packagesFailed(digest, error);
         return NOTHING;
       } finally {
@@ -102,9 +101,10 @@ async function bring(
   const { signal } = order;
   const { missingBytes } = await deps.planner.coverage(order.digest, order.recipePath, [], signal);
   if (missingBytes < PACKAGES_MISSING_BYTES_MIN) return NOTHING;
-  const chosen = await choose(deps, order, os);
+  const limit = within(deps, order, missingBytes);
+  const chosen = await choose(deps, order, os, limit);
   if (chosen.length === 0) return NOTHING;
-  const brought = await fetchAll(deps, chosen, within(deps, order, missingBytes), signal);
+  const brought = await fetchAll(deps, chosen, limit, signal);
   deps.events.packagesBrought(order.digest, brought);
   return brought;
 }
@@ -112,21 +112,21 @@ async function bring(
 async function fetchAll(
   { images, rates, events }: Deps,
   chosen: readonly ResolvedPackage[],
-  within: AbortSignal,
+  limitSignal: AbortSignal,
   signal: AbortSignal,
 ): Promise<PackagesBrought> {
   const limit = pLimit(PACKAGES_FETCHED_AT_ONCE);
   const startedMs = performance.now();
   let [packages, wireBytes, unpackedBytes] = [0, 0, 0];
   const fetch = async (resolved: ResolvedPackage): Promise<void> => {
-    if (within.aborted) return;
+    if (limitSignal.aborted) return;
     try {
-      const fetched = await images.fetch(resolved, within);
+      const fetched = await images.fetch(resolved, limitSignal);
       packages += 1;
       wireBytes += fetched.wireBytes;
       unpackedBytes += fetched.unpackedBytes;
     } catch (error) {
-      if (!within.aborted) events.packageSkipped(resolved, error);
+      if (!limitSignal.aborted) events.packageSkipped(resolved, error);
     }
   };
   await Promise.all(chosen.map((resolved) => limit(() => fetch(resolved))));
@@ -149,9 +149,10 @@ async function choose(
   deps: Deps,
   order: PackageOrder,
   os: OperatingSystem,
+  signal: AbortSignal,
 ): Promise<readonly ResolvedPackage[]> {
   const { mirrors, images, recipes, planner, events } = deps;
-  const { digest, recipePath, guest, signal } = order;
+  const { digest, recipePath, guest } = order;
   const { found, unknown, remarks } = await mirrors.resolve(os, guest.packages, signal);
   const absent: ResolvedPackage[] = [];
   for (const resolved of found) if (!(await images.has(resolved.sha256))) absent.push(resolved);

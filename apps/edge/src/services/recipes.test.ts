@@ -20,7 +20,7 @@ import { createOutlineResolver } from '@vmdn/core/io/sync/outline-resolver.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createEdgeEvents } from '../events.ts';
-import { WHOLE_RECIPE_BYTES_MAX } from '../limits.ts';
+import { HOLDER_STALL_MS, WHOLE_RECIPE_BYTES_MAX } from '../limits.ts';
 import { createLightRecipes } from './light-recipes.ts';
 import { createRecipes, type RecipeCost } from './recipes.ts';
 
@@ -199,6 +199,31 @@ describe('a light recipe that goes wrong', () => {
     expect((await find(clone)).bytes.equals(clone.recipeFile)).toBe(true);
     expect(asked).toEqual(['outline', 'rows', 'recipe']);
     expect(fellBack).toHaveBeenCalledOnce();
+  });
+
+  it('I3: by a holder that stands still is asked of the next one', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      let isFirst = true;
+      const { find, asked } = await edge({
+        readOutline: (wanted) => {
+          if (!isFirst) return node.client.readOutline(wanted);
+          isFirst = false;
+          return new Promise((_, reject) => {
+            const abort = () => reject(new VmdnError('cancelled', 'no'));
+            wanted.signal?.addEventListener('abort', abort);
+          });
+        },
+      });
+      const found = find(clone, ['still', 'home']);
+      await vi.waitFor(async () => {
+        await vi.advanceTimersByTimeAsync(HOLDER_STALL_MS);
+        expect(asked.length).toBeGreaterThan(1);
+      });
+      expect((await found).bytes.equals(clone.recipeFile)).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it.each(['unavailable', 'timeout', 'forbidden', 'quota_exceeded'] as const)(

@@ -5,6 +5,7 @@
  *     outline resolver does), and used from then on without asking anybody.
  * I2: every byte that crossed for it is told, once, to whoever caused the reading, a light attempt that
  *     failed included.
+ * I3: a holder that stands still costs HOLDER_STALL_MS while there is another one to ask.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -13,6 +14,7 @@ import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
 import type { EdgeEvents } from '../events.ts';
+import { HOLDER_STALL_MS } from '../limits.ts';
 import type { LightRecipes } from './light-recipes.ts';
 import type { DiskHolder } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
@@ -63,9 +65,10 @@ async function find(deps: Deps, wanted: WantedRecipe): Promise<string> {
   const path = deps.folder.path(digest);
   if (await deps.folder.has(digest)) return path;
   let last: unknown = new VmdnError('unavailable', 'No node that holds the disk is reachable.');
-  for (const holder of wanted.holders) {
+  for (const [i, holder] of wanted.holders.entries()) {
+    const stallMs = i + 1 < wanted.holders.length ? HOLDER_STALL_MS : null;
     try {
-      await deps.folder.put(digest, await readFrom(deps, wanted, holder));
+      await deps.folder.put(digest, await readFrom(deps, wanted, holder, stallMs));
       return path;
     } catch (error) {
       if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;
@@ -75,13 +78,22 @@ async function find(deps: Deps, wanted: WantedRecipe): Promise<string> {
   throw last;
 }
 
-async function readFrom(deps: Deps, wanted: WantedRecipe, holder: DiskHolder): Promise<Uint8Array> {
+/** `stallMs`: a holder that sends nothing for so long has failed (I3); null: it is waited for. */
+async function readFrom(
+  deps: Deps,
+  wanted: WantedRecipe,
+  holder: DiskHolder,
+  stallMs: number | null,
+): Promise<Uint8Array> {
   let wireBytes = 0;
-  const { digest, keysRoot, recipeBytes, signal, grant } = wanted;
+  const { digest, keysRoot, recipeBytes, grant } = wanted;
   const { tier, url, node } = holder;
+  using stall = watchForStall(stallMs);
   const request = {
-    ...{ url, holder: node, digest, keysRoot, recipeBytes, signal },
+    ...{ url, holder: node, digest, keysRoot, recipeBytes },
+    signal: AbortSignal.any([wanted.signal, stall.signal]),
     onWireBytes: (bytes: number) => {
+      stall.touch();
       wireBytes += bytes;
     },
   };
@@ -91,7 +103,26 @@ async function readFrom(deps: Deps, wanted: WantedRecipe, holder: DiskHolder): P
       light ?? (await deps.client.readRecipe({ ...request, grant: grant() })).recipeBytes;
     deps.events.recipeFetched(digest, holder.name, wireBytes, bytes.length);
     return bytes;
+  } catch (error) {
+    if (!stall.signal.aborted || wanted.signal.aborted) throw error;
+    throw new VmdnError('timeout', `${holder.name} sends nothing; the next holder is asked.`);
   } finally {
     if (wireBytes > 0) await wanted.onRead({ tier, wireBytes });
   }
+}
+
+interface Stall extends Disposable {
+  readonly signal: AbortSignal;
+  touch(): void;
+}
+
+/** A signal that fires when nobody touched it for so long; never for null. */
+function watchForStall(stallMs: number | null): Stall {
+  const controller = new AbortController();
+  const timer = stallMs === null ? undefined : setTimeout(() => controller.abort(), stallMs);
+  return {
+    signal: controller.signal,
+    touch: () => void timer?.refresh(),
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }

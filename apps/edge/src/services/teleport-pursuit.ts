@@ -33,6 +33,7 @@ import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
 import { holdersOf, type SourcePolicy } from './remote-sources.ts';
+import { reserveRoom } from './reserve-room.ts';
 import {
   bareRecord,
   recordFor,
@@ -189,10 +190,11 @@ async function save(pass: Pass, record: TeleportRecord): Promise<void> {
   await pass.deps.records.write(pass.teleport, record);
 }
 
-/** Throws `no_room`. Idempotent; `removeVm` gives it back. */
+/** Throws as `reserveRoom` does. Idempotent; `removeVm` gives it back. */
 async function reserveOverlays({ deps, teleport, description }: Pass): Promise<void> {
   const bytes = overlayRoomBytes(description.disks.length);
-  await deps.store.reserve({ key: `vm-${teleport}`, bytes, paths: [] });
+  const digests = description.disks.map(({ digest }) => digest);
+  await reserveRoom(deps.store, digests, { key: `vm-${teleport}`, bytes, paths: [] });
 }
 
 async function deliver(pass: Pass, digest: Digest): Promise<void> {
@@ -228,7 +230,8 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
     onDelivered: (delivery) => save(pass, withDelivery(pass.record, delivery)),
   });
   try {
-    await save(pass, withSeconds(pass.record, (await delivered).seconds));
+    const { seconds } = await delivered;
+    await save(pass, withSeconds(pass.record, seconds));
   } catch (error) {
     if (isVmdnError(error, 'quota_exceeded')) await replaceGrant(pass);
     throw error;

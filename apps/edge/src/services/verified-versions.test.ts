@@ -114,6 +114,7 @@ describe('a description that can’t be had now', () => {
       planner: { revision: 1 },
       desired: { latest: () => ({ versions: [known] }) },
       deliveries: { active: 0 },
+      packages: { active: 0 },
       reads: { report: async () => undefined },
       events: { descriptionRefused: (...facts: unknown[]) => refused.push(facts) },
       recipes: { find: async () => Promise.reject(new VmdnError('timeout', 'far enough')) },

@@ -36,6 +36,9 @@ export const CHECK_SEGMENTS = 512;
 /** A request without a byte for so long has failed; back-pressure of our own does not count. */
 export const STALL_MS = 30_000;
 
+/** The same for a peer while another source could send: standing still is no reason to wait so long. */
+export const PEER_STALL_MS = 5000;
+
 /** A peer below this rate, after so long, is slow: the origin helps. A quarter of a 10 Mbit/s line. */
 export const SLOW_BYTES_PER_SECOND = 256 * 2 ** 10;
 export const SLOW_AFTER_MS = 3000;

@@ -12,7 +12,7 @@
 import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
-import { SLOW_AFTER_MS, SLOW_BYTES_PER_SECOND, STALL_MS } from './limits.ts';
+import { PEER_STALL_MS, SLOW_AFTER_MS, SLOW_BYTES_PER_SECOND, STALL_MS } from './limits.ts';
 import { batchLimits } from './source-choice.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
 import { Watchdog } from './watchdog.ts';
@@ -61,7 +61,7 @@ async function fetchBatch(
   const { run } = options;
   const { health } = lane;
   const request = run.beginRequest(lane);
-  const watchdog = new Watchdog(options.stallMs ?? STALL_MS, run.controller.signal);
+  const watchdog = new Watchdog(stallMsOf(lane, options), run.controller.signal);
   const intake = new Intake(lane, batch, request, options, watchdog);
   try {
     const { wireBytes } = await watchdog.guard((signal) => intake.ask(signal));
@@ -81,6 +81,15 @@ async function fetchBatch(
     if (part !== undefined) run.arrivedInPart(part, request, lane.source.tier);
     run.giveBack(missing);
   }
+}
+
+/** How long a request may stand still. */
+function stallMsOf(lane: RunSource, { run, stallMs }: LaneOptions): number {
+  if (stallMs !== undefined) return stallMs;
+  const isOther = (one: RunSource): boolean =>
+    one !== lane && !one.health.isAside && !one.health.isAway;
+  const isSpare = lane.source.tier === 'peer' && run.sources.some(isOther);
+  return isSpare ? PEER_STALL_MS : STALL_MS;
 }
 
 /** What comes in for one request. */

@@ -3,6 +3,7 @@
  *
  * I1: free room = the smaller of what the file system and the quota leave, less what was promised and
  *     is not yet written.
+ * I2: what was promised stays promised: asking again for no more never fails.
  */
 
 import { statfs } from 'node:fs/promises';
@@ -44,6 +45,9 @@ export function createStoreLedger(options: {
   // Two requests that fit alone but not together must not pass side by side.
   let turn: Promise<unknown> = Promise.resolve();
   const reserve = async (request: ReservationRequest): Promise<void> => {
+    // I2: a promise holds, whoever else filled the disk meanwhile.
+    const held = promised.get(request.key);
+    if (held !== undefined && request.paths.length === 0 && request.bytes <= held.bytes) return;
     const { freeBytes } = await measure(request.key);
     const written = await Promise.all(request.paths.map(allocatedBytes));
     const missing = request.bytes - written.reduce((sum, bytes) => sum + bytes, 0);
