@@ -23,7 +23,7 @@ const DESIRED = {
 } as unknown as DesiredTeleport;
 
 /** An edge whose store has `freeBytes` and none of the disks; tells what was done in which order. */
-function edgeWith(freeBytes: number) {
+function edgeWith(freeBytes: number, stagings: readonly string[] = []) {
   const done: string[] = [];
   const deps = {
     client: { call: async ({ id }: { id: string }) => void done.push(id) },
@@ -33,6 +33,7 @@ function edgeWith(freeBytes: number) {
     hypervisor: { status: async () => ({ state: 'absent' }) },
     store: {
       intact: async () => Promise.reject(new VmdnError('not_found', 'no such image')),
+      stagings: async () => stagings,
       async reserve({ key, bytes }: ReservationRequest) {
         if (bytes > freeBytes) throw new VmdnError('no_room', 'no room');
         done.push(`${key} ${bytes}`);
@@ -68,6 +69,12 @@ describe('an edge that takes a teleport on', () => {
   it('I3: without that room moves no byte and says nothing', async () => {
     const { done, pursue } = edgeWith(OVERLAY_HEADROOM_BYTES - 1);
     await expect(pursue()).rejects.toMatchObject({ code: 'no_room' });
+    expect(done).toEqual([]);
+  });
+
+  it('waits for that room when its disk was begun before', async () => {
+    const { done, pursue } = edgeWith(OVERLAY_HEADROOM_BYTES - 1, [DIGEST]);
+    await expect(pursue()).rejects.toMatchObject({ code: 'disk_full' });
     expect(done).toEqual([]);
   });
 });
