@@ -95,7 +95,8 @@ describe('a coordinator', () => {
     const before = await edges[0]!.client.call(node.desiredState, {});
     await first[Symbol.asyncDispose]();
     await query(databaseUrl, 'alter table vm_versions drop column description_digest');
-    await query(databaseUrl, 'drop table package_recipes');
+    await query(databaseUrl, 'drop table package_recipes, recipe_reads');
+    await query(databaseUrl, 'alter table imports drop column error_code');
     await query(databaseUrl, "delete from kysely_migration where name >= '0003'");
     await using second = await startTestCoordinator(databaseUrl);
     const after = await edges[0]!.at(second.url).call(node.desiredState, {});
