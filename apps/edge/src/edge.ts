@@ -48,6 +48,7 @@ import { createTeleportsReconciler } from './reconcilers/teleports.ts';
 import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
+import { createForeground } from './services/foreground.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
 import { createRecipeReads } from './services/recipe-reads.ts';
@@ -264,13 +265,16 @@ function startWork(
   // The imports' reconciler, started below, ends before the threads that it uses.
   const pool = stack.use(createHashPool());
   const { importDirs } = settings;
-  const importImage = createImportImage({ store, runner, socketDir, importDirs, pool });
+  const foreground = createForeground(deliveries);
+  const importImage = foreground.counted(
+    createImportImage({ store, runner, socketDir, importDirs, pool }),
+  );
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
     scores: createScoresReconciler({ ...common, recipes, reads, packages, planner }),
-    packages: createPackagesReconciler({ ...common, recipes, reads, packages }),
+    packages: createPackagesReconciler({ ...common, foreground, recipes, reads, packages }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };
@@ -283,7 +287,7 @@ function startWork(
     for (const name of names) started.get(name)?.wake();
   };
   desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
-  store.onChange(() => wake('holdings', 'scores'));
+  store.onChange(() => wake('holdings', 'scores', 'packages'));
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));
   return { client, capacity, wakeAll };
 }

@@ -2,15 +2,16 @@
  * Room: edge, reconcilers. Packages, ahead of time: of each VM that origins offer those packages are brought
  * here that pay for themselves, so that a request finds their blocks local.
  *
- * I1: one disk after another, and only while nothing is delivered.
+ * I1: one disk after another, and only while nobody waits for anything else here; what was begun then is
+ *     chosen anew afterwards, since an image that came may have what the packages would have brought.
  * I2: one that can't be looked at now (its recipe's holder is away) does not keep the others waiting.
  */
 
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
-import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
+import type { Foreground } from '../services/foreground.ts';
 import {
   offeredDescription,
   offeredVersions,
@@ -28,7 +29,7 @@ interface Deps {
   readonly recipes: Recipes;
   readonly reads: RecipeReads;
   readonly packages: Packages;
-  readonly deliveries: Pick<DiskDeliveries, 'active'>;
+  readonly foreground: Foreground;
   readonly desired: DesiredStates;
   readonly events: EdgeEvents;
 }
@@ -37,7 +38,7 @@ export function createPackagesReconciler(deps: Deps): (signal: AbortSignal) => P
   return async (signal) => {
     let failure: unknown;
     for (const known of offeredVersions(deps)) {
-      if (deps.deliveries.active > 0) return;
+      if (deps.foreground.isBusy) return;
       try {
         await bringFor(deps, known, signal);
       } catch (error) {
@@ -62,7 +63,8 @@ async function bringFor(deps: Deps, known: KnownVersion, signal: AbortSignal): P
       signal,
       onRead: (cost) => deps.reads.note(digest, cost),
     });
-    const order = { digest, recipePath, guest: description, isAwaited: false, signal };
-    await deps.packages.bring(order);
+    const goesOn = (): boolean => !deps.foreground.isBusy;
+    const guest = description;
+    await deps.packages.bring({ digest, recipePath, guest, isAwaited: false, goesOn, signal });
   }
 }

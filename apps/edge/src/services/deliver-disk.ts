@@ -121,7 +121,8 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   const [plan, planSeconds] = await timed(async () => {
     const { guest } = order;
     if (guest !== undefined) {
-      const wanted = { digest, recipePath, guest, isAwaited: true, signal };
+      const goesOn = (): boolean => true;
+      const wanted = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
       const { wireBytes } = await deps.packages.bring(wanted);
       if (wireBytes > 0) await onRead({ tier: 'package', wireBytes });
     }

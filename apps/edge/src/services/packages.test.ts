@@ -26,6 +26,8 @@ interface World {
   readonly covered?: Readonly<Record<string, number>>;
   readonly installed?: readonly string[];
   readonly failing?: readonly string[];
+  /** Somebody else needs the edge once so many have come. */
+  readonly until?: number;
   readonly resolve?: (signal: AbortSignal) => Promise<never>;
 }
 
@@ -68,8 +70,9 @@ function edge(world: World) {
     events: createEdgeEvents(createLogger('test', { level: 'silent' })),
   });
   const guest = { os: OS, packages: world.mirror.map(resolved) };
+  const goesOn = (): boolean => fetched.length < (world.until ?? Number.POSITIVE_INFINITY);
   const bring = (isAwaited = false, signal = new AbortController().signal) =>
-    packages.bring({ digest: DISK, recipePath: 'recipe', guest, isAwaited, signal });
+    packages.bring({ digest: DISK, recipePath: 'recipe', guest, isAwaited, goesOn, signal });
   return { bring, fetched, asked };
 }
 
@@ -113,6 +116,15 @@ describe('packages of a guest', () => {
     await world.bring();
     await world.bring();
     expect(world.asked.resolve).toBe(1);
+  });
+
+  it('I3: are looked at again when somebody else needed the edge before all had come', async () => {
+    const mirror = Array.from({ length: 12 }, (_, i) => `package-${i}`);
+    const world = edge({ mirror, missingBytes: 200 * MB, until: 2 });
+    await world.bring();
+    expect(world.fetched.length).toBeLessThan(mirror.length);
+    await world.bring();
+    expect(world.asked.resolve).toBe(2);
   });
 
   it('I1: of a mirror that does not answer cost no more time than the holders would take', async () => {

@@ -6,7 +6,8 @@
  *     blocks come from elsewhere, and the delivery goes on.
  * I2: what a package covers is known from its recipe before it is fetched, here or from the coordinator;
  *     only of one that nobody has unpacked yet it is expected.
- * I3: a disk whose packages were looked at is not looked at again until what this edge holds changes.
+ * I3: a disk whose packages were looked at to the end is not looked at again until what this edge holds
+ *     changes.
  */
 
 import type { InstalledPackage, OperatingSystem } from '@vmdn/core/domain/description.ts';
@@ -36,6 +37,8 @@ export interface PackageOrder {
   readonly guest: PackageGuest;
   /** Somebody waits for the disk: no more time is taken than the remote holders would take. */
   readonly isAwaited: boolean;
+  /** Asked before each package: false ends the bringing for now. */
+  readonly goesOn: () => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -80,7 +83,7 @@ export function createPackages(deps: Deps): Packages {
       active += 1;
       try {
         const brought = await bring(deps, order, guest.os);
-        settled.set(digest, deps.planner.revision);
+        if (order.goesOn()) settled.set(digest, deps.planner.revision);
         return brought;
       } catch (error) {
         if (signal.aborted) throw error;
@@ -104,22 +107,22 @@ async function bring(
   const limit = within(deps, order, missingBytes);
   const chosen = await choose(deps, order, os, limit);
   if (chosen.length === 0) return NOTHING;
-  const brought = await fetchAll(deps, chosen, limit, signal);
+  const brought = await fetchAll(deps, order, chosen, limit);
   deps.events.packagesBrought(order.digest, brought);
   return brought;
 }
 
 async function fetchAll(
   { images, rates, events }: Deps,
+  { goesOn, signal }: PackageOrder,
   chosen: readonly ResolvedPackage[],
   limitSignal: AbortSignal,
-  signal: AbortSignal,
 ): Promise<PackagesBrought> {
   const limit = pLimit(PACKAGES_FETCHED_AT_ONCE);
   const startedMs = performance.now();
   let [packages, wireBytes, unpackedBytes] = [0, 0, 0];
   const fetch = async (resolved: ResolvedPackage): Promise<void> => {
-    if (limitSignal.aborted) return;
+    if (limitSignal.aborted || !goesOn()) return;
     try {
       const fetched = await images.fetch(resolved, limitSignal);
       packages += 1;
