@@ -14,20 +14,15 @@ import type { DesiredStates } from '../services/desired-states.ts';
 import type { Foreground } from '../services/foreground.ts';
 import {
   offeredDescription,
+  offeredRecipe,
   offeredVersions,
-  recipeGrantOf,
+  type RecipeMeans,
 } from '../services/offered-versions.ts';
 import type { Packages } from '../services/packages.ts';
-import type { RecipeReads } from '../services/recipe-reads.ts';
-import type { Recipes } from '../services/recipes.ts';
-import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 
-interface Deps {
-  readonly sources: SourcePolicy;
+interface Deps extends RecipeMeans {
   readonly versions: VerifiedVersions;
-  readonly recipes: Recipes;
-  readonly reads: RecipeReads;
   readonly packages: Packages;
   readonly foreground: Foreground;
   readonly desired: DesiredStates;
@@ -56,13 +51,7 @@ async function bringFor(deps: Deps, known: KnownVersion, signal: AbortSignal): P
   if (description === null) return;
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await deps.recipes.find({
-      ...disk,
-      holders: holdersOf(known, digest, deps.sources),
-      grant: () => recipeGrantOf(deps, known),
-      signal,
-      onRead: (cost) => deps.reads.note(digest, cost),
-    });
+    const recipePath = await offeredRecipe(deps, known, disk, signal);
     const goesOn = (): boolean => !deps.foreground.isBusy;
     const guest = description;
     await deps.packages.bring({ digest, recipePath, guest, isAwaited: false, goesOn, signal });

@@ -18,22 +18,17 @@ import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import {
   offeredDescription,
+  offeredRecipe,
   offeredVersions,
-  recipeGrantOf,
+  type RecipeMeans,
 } from '../services/offered-versions.ts';
 import type { Packages } from '../services/packages.ts';
 import { contractSummary, type Planner } from '../services/planner.ts';
-import type { RecipeReads } from '../services/recipe-reads.ts';
-import type { Recipes } from '../services/recipes.ts';
-import { holdersOf, type SourcePolicy } from '../services/remote-sources.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 
-interface Deps {
-  readonly sources: SourcePolicy;
+interface Deps extends RecipeMeans {
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly versions: VerifiedVersions;
-  readonly recipes: Recipes;
-  readonly reads: RecipeReads;
   readonly planner: Planner;
   readonly packages: Pick<Packages, 'active'>;
   readonly deliveries: Pick<DiskDeliveries, 'active'>;
@@ -72,13 +67,7 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   const disks = [];
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await deps.recipes.find({
-      ...disk,
-      holders: holdersOf(known, digest, deps.sources),
-      grant: () => recipeGrantOf(deps, known),
-      signal,
-      onRead: (cost) => deps.reads.note(digest, cost),
-    });
+    const recipePath = await offeredRecipe(deps, known, disk, signal);
     const plan = await deps.planner.plan(digest, recipePath, signal);
     disks.push({ digest, plan: contractSummary(plan.summary) });
   }

@@ -2,16 +2,26 @@
  * Room: edge, services. The versions that origins offer now, as background work goes through them.
  */
 
-import type { Description } from '@vmdn/core/domain/description.ts';
+import type { DescribedDisk, Description } from '@vmdn/core/domain/description.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { DesiredStates } from './desired-states.ts';
+import type { RecipeReads } from './recipe-reads.ts';
+import type { Recipes } from './recipes.ts';
+import { holdersOf, type SourcePolicy } from './remote-sources.ts';
 import { isRefusal, type VerifiedVersions } from './verified-versions.ts';
 
 interface Deps {
   readonly desired: Pick<DesiredStates, 'latest'>;
   readonly versions: VerifiedVersions;
   readonly events: EdgeEvents;
+}
+
+/** What it takes to read recipes ahead. */
+export interface RecipeMeans {
+  readonly sources: SourcePolicy;
+  readonly recipes: Recipes;
+  readonly reads: RecipeReads;
 }
 
 /** The newest version of each VM that its origin still has: nobody asks for an older one. */
@@ -24,8 +34,25 @@ export function offeredVersions({ desired }: Pick<Deps, 'desired'>): readonly Kn
   return [...newest.values()];
 }
 
+/** The path of the recipe of a disk of a version, fetched ahead of any request when it is not here. */
+export function offeredRecipe(
+  deps: Pick<Deps, 'desired'> & RecipeMeans,
+  known: KnownVersion,
+  disk: DescribedDisk,
+  signal: AbortSignal,
+): Promise<string> {
+  const { digest } = disk;
+  return deps.recipes.find({
+    ...disk,
+    holders: holdersOf(known, digest, deps.sources),
+    grant: () => recipeGrantOf(deps, known),
+    signal,
+    onRead: (cost) => deps.reads.note(digest, cost),
+  });
+}
+
 /** The newest grant for a version: the one that came with an earlier answer may have ended meanwhile. */
-export function recipeGrantOf({ desired }: Pick<Deps, 'desired'>, known: KnownVersion): string {
+function recipeGrantOf({ desired }: Pick<Deps, 'desired'>, known: KnownVersion): string {
   const { vm, version } = known;
   const newest = desired.latest()?.versions.find((one) => one.vm === vm && one.version === version);
   return (newest ?? known).recipeGrant;
