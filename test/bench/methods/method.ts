@@ -30,6 +30,8 @@ export interface Transfer {
   serve(lab: Netlab): Promise<void>;
   /** Gets the disk to the edge, durably. */
   fetch(lab: Netlab): Promise<void>;
+  /** Ends what was started outside the lab; called whatever happened. */
+  close?(): Promise<void>;
   /** After the fetch: which part of the bytes was for what, where the method can tell. */
   parts?(): Parts;
   /** Throws `corrupt` unless the edge has what the origin has. Removes the result. */
@@ -65,7 +67,11 @@ export async function measure(method: Method, task: Task): Promise<Cost[]> {
   for (const transfer of await method.prepare(task)) {
     const setting = transfer.setting === '' ? '' : ` (${transfer.setting})`;
     task.options.progress(`${task.wanted.name}: ${method.words}${setting}`);
-    costs.push(await measureTransfer(transfer, task.options));
+    try {
+      costs.push(await measureTransfer(transfer, task.options));
+    } finally {
+      await transfer.close?.();
+    }
     await transfer.verify();
   }
   return costs.sort((a, b) => a.bytes - b.bytes);

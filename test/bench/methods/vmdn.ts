@@ -6,6 +6,7 @@
 
 import { access, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
 import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
@@ -61,11 +62,13 @@ interface Scene {
   readonly surroundings: Surroundings;
   readonly folder: string;
   readonly vmsDir: string;
+  /** What runs outside the lab. */
+  readonly outside: RunningCommand[];
 }
 
 async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer> {
   const folder = await task.bench.freshFolder('vmdn', 'passable');
-  const scene: Scene = { task, surroundings, folder, vmsDir: join(folder, 'vms') };
+  const scene: Scene = { task, surroundings, folder, vmsDir: join(folder, 'vms'), outside: [] };
   await mkdir(scene.vmsDir, { mode: 0o711 });
   let parts: Parts = {};
   let digest = '';
@@ -79,8 +82,8 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
       const atStart = await lab.meter();
       const { source, name } = task.wanted;
       if (!surroundings.hasNeighbour) {
-        const wanted = surroundings.hasMirror ? 'packages' : 'any';
-        digest = await announce(scene, lab, JSON.stringify(source), wanted);
+        digest = await announce(scene, lab, JSON.stringify(source));
+        if (surroundings.hasMirror) await packagesBrought(scene, lab, digest);
       }
       const atPlan = await lab.meter();
       await control(scene, lab, ['teleport', name, REGION.edge]);
@@ -90,8 +93,11 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
         'after it: blocks, polls': atEnd.totalBytes - atPlan.totalBytes,
       };
       if (surroundings.hasMirror) {
-        parts = { ...parts, 'beside it, from the mirror': await mirrorBytes(scene) };
+        parts = { ...parts, '(beside it, from the mirror)': await mirrorBytes(scene) };
       }
+    },
+    close: async () => {
+      for (const command of scene.outside) await command.stop();
     },
     parts: () => parts,
     verify: async () => {
@@ -145,29 +151,36 @@ async function node(
 }
 
 /** Gives the origin the VM and waits for the edge's plan. Returns the digest of its disk. */
-async function announce(
-  scene: Scene,
-  lab: Netlab,
-  guest: string,
-  wanted: 'any' | 'packages',
-): Promise<string> {
+async function announce(scene: Scene, lab: Netlab, guest: string): Promise<string> {
   const { name } = scene.task.wanted;
-  const announced = (await control(scene, lab, [
-    ...['announce', scene.vmsDir, guest, name, wanted],
-  ])) as { description: { disks: { digest: string }[] } };
+  const announced = (await control(scene, lab, [...['announce', scene.vmsDir, guest, name]])) as {
+    description: { disks: { digest: string }[] };
+  };
   return announced.description.disks[0]?.digest ?? '';
 }
 
 /** Delivers the disk to the neighbour, so that the edge need not ask the origin. */
 async function giveNeighbour(scene: Scene, lab: Netlab): Promise<string> {
   const { source, name } = scene.task.wanted;
-  const digest = await announce(scene, lab, JSON.stringify(source), 'any');
+  const digest = await announce(scene, lab, JSON.stringify(source));
   const { teleport } = (await control(scene, lab, ['teleport', name, REGION.neighbour])) as {
     teleport: string;
   };
   // Its guest need not run; the disk stays.
   await control(scene, lab, ['cancel', teleport]);
   return digest;
+}
+
+/** Waits until the edge has brought what it will of the packages, and planned with them. */
+async function packagesBrought(scene: Scene, lab: Netlab, digest: string): Promise<void> {
+  const isBrought = async (): Promise<boolean> => {
+    const log = await readFile(join(scene.folder, 'edge.log'), 'utf8');
+    return log
+      .split('\n')
+      .some((line) => line.includes('"packages_brought"') && line.includes(digest));
+  };
+  await waitFor('the edge has brought packages', isBrought, { timeoutMs: STEP_TIMEOUT_MS });
+  await control(scene, lab, ['planned', scene.task.wanted.name]);
 }
 
 const MIRROR_COUNT_FILE = 'mirror-bytes';
@@ -181,7 +194,7 @@ async function startMirror(scene: Scene, lab: Netlab): Promise<Record<string, st
   const kept = join(cacheDir, 'bench', 'mirror');
   const script = wireScript('mirror-relay.ts');
   const outside = [script, 'outside', socket, kept, join(folder, MIRROR_COUNT_FILE)];
-  runner.start(process.execPath, outside, { lifetime: 'with-parent', signal });
+  scene.outside.push(runner.start(process.execPath, outside, { lifetime: 'with-parent', signal }));
   const inside = [script, 'inside', socket, String(PORT.mirror)];
   const command = lab.start('edge', process.execPath, inside);
   await lab.waitForListener(command, PORT.mirror, START_TIMEOUT_MS);

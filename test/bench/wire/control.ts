@@ -5,13 +5,14 @@
  *     node control.ts CLIENT_FILE healthy NODE...             waits until these nodes are
  *     node control.ts CLIENT_FILE token origin|edge           an enrolment token
  *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
- *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM any|packages
- *                                                             gives the origin a VM; waits for its score
+ *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM   gives the origin a VM; waits for its score
+ *     node control.ts CLIENT_FILE planned VM                  waits for a score that has packages in it
  *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified
  *     node control.ts CLIENT_FILE cancel TELEPORT             removes a delivered VM
  */
 
 import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import * as api from '@vmdn/core/http/contracts/coordinator-clients.ts';
@@ -24,6 +25,23 @@ const PATIENCE_MS = 3_000_000;
 const START_MS = 60_000;
 
 type Command = (client: CoordinatorClient, args: readonly string[]) => Promise<unknown>;
+
+/** Waits until an edge has scored the VM, with a plan such as is wanted. */
+function scored(
+  client: CoordinatorClient,
+  vm: string,
+  isWanted: (diskBytes: TierBytes) => boolean,
+): Promise<unknown> {
+  return waitFor(
+    'the edge has a score for the VM',
+    async () => {
+      const { description, scores } = await client.call(api.describeVm, { params: { vm } });
+      const isScored = scores.some(({ disks }) => disks.some((disk) => isWanted(disk.diskBytes)));
+      return isScored ? { description, scores } : undefined;
+    },
+    { timeoutMs: PATIENCE_MS },
+  );
+}
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   healthy: (client, names) =>
@@ -62,20 +80,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return ended;
   },
 
-  async announce(client, [vmsDir = '', guest = '', vm = '', wanted = 'any']) {
+  async announce(client, [vmsDir = '', guest = '', vm = '']) {
     await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
-    return waitFor(
-      'the edge has a score for the VM',
-      async () => {
-        const { description, scores } = await client.call(api.describeVm, { params: { vm } });
-        const isPlanned = scores.some(({ disks }) =>
-          disks.some(({ diskBytes }) => wanted === 'any' || diskBytes.package > 0),
-        );
-        return isPlanned ? { description, scores } : undefined;
-      },
-      { timeoutMs: PATIENCE_MS },
-    );
+    return scored(client, vm, () => true);
   },
+
+  planned: (client, [vm = '']) => scored(client, vm, (diskBytes) => diskBytes.package > 0),
 
   async teleport(client, [vm = '', region = '']) {
     const { teleport } = await client.call(api.requestTeleport, { body: { vm, near: { region } } });
