@@ -68,6 +68,17 @@ test('a rate that is none is refused', () => {
 });
 
 describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
+  test('TCP sees the delay of a cable, and the meter counts its packets', async () => {
+    const delayMs = 40;
+    await using lab = await openNetlab({ runner, rateBytesPerSecond: 10_000_000, delayMs });
+    const payloadBytes = 2_000_000;
+    const { bytes, seconds } = await move(lab, payloadBytes);
+    expect(bytes).toBe(payloadBytes);
+    // A round trip for the connection, and slow start: never as fast as without a delay.
+    expect(seconds).toBeGreaterThan((4 * delayMs) / 1000 + payloadBytes / 10_000_000);
+    expect((await lab.meter()).receivedBytes).toBeGreaterThan(payloadBytes);
+  });
+
   test('I2: the meter counts each byte once, with the headers of frames of 1500 bytes', async () => {
     await using lab = await openNetlab({ runner, rateBytesPerSecond: 50_000_000 });
     expect((await lab.meter()).totalBytes).toBe(0);

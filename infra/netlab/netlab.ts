@@ -24,6 +24,7 @@ import type {
 } from '@vmdn/core/io/command/command-runner.ts';
 import { identify, signalProcess } from '../lab/processes.ts';
 import { waitFor } from '../lab/wait-for.ts';
+import { startDelayedCable } from './delayed-cable.ts';
 
 export type Side = 'origin' | 'edge';
 
@@ -42,6 +43,11 @@ export interface NetlabOptions {
    * some frames are then lost and sent again (2 % measured), which the meter counts.
    */
   readonly rateBytesPerSecond?: number | undefined;
+  /**
+   * How long a packet is under way, in each direction. The meter then counts packets, without the 14 bytes
+   * of a frame's header.
+   */
+  readonly delayMs?: number | undefined;
   /** When it fires, every process in the lab ends; removing the lab stays the holder's duty. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -110,13 +116,14 @@ export async function openNetlab(options: NetlabOptions): Promise<Netlab> {
     origin: `${owner}-${labsOpened}-origin`,
     edge: `${owner}-${labsOpened}-edge`,
   } as const;
+  let relay: RunningCommand | undefined;
   try {
-    await connect(runner, names, options.rateBytesPerSecond);
+    relay = await connect(runner, names, options);
   } catch (error) {
     await Promise.allSettled(SIDES.map((side) => removeNamespace(runner, names[side])));
     throw error;
   }
-  return createLab(runner, names, options.signal);
+  return createLab(runner, names, options.signal, relay);
 }
 
 /** Removes what the labs of processes that are gone left behind, with the processes in there. */
@@ -134,8 +141,9 @@ function createLab(
   runner: CommandRunner,
   names: Readonly<Record<Side, string>>,
   signal: AbortSignal | undefined,
+  relay: RunningCommand | undefined,
 ): Netlab {
-  const started = new Set<RunningCommand>();
+  const started = new Set<RunningCommand>(relay === undefined ? [] : [relay]);
   let closing: Promise<void> | undefined;
   const inside = (side: Side, tool: string, args: readonly string[]): string[] => [
     ...['netns', 'exec', names[side], tool],
@@ -172,17 +180,24 @@ function createLab(
   };
 }
 
-/** Makes both namespaces, the cable between them and its limits. */
+/** Makes both namespaces, the cable and its limits. Returns the process that is the cable, if one is. */
 async function connect(
   runner: CommandRunner,
   names: Readonly<Record<Side, string>>,
-  rateBytesPerSecond: number | undefined,
-): Promise<void> {
+  { rateBytesPerSecond, delayMs }: Pick<NetlabOptions, 'rateBytesPerSecond' | 'delayMs'>,
+): Promise<RunningCommand | undefined> {
   const ip = (...args: string[]): Promise<CommandResult> =>
     runner.run('ip', args, { timeoutMs: TOOL_TIMEOUT_MS });
   for (const side of SIDES) await ip('netns', 'add', names[side]);
-  const peer = ['peer', 'name', INTERFACE, 'netns', names.edge];
-  await ip('link', 'add', INTERFACE, 'netns', names.origin, 'type', 'veth', ...peer);
+  let relay: RunningCommand | undefined;
+  if (delayMs === undefined) {
+    const peer = ['peer', 'name', INTERFACE, 'netns', names.edge];
+    await ip('link', 'add', INTERFACE, 'netns', names.origin, 'type', 'veth', ...peer);
+  } else {
+    const namespaces = [names.origin, names.edge] as const;
+    relay = startDelayedCable(runner, { namespaces, device: INTERFACE, delayMs });
+    for (const side of SIDES) await waitForCable(runner, names[side]);
+  }
   for (const side of SIDES) {
     const at = ['-n', names[side]];
     // No IPv6 address: a real link's chatter (router solicitations, group reports) is not what is measured.
@@ -196,6 +211,17 @@ async function connect(
       timeoutMs: TOOL_TIMEOUT_MS,
     });
   }
+  return relay;
+}
+
+async function waitForCable(runner: CommandRunner, namespace: string): Promise<void> {
+  const isThere = async (): Promise<boolean> => {
+    const args = ['-n', namespace, '-j', 'link', 'show'];
+    const { stdout } = await runner.run('ip', args, { timeoutMs: TOOL_TIMEOUT_MS });
+    return (JSON.parse(stdout) as { ifname: string }[]).some(({ ifname }) => ifname === INTERFACE);
+  };
+  const timing = { timeoutMs: TOOL_TIMEOUT_MS, intervalMs: POLL_MS };
+  await waitFor(`the cable of ${namespace} is there`, isThere, timing);
 }
 
 /** The arguments of tc's token bucket filter for a rate. Throws `invalid_input` for a rate that is none. */

@@ -9,6 +9,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { BenchmarkOptions, BenchmarkReport, Promised } from './benchmark.ts';
+import { chosen } from './chosen.ts';
 import type { Floor } from './floor.ts';
 import { ensureGuests } from './guests.ts';
 import { casync } from './methods/casync.ts';
@@ -77,18 +78,6 @@ export async function measurePair(methods: readonly Method[], task: Task): Promi
   const costs = new Map<string, readonly Cost[]>();
   for (const method of methods) costs.set(method.key, await measure(method, task));
   return { floor, packagesFloor, costs };
-}
-
-/** The names asked for, checked against those there are; all of them when none is asked for. */
-function chosen(
-  what: string,
-  asked: readonly string[] | undefined,
-  known: readonly string[],
-): readonly string[] {
-  const unknown = asked?.find((name) => !known.includes(name));
-  if (unknown === undefined) return asked ?? known;
-  const message = `There is no ${what} "${unknown}"; choose among ${known.join(', ')}.`;
-  throw new VmdnError('invalid_input', message);
 }
 
 /** The floor, computed by a program that shares nothing with the product. */

@@ -47,6 +47,22 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: [],
     load: () => import('./share.bench.ts'),
   },
+  time: {
+    words:
+      'seconds from request to verified disk: VMDN, rsync, casync, zstd, nbdcopy, and the floor',
+    flags: ['pairs', 'methods', 'rate'],
+    load: () => import('./time.ts'),
+  },
+  link: {
+    words: 'how much of a link is used: 1 Gbit/s, and 10 MB/s with a round trip of 100 ms',
+    flags: [],
+    load: () => import('./link.ts'),
+  },
+  assemble: {
+    words: 'seconds to put a disk together from local blocks, against cp --sparse=always',
+    flags: [],
+    load: () => import('./assemble.bench.ts'),
+  },
 };
 
 const FLAGS = {

@@ -8,24 +8,20 @@
  *     runs from the finished plan until all is verified and durable.
  */
 
-import { randomUUID } from 'node:crypto';
 import { open, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import { type Id, parseName } from '@vmdn/core/domain/names.ts';
 import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
-import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
-import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
-import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
 import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
+import { openStore, type Store } from './store.ts';
 import { formatMegabytes, formatTable } from './table.ts';
-import { type Disk, openWorkbench, type Workbench } from './workbench.ts';
+import { type Disk, openWorkbench } from './workbench.ts';
 
 const [BASE, CLONE] = ['debian-12-base', 'web-02'];
 const ROUNDS = 5;
@@ -62,23 +58,6 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
     }
   }
   return report(best.get('shared')!, best.get('copied')!);
-}
-
-type Store = Awaited<ReturnType<typeof openStore>>;
-
-/** A store with one image. */
-async function openStore(options: BenchmarkOptions, bench: Workbench, disk: Disk) {
-  const { runner, signal } = options;
-  const root = await bench.freshFolder(`store-${disk.name}`);
-  const store = await openImageStore({ root, quotaBytes: null });
-  const socketDir = await bench.freshFolder('s');
-  const importDirs = [dirname(disk.rawPath)];
-  await using pool = createHashPool();
-  const importImage = createImportImage({ store, runner, socketDir, importDirs, pool });
-  const name = parseName(disk.name, 'image');
-  const order = { id: randomUUID() as Id, name, file: disk.rawPath, format: 'raw' } as const;
-  const { digest } = await importImage({ ...order, signal });
-  return Object.assign(store, { image: store.find(digest)! });
 }
 
 async function deliver(

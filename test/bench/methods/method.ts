@@ -6,6 +6,7 @@
  *     beforehand, it computed in `prepare`.
  * I2: a figure counts only if the result is right: `verify` throws otherwise, and the benchmark fails.
  * I3: each transfer has a lab of its own, with counters at zero.
+ * I4: what preparing wrote is on the disk before the clock starts, so that nobody waits for it.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -34,6 +35,8 @@ export interface Transfer {
   close?(): Promise<void>;
   /** After the fetch: which part of the bytes was for what, where the method can tell. */
   parts?(): Parts;
+  /** After the fetch: what counts as its time, where that is not all of it. */
+  critical?(): Critical;
   /** Throws `corrupt` unless the edge has what the origin has. Removes the result. */
   verify(): Promise<void>;
 }
@@ -47,6 +50,15 @@ export interface Method {
   prepare(task: Task): Promise<Transfer[]>;
 }
 
+/** From the request until the disk is there, without what was known before it. */
+export interface Critical {
+  readonly startMs: number;
+  /** Both as Date.now() has it, which all processes share. */
+  readonly endMs: number;
+  /** What crossed meanwhile, both directions. */
+  readonly bytes: number;
+}
+
 /** Bytes of a cost by purpose, in words for people. */
 export type Parts = Readonly<Record<string, number>>;
 
@@ -58,41 +70,57 @@ export interface Cost {
   readonly toEdgeBytes: number;
   readonly toOriginBytes: number;
   readonly seconds: number;
+  readonly critical: Critical;
   readonly parts: Parts;
 }
 
+/** Watches a lab during a fetch. */
+export interface Observer {
+  readonly delayMs?: number;
+  watch(lab: Netlab): AsyncDisposable;
+}
+
 /** Delivers by a method and checks the result. Returns the cost of each setting, the cheapest first. */
-export async function measure(method: Method, task: Task): Promise<Cost[]> {
+export async function measure(method: Method, task: Task, observer?: Observer): Promise<Cost[]> {
   const costs: Cost[] = [];
   for (const transfer of await method.prepare(task)) {
     const setting = transfer.setting === '' ? '' : ` (${transfer.setting})`;
     task.options.progress(`${task.wanted.name}: ${method.words}${setting}`);
-    try {
-      costs.push(await measureTransfer(transfer, task.options));
-    } finally {
-      await transfer.close?.();
-    }
+    costs.push(await measureTransfer(transfer, task, observer));
     await transfer.verify();
   }
   return costs.sort((a, b) => a.bytes - b.bytes);
 }
 
-async function measureTransfer(transfer: Transfer, options: BenchmarkOptions): Promise<Cost> {
+async function measureTransfer(
+  transfer: Transfer,
+  { options, bench }: Task,
+  observer: Observer | undefined,
+): Promise<Cost> {
   const { runner, signal } = options;
   const rateBytesPerSecond = options.rateBytesPerSecond ?? undefined;
-  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond });
+  const { delayMs } = observer ?? {};
+  await using _ended = { [Symbol.asyncDispose]: async () => void (await transfer.close?.()) };
+  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond, delayMs });
   await transfer.serve(lab);
+  // I4.
+  await runner.run('sync', ['-f', '--', bench.folder], { timeoutMs: STEP_TIMEOUT_MS, signal });
   const before = await lab.meter();
+  const startMs = Date.now();
   const start = performance.now();
+  await using _watched = observer?.watch(lab);
   await transfer.fetch(lab);
   const seconds = (performance.now() - start) / 1000;
   const after = await lab.meter();
+  const bytes = after.totalBytes - before.totalBytes;
+  const whole = { startMs, endMs: startMs + seconds * 1000, bytes };
   return {
     setting: transfer.setting,
-    bytes: after.totalBytes - before.totalBytes,
+    bytes,
     toEdgeBytes: after.receivedBytes - before.receivedBytes,
     toOriginBytes: after.sentBytes - before.sentBytes,
     seconds,
+    critical: transfer.critical?.() ?? whole,
     parts: transfer.parts?.() ?? {},
   };
 }
@@ -111,7 +139,7 @@ export async function checkDisk(disk: string | DiskFile, task: Task): Promise<vo
 }
 
 /** Ports of the origin's side; each lab is alone, so they never collide. */
-export const PORTS = { stream: 7001, rsync: 7002, http: 7003 } as const;
+export const PORTS = { stream: 7001, rsync: 7002, http: 7003, nbd: 7004 } as const;
 
 /** The longest that one step of one method may take: an 11 GiB disk over 10 MB/s, and computing. */
 export const STEP_TIMEOUT_MS = 3_600_000;

@@ -29,7 +29,6 @@ export async function fetchByRsync(
   target: string,
 ): Promise<void> {
   const url = `rsync://${lab.addresses.origin}:${PORTS.rsync}/${MODULE}/${what}`;
-  // --fsync: what is compared is durable.
-  const args = [...flags, '--fsync', '--', url, target];
+  const args = [...flags, '--', url, target];
   await lab.run('edge', 'rsync', args, { timeoutMs: STEP_TIMEOUT_MS });
 }

@@ -12,7 +12,7 @@ import { checkDisk, type Method, STEP_TIMEOUT_MS, type Task, type Transfer } fro
 import { fetchByRsync, serveByRsync } from './rsync-daemon.ts';
 
 /** Size and time of both images could be equal by chance: never skip on them. */
-const FLAGS = ['-z', '--no-whole-file', '--sparse', '--ignore-times'];
+const FLAGS = ['-z', '--no-whole-file', '--sparse', '--ignore-times', '--fsync'];
 
 const SETTINGS = [
   { setting: 'block size by rsync', flags: FLAGS },

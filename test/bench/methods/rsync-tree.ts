@@ -36,7 +36,11 @@ async function prepare(task: Task): Promise<Transfer> {
       await runner.run('cp', args, { timeoutMs: STEP_TIMEOUT_MS, signal });
       await serveByRsync(lab, wantedTree, folder);
     },
-    fetch: (lab) => fetchByRsync(lab, FLAGS, '', `${result}/`),
+    fetch: async (lab) => {
+      await fetchByRsync(lab, FLAGS, '', `${result}/`);
+      // All at once: --fsync would wait for each of its thousands of files by itself.
+      await lab.run('edge', 'sync', ['-f', '--', result], { timeoutMs: STEP_TIMEOUT_MS });
+    },
     verify: async () => {
       const args = [...COMPARE, '--', `${wantedTree}/`, `${result}/`];
       const { stdout } = await runner.run('rsync', args, { timeoutMs: STEP_TIMEOUT_MS, signal });

@@ -11,7 +11,7 @@ import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
-import type { Parts, Transfer } from './method.ts';
+import type { Critical, Parts, Transfer } from './method.ts';
 import { checkDisk, type Method, STEP_TIMEOUT_MS, type Task, wireScript } from './method.ts';
 
 type Service = 'coordinator' | 'origin' | 'edge' | 'neighbour';
@@ -41,6 +41,8 @@ interface Surroundings {
   readonly hasMirror: boolean;
   /** Another edge on the edge's side of the cable, which holds the wanted disk. */
   readonly hasNeighbour: boolean;
+  /** Asked for as soon as the origin knows the VM, before any edge could prepare for it. */
+  readonly isCold?: boolean;
 }
 
 function method(key: string, words: string, surroundings: Surroundings): Method {
@@ -51,6 +53,11 @@ export const vmdn = method('vmdn', 'VMDN', { hasMirror: false, hasNeighbour: fal
 export const vmdnPackages = method('vmdnPackages', 'VMDN with a mirror near', {
   hasMirror: true,
   hasNeighbour: false,
+});
+export const vmdnCold = method('vmdnCold', 'VMDN, asked at once; a mirror near', {
+  hasMirror: true,
+  hasNeighbour: false,
+  isCold: true,
 });
 export const vmdnPeer = method('vmdnPeer', 'VMDN, a neighbour holds the disk', {
   hasMirror: false,
@@ -71,6 +78,7 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
   const scene: Scene = { task, surroundings, folder, vmsDir: join(folder, 'vms'), outside: [] };
   await mkdir(scene.vmsDir, { mode: 0o711 });
   let parts: Parts = {};
+  let critical: Critical = { startMs: 0, endMs: 0, bytes: 0 };
   let digest = '';
   return {
     setting: '',
@@ -80,17 +88,19 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
     },
     fetch: async (lab) => {
       const atStart = await lab.meter();
-      const { source, name } = task.wanted;
-      if (!surroundings.hasNeighbour) {
-        digest = await announce(scene, lab, JSON.stringify(source));
+      if (surroundings.isCold !== true && !surroundings.hasNeighbour) {
+        digest = await announce(scene, lab);
         if (surroundings.hasMirror) await packagesBrought(scene, lab, digest);
       }
       const atPlan = await lab.meter();
-      await control(scene, lab, ['teleport', name, REGION.edge]);
+      const asked = await ask(scene, lab);
+      digest = asked.description?.disks[0]?.digest ?? digest;
       const atEnd = await lab.meter();
+      const { startMs, endMs } = asked;
+      critical = { startMs, endMs, bytes: atEnd.totalBytes - atPlan.totalBytes };
       parts = {
         'before the request: description, recipe, polls': atPlan.totalBytes - atStart.totalBytes,
-        'after it: blocks, polls': atEnd.totalBytes - atPlan.totalBytes,
+        'after it: blocks, polls': critical.bytes,
       };
       if (surroundings.hasMirror) {
         parts = { ...parts, '(beside it, from the mirror)': await mirrorBytes(scene) };
@@ -99,6 +109,7 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
     close: async () => {
       for (const command of scene.outside) await command.stop();
     },
+    critical: () => critical,
     parts: () => parts,
     verify: async () => {
       await checkDisk(await deliveredDisk(join(folder, 'edge'), digest), task);
@@ -150,19 +161,32 @@ async function node(
   };
 }
 
+interface Described {
+  readonly description: { readonly disks: readonly { readonly digest: string }[] };
+}
+
 /** Gives the origin the VM and waits for the edge's plan. Returns the digest of its disk. */
-async function announce(scene: Scene, lab: Netlab, guest: string): Promise<string> {
-  const { name } = scene.task.wanted;
-  const announced = (await control(scene, lab, [...['announce', scene.vmsDir, guest, name]])) as {
-    description: { disks: { digest: string }[] };
-  };
-  return announced.description.disks[0]?.digest ?? '';
+async function announce(scene: Scene, lab: Netlab): Promise<string> {
+  const { source, name } = scene.task.wanted;
+  const args = ['announce', scene.vmsDir, JSON.stringify(source), name];
+  const { description } = (await control(scene, lab, args)) as Described;
+  return description.disks[0]?.digest ?? '';
+}
+
+/** Asks for the VM, and waits until its disk is verified. */
+async function ask(scene: Scene, lab: Netlab) {
+  const { source, name } = scene.task.wanted;
+  const cold = ['cold', scene.vmsDir, JSON.stringify(source), name, REGION.edge];
+  const isCold = scene.surroundings.isCold === true;
+  const args = isCold ? cold : ['teleport', name, REGION.edge];
+  const asked = await control(scene, lab, args);
+  return asked as Pick<Critical, 'startMs' | 'endMs'> & Partial<Described>;
 }
 
 /** Delivers the disk to the neighbour, so that the edge need not ask the origin. */
 async function giveNeighbour(scene: Scene, lab: Netlab): Promise<string> {
-  const { source, name } = scene.task.wanted;
-  const digest = await announce(scene, lab, JSON.stringify(source));
+  const { name } = scene.task.wanted;
+  const digest = await announce(scene, lab);
   const { teleport } = (await control(scene, lab, ['teleport', name, REGION.neighbour])) as {
     teleport: string;
   };

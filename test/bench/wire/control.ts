@@ -7,7 +7,10 @@
  *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
  *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM   gives the origin a VM; waits for its score
  *     node control.ts CLIENT_FILE planned VM                  waits for a score that has packages in it
- *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified
+ *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified; says when
+ *     node control.ts CLIENT_FILE cold VMS_DIR GUEST VM REGION
+ *                                                             gives the origin a VM and asks for it as soon
+ *                                                             as it is described
  *     node control.ts CLIENT_FILE cancel TELEPORT             removes a delivered VM
  */
 
@@ -23,6 +26,8 @@ import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 /** The disk of a large guest over a slow link; describing it on a busy machine. */
 const PATIENCE_MS = 3_000_000;
 const START_MS = 60_000;
+/** Often: what the edge does before it is asked is to be little. */
+const COLD_POLL_MS = 50;
 
 type Command = (client: CoordinatorClient, args: readonly string[]) => Promise<unknown>;
 
@@ -41,6 +46,18 @@ function scored(
     },
     { timeoutMs: PATIENCE_MS },
   );
+}
+
+/** Asks for the VM's disks near a region; how long that took until all are verified. */
+async function teleport(client: CoordinatorClient, vm: string, region: string) {
+  const startMs = Date.now();
+  const { teleport } = await client.call(api.requestTeleport, { body: { vm, near: { region } } });
+  for await (const now of client.followTeleport(teleport)) {
+    const endMs = Date.now();
+    if (['verified', 'booting', 'running'].includes(now.state)) return { ...now, startMs, endMs };
+    if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
+  }
+  throw new Error('the teleport was not followed to its end');
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -87,13 +104,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
   planned: (client, [vm = '']) => scored(client, vm, (diskBytes) => diskBytes.package > 0),
 
-  async teleport(client, [vm = '', region = '']) {
-    const { teleport } = await client.call(api.requestTeleport, { body: { vm, near: { region } } });
-    for await (const now of client.followTeleport(teleport)) {
-      if (['verified', 'booting', 'running'].includes(now.state)) return now;
-      if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
-    }
-    throw new Error('the teleport was not followed to its end');
+  teleport: (client, [vm = '', region = '']) => teleport(client, vm, region),
+
+  async cold(client, [vmsDir = '', guest = '', vm = '', region = '']) {
+    await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
+    const described = await waitFor(
+      'the VM is described',
+      async () => {
+        const { description, scores } = await client.call(api.describeVm, { params: { vm } });
+        return { description, scored: scores.length };
+      },
+      { timeoutMs: PATIENCE_MS, intervalMs: COLD_POLL_MS },
+    );
+    return { ...described, ...(await teleport(client, vm, region)) };
   },
 
   async cancel(client, [teleport = '']) {

@@ -1,0 +1,92 @@
+/**
+ * Room: test, bench. How much of the link VMDN uses for a disk that does not compress, between the request
+ * and the last block: on a short link of 1 Gbit/s, and on one of 10 MB/s with a round trip of 100 ms.
+ *
+ * I1: TCP itself sees the delay, at both ends: packets are delayed, no connection ends on the way.
+ * I2: coordinator, origin and edge are the processes they are, as in `bytes`; a figure stands only when the
+ *     disk is verified.
+ * I3: the window begins with the request, so slow start counts, and whatever is done before the first block.
+ */
+
+import { join } from 'node:path';
+import type { Netlab } from '@vmdn/infra/netlab/netlab.ts';
+import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
+import { ensureGuests } from './guests.ts';
+import {
+  type Link,
+  type LinkFigures,
+  linkFigures,
+  linkReport,
+  type Sample,
+} from './link-report.ts';
+import { measure, type Observer, STEP_TIMEOUT_MS } from './methods/method.ts';
+import { vmdn } from './methods/vmdn.ts';
+import { type Disk, openWorkbench, sha256OfFile, type Workbench } from './workbench.ts';
+
+/** Small: what the edge has does not matter here. */
+const BASE = 'tiny';
+const MIB = 2 ** 20;
+const LINKS: readonly Link[] = [
+  { key: 'gigabit', bytesPerSecond: 125_000_000, diskBytes: 1536 * MIB },
+  { key: 'delayed', bytesPerSecond: 10_000_000, delayMs: 50, diskBytes: 384 * MIB },
+];
+const SAMPLE_MS = 100;
+
+export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
+  const figures: LinkFigures[] = [];
+  for (const link of LINKS) figures.push(await measureLink(link, options));
+  return linkReport(figures);
+}
+
+async function measureLink(link: Link, given: BenchmarkOptions): Promise<LinkFigures> {
+  const options = { ...given, rateBytesPerSecond: link.bytesPerSecond };
+  await using bench = await openWorkbench(options);
+  const [base] = await ensureGuests([BASE], options);
+  const baseDisk = await bench.disk(base!);
+  const wanted = await randomDisk(options, bench, baseDisk, link.diskBytes);
+  const samples: Sample[] = [];
+  const observer: Observer = {
+    ...(link.delayMs === undefined ? {} : { delayMs: link.delayMs }),
+    watch: (lab) => sample(lab, samples),
+  };
+  const task = { base: baseDisk, wanted, bench, options };
+  const [cost] = await measure(vmdn, task, observer);
+  return linkFigures(link, samples, cost!.critical);
+}
+
+/** A VM with a disk of random bytes; it never boots. */
+async function randomDisk(
+  { runner, signal, progress }: BenchmarkOptions,
+  bench: Workbench,
+  { source }: Disk,
+  sizeBytes: number,
+): Promise<Disk> {
+  progress(`${sizeBytes / MIB} MiB of random bytes`);
+  const cacheFolder = await bench.freshFolder('random');
+  const rawPath = join(cacheFolder, 'random.raw');
+  const args = ['if=/dev/urandom', `of=${rawPath}`, `bs=${MIB}`, `count=${sizeBytes / MIB}`];
+  await runner.run('dd', [...args, 'status=none'], { timeoutMs: STEP_TIMEOUT_MS, signal });
+  const sha256 = await sha256OfFile(rawPath, signal);
+  const disk = { path: rawPath, format: 'raw' };
+  const guest = { ...source, name: 'random', disk, siteManifestPath: null };
+  return { name: 'random', source: guest, rawPath, sizeBytes, sha256, cacheFolder };
+}
+
+/** Notes again and again how much has crossed. */
+function sample(lab: Netlab, samples: Sample[]): AsyncDisposable {
+  const stop = new AbortController();
+  const loop = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const { receivedBytes } = await lab.meter();
+      samples.push({ atMs: Date.now(), receivedBytes });
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+    }
+  };
+  const ended = loop();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await ended;
+    },
+  };
+}

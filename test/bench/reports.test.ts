@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { assembleReport } from './assemble-report.ts';
+import { linkFigures, linkReport } from './link-report.ts';
+import { type Timed, timeReport } from './time-report.ts';
+
+const timed = (seconds: number): Timed => ({ words: 'w', setting: '', seconds, bytes: 1000 });
+
+test('time: VMDN is held against the best peer and the floor, and its own variant is no peer', () => {
+  const methods = new Map([
+    ['vmdn', timed(3)],
+    ['vmdnCold', timed(4)],
+    ['casync', timed(10)],
+    ['zstdCopy', timed(12)],
+  ]);
+  const report = timeReport('base', new Map([['web', { methods, floorSeconds: 2 }]]));
+  expect(report.json).toEqual({
+    pairs: { web: { vmdn: 3, vmdnCold: 4, casync: 10, zstdCopy: 12, floorSeconds: 2 } },
+  });
+  expect(report.promised).toEqual([
+    { words: 'web: 3.00 s ≤ 3.50 s (0.35 × casync)', holds: true },
+    { words: 'web: 3.00 s ≤ 2.50 s (1.25 × floor)', holds: false },
+  ]);
+  expect(report.plot?.groups[0]?.bars).toHaveLength(5);
+});
+
+test('time: without VMDN nothing is promised', () => {
+  const methods = new Map([['casync', timed(10)]]);
+  const report = timeReport('base', new Map([['web', { methods, floorSeconds: undefined }]]));
+  expect(report.json).toEqual({ pairs: { web: { casync: 10 } } });
+  expect(report.promised).toEqual([]);
+});
+
+test('assemble: the bound holds up to 1.3 × cp', () => {
+  const figures = (vmdn: number) =>
+    assembleReport({ guest: 'g', nonZeroBytes: 1e9, seconds: { vmdn, cp: 1, shared: 0.5 } });
+  expect(figures(1.3).promised[0]?.holds).toBe(true);
+  expect(figures(1.31).promised[0]?.holds).toBe(false);
+  expect(figures(1.3).json).toEqual({ vmdn: 1.3, cp: 1, shared: 0.5 });
+});
+
+test('link: the window is from the request to the last block, not to the last word', () => {
+  const link = { key: 'slow', bytesPerSecond: 1000, diskBytes: 9000 };
+  const samples = [
+    { atMs: 0, receivedBytes: 500 },
+    { atMs: 1000, receivedBytes: 1000 },
+    { atMs: 6000, receivedBytes: 6000 },
+    { atMs: 11_000, receivedBytes: 10_990 },
+    { atMs: 20_000, receivedBytes: 11_000 },
+  ];
+  const figures = linkFigures(link, samples, { startMs: 1000, endMs: 12_000 });
+  expect(figures).toMatchObject({ bytesPerSecond: 999, ofLink: 0.999, seconds: 11 });
+  expect(figures.diskBytesPerSecond).toBeCloseTo(899.1, 5);
+  expect(linkReport([figures]).promised).toEqual([
+    { words: 'slow: 0.999 of the link ≥ 0.9', holds: true },
+  ]);
+  expect(() => linkFigures(link, [], { startMs: 0, endMs: 1 })).toThrow(RangeError);
+});
