@@ -12,7 +12,11 @@
 
 import type { InstalledPackage, OperatingSystem } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { type PackageOffer, worthwhilePackages } from '@vmdn/core/domain/package-choice.ts';
+import {
+  AHEAD_COST_WEIGHT,
+  type PackageOffer,
+  worthwhilePackages,
+} from '@vmdn/core/domain/package-choice.ts';
 import type { PackageMirrors, ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import pLimit from 'p-limit';
 import type { EdgeEvents } from '../events.ts';
@@ -184,7 +188,8 @@ async function choose(
   });
   const { remoteBytesPerSecond, compressedRatio } = planner.rates(digest);
   const rates = { remoteBytesPerSecond, compressedRatio, ...deps.rates.now() };
-  const worthwhile = worthwhilePackages(offers, coverage.missingBytes, rates);
+  const costWeight = order.isAwaited ? 1 : AHEAD_COST_WEIGHT;
+  const worthwhile = worthwhilePackages(offers, coverage.missingBytes, rates, costWeight);
   events.packagesChosen(digest, {
     found: found.length,
     unknown: unknown.length,
