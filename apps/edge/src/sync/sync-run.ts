@@ -31,6 +31,7 @@ import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS } from './limits.ts';
 import { recover } from './recovery.ts';
 import type { SlotArena } from './slot-arena.ts';
+import { SourcePace } from './source-pace.ts';
 import { WireNotes } from './wire-notes.ts';
 
 /** A remote source with what this run knows of it. */
@@ -39,7 +40,8 @@ export interface RunSource {
   readonly health: SourceHealth;
   /** Rows of which it sent wrong blocks: others are asked first. */
   readonly badRows: Set<number>;
-  /** It sends so little that the origin should help. */
+  readonly pace: SourcePace;
+  /** It brings so little that an origin should help. */
   isSlow: boolean;
   /** What its last failed request threw. */
   lastError?: unknown;
@@ -93,6 +95,7 @@ export class SyncRun {
       source,
       health: new SourceHealth(),
       badRows: new Set<number>(),
+      pace: new SourcePace(),
       isSlow: false,
     }));
     const wireBytes = (): number[] => this.ledger.wireBytes();
