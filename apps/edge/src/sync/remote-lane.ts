@@ -204,6 +204,7 @@ function judgeSpeed(run: SyncRun, lane: RunSource): void {
   );
   if (isSlow === lane.isSlow) return;
   lane.isSlow = isSlow;
+  if (isSlow) lane.source.note?.('slow');
   run.changed();
 }
 

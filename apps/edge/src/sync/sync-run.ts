@@ -47,6 +47,12 @@ export interface RunSource {
   lastError?: unknown;
 }
 
+function runSource(source: RemoteSource): RunSource {
+  const health = new SourceHealth();
+  if (source.isDoubtful === true) health.doubt();
+  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false };
+}
+
 export interface SyncRunOptions {
   readonly plan: DiskPlan;
   readonly staging: StagingArea;
@@ -91,13 +97,7 @@ export class SyncRun {
     const { staging, records } = options;
     this.ledger = new DeliveryLedger(this.plan, this.index, records, staging.wireBytes);
     this.#requestOfRow = new Uint32Array(this.index.segmentOfRow.length);
-    this.sources = options.sources.map((source) => ({
-      source,
-      health: new SourceHealth(),
-      badRows: new Set<number>(),
-      pace: new SourcePace(),
-      isSlow: false,
-    }));
+    this.sources = options.sources.map(runSource);
     const wireBytes = (): number[] => this.ledger.wireBytes();
     const onError = (error: unknown): void => this.fail(error);
     this.#committer = new Committer({ staging, records, wireBytes, onError });
@@ -347,6 +347,7 @@ export class SyncRun {
     const source = this.#sourceOfRequest[request - 1];
     if (source === undefined) return;
     source.badRows.add(row);
+    source.source.note?.('corrupt');
     source.health.strike({ request, lastRequest: this.lastRequest });
   }
 
