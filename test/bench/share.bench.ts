@@ -19,6 +19,7 @@ import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
+import { simplePlot } from './plot.ts';
 import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 import { type Disk, openWorkbench } from './workbench.ts';
@@ -132,6 +133,12 @@ function report(shared: Figures, copied: Figures): BenchmarkReport {
   return {
     json: { shared, copied },
     table: formatTable(rows),
+    plot: simplePlot(
+      `Room that ${CLONE} takes on an edge with ${BASE}`,
+      { 'shared in place': shared.allocatedBytes, copied: copied.allocatedBytes },
+      ['shared in place'],
+      formatMegabytes,
+    ),
     promised: [
       {
         words: `room ≤ ${ROOM_MAX} × copied`,

@@ -156,9 +156,14 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
       formatTiers(plan.diskBytes),
       formatBytesOrDash(plan.wireBytes),
       formatSeconds(plan.estimatedSeconds),
+      formatBytesOrDash(plan.copy.wireBytes),
+      formatSeconds(plan.copy.estimatedSeconds),
     ]),
   );
-  const columns = [...left('edge', 'of the virtual disk'), ...right('over the wire', 'estimated')];
+  const columns = [
+    ...left('edge', 'of the virtual disk'),
+    ...right('over the wire', 'estimated', 'a plain copy', 'estimated'),
+  ];
   lines.push('', renderTable(columns, rows, 'No edge has planned this version yet.'));
   if (withPackages) lines.push('', ...packages.map(({ name, version }) => `${name} ${version}`));
   return lines;
