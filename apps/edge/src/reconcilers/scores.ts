@@ -65,10 +65,13 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   await waitForQuiet(deps, signal);
   const startedMs = performance.now();
   const disks = [];
+  let busyMs = 0;
   for (const disk of description.disks) {
     const { digest } = disk;
     const recipePath = await offeredRecipe(deps, known, disk, signal);
+    const plannedMs = performance.now();
     const plan = await deps.planner.plan(digest, recipePath, signal);
+    busyMs += performance.now() - plannedMs;
     disks.push({ digest, plan: contractSummary(plan.summary) });
   }
   const { vm, version } = known;
@@ -76,6 +79,7 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   await deps.reads.report(signal);
   await deps.client.call(reportScores, { params: { vm, version }, body: { disks, computedAt } });
   deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
+  await deps.budget.rest(busyMs / 1000, signal);
 }
 
 /** Each package that comes changes what plans say: they are made once all are there. */
