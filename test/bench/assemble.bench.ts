@@ -23,7 +23,7 @@ import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/crea
 import { ASSEMBLE_METHODS, assembleReport } from './assemble-report.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
-import { openStore, type Store } from './store.ts';
+import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { type Disk, openWorkbench, type Workbench } from './workbench.ts';
 
 const GUEST = 'web-01';
@@ -108,6 +108,7 @@ async function assembly(task: {
     store: edge,
     partialImages,
     sharesInPlace,
+    ratios: NOTHING_MEASURED,
   });
   const plan = await planner.plan(digest, recipePath, signal);
   if ((plan.share !== null) !== sharesInPlace) {

@@ -20,7 +20,7 @@ import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
-import { openStore, type Store } from './store.ts';
+import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 import { type Disk, openWorkbench } from './workbench.ts';
 
@@ -76,6 +76,7 @@ async function deliver(
     store: edge,
     partialImages,
     sharesInPlace,
+    ratios: NOTHING_MEASURED,
   });
   const plan = await planner.plan(image.digest, image.recipePath, signal);
   // Where the finished disk would be, so that its header's name of the base is right.

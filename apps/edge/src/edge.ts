@@ -58,6 +58,7 @@ import { createReadsAhead } from './services/reads-ahead.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
+import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
 
@@ -249,7 +250,8 @@ function startWork(
   const recipes = createRecipes({ store, folder, client: disks, light, events });
   const { sharesInPlace } = settings;
   const uses = createImageUses();
-  const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace });
+  const ratios = createWireRatios({ client: disks, events });
+  const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace, ratios });
   const budget = backgroundBudget(settings);
   const packages = wirePackages(machine.packages, {
     ...{ client, planner, uses, budget, events },
@@ -277,12 +279,12 @@ function startWork(
   const importImage = foreground.counted(
     createImportImage({ store, runner, socketDir, importDirs, pool }),
   );
-  const reading = { recipes, reads, budget };
+  const reading = { recipes, reads, planner, budget };
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
-    scores: createScoresReconciler({ ...common, ...reading, packages, planner }),
+    scores: createScoresReconciler({ ...common, ...reading, packages }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),

@@ -18,17 +18,19 @@ import type { Foreground } from '../services/foreground.ts';
 import type { ImageUses } from '../services/image-uses.ts';
 import {
   offeredDescription,
-  offeredRecipe,
+  offeredPlan,
   offeredVersions,
   type RecipeMeans,
 } from '../services/offered-versions.ts';
 import type { Packages } from '../services/packages.ts';
+import type { Planner } from '../services/planner.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 
 interface Deps extends RecipeMeans {
   readonly versions: VerifiedVersions;
   readonly packages: Packages;
   readonly uses: Pick<ImageUses, 'keepOnly'>;
+  readonly planner: Planner;
   readonly foreground: Foreground;
   readonly desired: DesiredStates;
   readonly events: EdgeEvents;
@@ -74,7 +76,8 @@ async function bringFor(
 ): Promise<void> {
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await offeredRecipe(deps, known, disk, signal);
+    if (deps.packages.isSettled(digest)) continue;
+    const { recipePath } = await offeredPlan(deps, known, disk, signal);
     const goesOn = (): boolean => !deps.foreground.isBusy;
     const guest = description;
     const onRead = (sha256: Digest, wireBytes: number): Promise<void> =>

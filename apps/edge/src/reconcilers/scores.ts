@@ -18,7 +18,7 @@ import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import {
   offeredDescription,
-  offeredRecipe,
+  offeredPlan,
   offeredVersions,
   type RecipeMeans,
 } from '../services/offered-versions.ts';
@@ -65,21 +65,16 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   await waitForQuiet(deps, signal);
   const startedMs = performance.now();
   const disks = [];
-  let busyMs = 0;
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await offeredRecipe(deps, known, disk, signal);
-    const plannedMs = performance.now();
-    const plan = await deps.planner.plan(digest, recipePath, signal);
-    busyMs += performance.now() - plannedMs;
-    disks.push({ digest, plan: contractSummary(plan.summary) });
+    const { summary } = await offeredPlan(deps, known, disk, signal);
+    disks.push({ digest, plan: contractSummary(summary) });
   }
   const { vm, version } = known;
   const computedAt = new Date().toISOString();
   await deps.reads.report(signal);
   await deps.client.call(reportScores, { params: { vm, version }, body: { disks, computedAt } });
   deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
-  await deps.budget.rest(busyMs / 1000, signal);
 }
 
 /** Each package that comes changes what plans say: they are made once all are there. */

@@ -14,7 +14,11 @@
 
 import type { InstalledPackage, OperatingSystem } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { type PackageOffer, worthwhilePackages } from '@vmdn/core/domain/package-choice.ts';
+import {
+  AHEAD_COST_WEIGHT,
+  type PackageOffer,
+  worthwhilePackages,
+} from '@vmdn/core/domain/package-choice.ts';
 import type { PackageMirrors, ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import pLimit from 'p-limit';
 import type { EdgeEvents } from '../events.ts';
@@ -61,6 +65,8 @@ export interface Packages {
   readonly active: number;
   /** Called whenever the last order under way has ended. */
   onIdle(listener: () => void): void;
+  /** Whether a disk's packages were looked at to the end, and nothing changed since (I3). */
+  isSettled(digest: Digest): boolean;
   /** Brings what pays for itself. Throws `cancelled` only. */
   bring(order: PackageOrder): Promise<PackagesBrought>;
 }
@@ -82,6 +88,7 @@ interface Deps {
 export function createPackages(deps: Deps): Packages {
   const settled = new Map<Digest, string>();
   const world = (): string => `${deps.planner.revision} ${deps.uses.releases}`;
+  const isSettled = (digest: Digest): boolean => settled.get(digest) === world();
   const listeners = new Set<() => void>();
   let active = 0;
   return {
@@ -89,10 +96,11 @@ export function createPackages(deps: Deps): Packages {
       return active;
     },
     onIdle: (listener) => void listeners.add(listener),
+    isSettled,
     async bring(order) {
       const { digest, guest, signal } = order;
       if (guest.os === null || guest.packages.length === 0) return NOTHING;
-      if (settled.get(digest) === world()) return NOTHING;
+      if (isSettled(digest)) return NOTHING;
       active += 1;
       try {
         const brought = await bring(deps, order, guest.os);
@@ -164,7 +172,7 @@ async function fetchAll(
 /** The order's signal; while somebody waits, it fires also when the holders would have sent the rest. */
 function within({ planner }: Deps, order: PackageOrder, missingBytes: number): AbortSignal {
   if (!order.isAwaited) return order.signal;
-  const { remoteBytesPerSecond, compressedRatio } = planner.rates;
+  const { remoteBytesPerSecond, compressedRatio } = planner.rates(order.digest);
   const remoteMs = (1000 * missingBytes * compressedRatio) / remoteBytesPerSecond;
   return AbortSignal.any([order.signal, AbortSignal.timeout(Math.ceil(remoteMs))]);
 }
@@ -200,9 +208,10 @@ async function choose(
     const expected = installed.has(packageKey(resolved)) ? 0 : null;
     return { sha256, sizeBytes, installedBytes, coveredBytes: covered.get(sha256) ?? expected };
   });
-  const { remoteBytesPerSecond, compressedRatio } = planner.rates;
+  const { remoteBytesPerSecond, compressedRatio } = planner.rates(digest);
   const rates = { remoteBytesPerSecond, compressedRatio, ...deps.rates.now() };
-  const worthwhile = worthwhilePackages(offers, coverage.missingBytes, rates);
+  const costWeight = order.isAwaited ? 1 : AHEAD_COST_WEIGHT;
+  const worthwhile = worthwhilePackages(offers, coverage.missingBytes, rates, costWeight);
   events.packagesChosen(digest, {
     found: found.length,
     unknown: unknown.length,

@@ -8,18 +8,20 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { type DiskPlan, type LocalImage, SELF } from '@vmdn/core/domain/plan.ts';
 import {
   DEFAULT_RATES,
-  type DiskPlan,
-  type LocalImage,
+  type DeliverySample,
+  estimatePlan,
+  learnRates,
   type PlanSummary,
   type Rates,
-  SELF,
-} from '@vmdn/core/domain/plan.ts';
+} from '@vmdn/core/domain/plan-estimate.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { PLANS_KEPT_MAX } from '../limits.ts';
 import type { Coverage, SyncEngine } from '../sync/create-sync-engine.ts';
 import type { ImageUses } from './image-uses.ts';
+import type { WireRatios } from './wire-ratios.ts';
 
 export interface Planner {
   /** The plan for a disk whose recipe file is at `recipePath`. Throws `corrupt`, `cancelled`. */
@@ -33,10 +35,14 @@ export interface Planner {
     offered: readonly string[],
     signal: AbortSignal,
   ): Promise<Coverage>;
-  /** As measured so far. */
-  readonly rates: Rates;
-  /** Learns from a delivery how fast the link is and how well blocks compress. */
-  observe(sample: LinkSample): void;
+  /** As measured so far, for a disk. */
+  rates(digest: Digest): Rates;
+  /** What a plan costs when `tier` is where the rest comes from. */
+  estimate(plan: DiskPlan, tier: Rates['remoteTier']): PlanSummary;
+  /** Asks a holder how well what a plan fetches compresses. Throws `cancelled` only. */
+  measure: WireRatios['measure'];
+  /** Learns from a delivery how fast link and disk are and how well blocks compress. */
+  observe(sample: DeliverySample): void;
   /** Changes whenever a plan made before may be out of date. */
   readonly revision: number;
 }
@@ -48,18 +54,6 @@ interface KeptPlan {
   readonly packages: ReadonlySet<Digest>;
 }
 
-/** What a delivery took from other nodes. */
-export interface LinkSample {
-  readonly wireBytes: number;
-  readonly diskBytes: number;
-  readonly seconds: number;
-}
-
-/** Less says nothing about the link: latency and set-up count for more than the bytes. */
-const SAMPLE_BYTES_MIN = 4 * 1024 * 1024;
-/** Weight of a new sample: three deliveries make most of the estimate. */
-const SAMPLE_WEIGHT = 0.5;
-
 export function createPlanner(deps: {
   readonly engine: Pick<SyncEngine, 'plan' | 'coverage'>;
   readonly store: Pick<ImageStore, 'list' | 'onChange'>;
@@ -69,9 +63,11 @@ export function createPlanner(deps: {
   readonly uses: Pick<ImageUses, 'planned' | 'hold'>;
   /** Whether disks may share the storage of an image that has most of them in place. */
   readonly sharesInPlace: boolean;
+  readonly ratios: WireRatios;
 }): Planner {
   const kept = new Map<Digest, KeptPlan>();
-  let rates: Rates = DEFAULT_RATES;
+  let learned: Rates = DEFAULT_RATES;
+  const rates = (digest: Digest): Rates => deps.ratios.applied(digest, learned);
   let revision = 0;
   deps.store.onChange(() => {
     revision += 1;
@@ -109,7 +105,7 @@ export function createPlanner(deps: {
       }
       const before = revision;
       return await withImages(digest, async (images) => {
-        const plan = await deps.engine.plan({ digest, recipePath, images, rates, signal });
+        const plan = await deps.engine.plan({ digest, recipePath, images, signal });
         const packages = packagesUsed(plan);
         deps.uses.planned(digest, packages);
         kept.delete(digest);
@@ -123,18 +119,11 @@ export function createPlanner(deps: {
         deps.engine.coverage({ digest, recipePath, images, offered, signal }),
       );
     },
-    get rates() {
-      return rates;
-    },
-    observe({ wireBytes, diskBytes, seconds }) {
-      if (wireBytes < SAMPLE_BYTES_MIN || seconds <= 0 || diskBytes <= 0) return;
-      const blend = (before: number, now: number): number =>
-        before * (1 - SAMPLE_WEIGHT) + now * SAMPLE_WEIGHT;
-      rates = {
-        ...rates,
-        remoteBytesPerSecond: blend(rates.remoteBytesPerSecond, wireBytes / seconds),
-        compressedRatio: blend(rates.compressedRatio, Math.min(1, wireBytes / diskBytes)),
-      };
+    rates,
+    estimate: (plan, remoteTier) => estimatePlan(plan, { ...rates(plan.digest), remoteTier }),
+    measure: deps.ratios.measure,
+    observe(sample) {
+      learned = learnRates(learned, sample);
     },
   };
 }
