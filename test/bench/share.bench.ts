@@ -15,6 +15,7 @@ import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
+import { createImageUses } from '../../apps/edge/src/services/image-uses.ts';
 import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
@@ -71,6 +72,7 @@ async function deliver(
   const partialImages = async () => [];
   const sharesInPlace = task.method === 'shared';
   const planner = createPlanner({
+    uses: createImageUses(),
     engine,
     store: edge,
     partialImages,

@@ -67,6 +67,8 @@ export const PACKAGES_FETCHED_AT_ONCE = 4;
 export const PACKAGES_MISSING_BYTES_MIN = 2 * 1024 * 1024;
 /** Room that package images may take of the store unless said: those of some 15 kinds of servers. */
 export const PACKAGES_QUOTA_BYTES = 8 * 1024 ** 3;
+/** Share of the processors that background work takes unless said: guests and deliveries have the rest. */
+export const BACKGROUND_CPU_SHARE = 0.5;
 /** Until something was measured: a mirror on a 200 Mbit/s line, and what one core unpacks and hashes. */
 export const MIRROR_BYTES_PER_SECOND = 25_000_000;
 export const UNPACK_BYTES_PER_SECOND = 80_000_000;

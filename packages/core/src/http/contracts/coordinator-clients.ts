@@ -293,6 +293,8 @@ const cacheRow = z.object({
 const aheadRow = z.object({
   /** Recipes that were read for planning. */
   recipes: tierBytes,
+  /** Packages that were brought for disks that somebody may ask for. */
+  packages: tierBytes,
   /** Seeding orders, the recipes of their images included. */
   seeds: tierBytes,
 });
