@@ -104,6 +104,7 @@ export function createPackages(deps: Deps): Packages {
       active += 1;
       try {
         const brought = await bring(deps, order, guest.os);
+        deps.events.packagesBrought(digest, brought);
         if (order.goesOn()) settled.set(digest, world());
         return brought;
       } catch (error) {
@@ -128,10 +129,7 @@ async function bring(
   if (missingBytes < PACKAGES_MISSING_BYTES_MIN) return NOTHING;
   const limit = within(deps, order, missingBytes);
   const chosen = await choose(deps, order, os, limit);
-  if (chosen.length === 0) return NOTHING;
-  const brought = await fetchAll(deps, order, chosen, limit);
-  deps.events.packagesBrought(order.digest, brought);
-  return brought;
+  return chosen.length === 0 ? NOTHING : await fetchAll(deps, order, chosen, limit);
 }
 
 async function fetchAll(

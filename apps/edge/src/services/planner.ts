@@ -8,7 +8,7 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { type DiskPlan, type LocalImage, SELF } from '@vmdn/core/domain/plan.ts';
+import { type DiskPlan, type LocalImage, planBytes, SELF } from '@vmdn/core/domain/plan.ts';
 import {
   DEFAULT_RATES,
   type DeliverySample,
@@ -18,7 +18,7 @@ import {
   type Rates,
 } from '@vmdn/core/domain/plan-estimate.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
-import { PLANS_KEPT_MAX } from '../limits.ts';
+import { PLANS_KEPT_BYTES_MAX } from '../limits.ts';
 import type { Coverage, SyncEngine } from '../sync/create-sync-engine.ts';
 import type { ImageUses } from './image-uses.ts';
 import type { WireRatios } from './wire-ratios.ts';
@@ -110,7 +110,7 @@ export function createPlanner(deps: {
         deps.uses.planned(digest, packages);
         kept.delete(digest);
         kept.set(digest, { revision: before, plan, packages });
-        if (kept.size > PLANS_KEPT_MAX) kept.delete(kept.keys().next().value!);
+        forgetOldest(kept);
         return plan;
       });
     },
@@ -138,6 +138,17 @@ function packagesUsed({ images, source, placeImage }: DiskPlan): ReadonlySet<Dig
   // The numbers from SELF on are no places.
   for (const place of source) if (place < SELF) used.add(placeImage[place]!);
   return new Set(packagesOf(images.filter((_, image) => used.has(image))));
+}
+
+/** Forgets plans from the oldest on, until the others fit; never the newest, which somebody waits for. */
+function forgetOldest(kept: Map<Digest, { readonly plan: DiskPlan }>): void {
+  let bytes = 0;
+  for (const { plan } of kept.values()) bytes += planBytes(plan);
+  for (const [digest, { plan }] of kept) {
+    if (bytes <= PLANS_KEPT_BYTES_MAX || kept.size === 1) return;
+    kept.delete(digest);
+    bytes -= planBytes(plan);
+  }
 }
 
 /** A plan's numbers as the contract has them. */

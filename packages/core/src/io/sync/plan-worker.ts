@@ -7,6 +7,8 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { VmdnError } from '../../domain/errors.ts';
 import {
   createMatcher,
@@ -14,7 +16,7 @@ import {
   type Matcher,
   placesPerKeyFor,
 } from '../../domain/match.ts';
-import { buildPlan, type DiskPlan, type LocalImage, shareRecipe } from '../../domain/plan.ts';
+import { buildPlan, type DiskPlan, type LocalImage } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
@@ -22,14 +24,18 @@ import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
 
+setFlagsFromString('--expose-gc');
+/** What a plan was made with is garbage in large columns, which V8 would keep until the next plans add theirs. */
+const collectGarbage = runInNewContext('gc') as () => void;
+
 function plan(order: PlanOrder): DiskPlan {
   const { digest, images } = order;
   if (images.length > MAX_IMAGES_PER_PLAN) {
     throw new VmdnError('too_large', `A plan takes at most ${MAX_IMAGES_PER_PLAN} images.`);
   }
-  const wanted = shareRecipe(wantedRecipe(order));
+  const wanted = wantedRecipe(order);
   const matcher = createMatcher(wanted, {
-    placesPerKey: placesPerKeyFor(wanted),
+    placesPerKey: Math.min(placesPerKeyFor(wanted), images.length),
     seed: randomInt(2 ** 32),
   });
   const inPlace: Share[] = [];
@@ -87,6 +93,10 @@ const NOTHING: Recipe = {
   keys: new Uint32Array(),
 };
 
-answerCalls((order: PlanOrder | CoverageOrder) =>
-  order.kind === 'plan' ? plan(order) : coverage(order),
-);
+answerCalls((order: PlanOrder | CoverageOrder) => {
+  try {
+    return order.kind === 'plan' ? plan(order) : coverage(order);
+  } finally {
+    setImmediate(collectGarbage);
+  }
+});
