@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import type { RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
 import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
+import { LAUNCHER_SETTINGS } from '@vmdn/infra/lab/service.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
 import type { Critical, Parts, Peaks, Transfer } from './method.ts';
@@ -260,6 +261,7 @@ async function start(
   const app = service === 'neighbour' ? 'edge' : service;
   const script = new URL(`../../../apps/${app}/src/main.ts`, import.meta.url).pathname;
   const env = {
+    ...launcherSettings(),
     ...settings,
     VMDN_STATE_DIR: stateDir,
     VMDN_LISTEN: `${lab.addresses[SIDE[service]]}:${PORT[service]}`,
@@ -284,6 +286,16 @@ async function start(
     {
       timeoutMs: START_TIMEOUT_MS,
     },
+  );
+}
+
+/** What the launcher told this process, and would tell a service that it starts. */
+function launcherSettings(): Record<string, string> {
+  return Object.fromEntries(
+    LAUNCHER_SETTINGS.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
 }
 

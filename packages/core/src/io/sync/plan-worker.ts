@@ -7,8 +7,6 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { VmdnError } from '../../domain/errors.ts';
 import {
   createMatcher,
@@ -23,10 +21,6 @@ import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
-
-setFlagsFromString('--expose-gc');
-/** What a plan was made with is garbage in large columns, which V8 would keep until the next plans add theirs. */
-const collectGarbage = runInNewContext('gc') as () => void;
 
 function plan(order: PlanOrder): DiskPlan {
   const { digest, images } = order;
@@ -93,10 +87,6 @@ const NOTHING: Recipe = {
   keys: new Uint32Array(),
 };
 
-answerCalls((order: PlanOrder | CoverageOrder) => {
-  try {
-    return order.kind === 'plan' ? plan(order) : coverage(order);
-  } finally {
-    setImmediate(collectGarbage);
-  }
-});
+answerCalls((order: PlanOrder | CoverageOrder) =>
+  order.kind === 'plan' ? plan(order) : coverage(order),
+);
