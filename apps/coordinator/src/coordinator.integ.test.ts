@@ -97,6 +97,10 @@ describe('a coordinator', () => {
     await query(databaseUrl, 'alter table vm_versions drop column description_digest');
     await query(databaseUrl, 'drop table package_recipes, recipe_reads');
     await query(databaseUrl, 'alter table imports drop column error_code');
+    await query(
+      databaseUrl,
+      'alter table delivered_disks drop column planned, drop column seconds',
+    );
     await query(databaseUrl, "delete from kysely_migration where name >= '0003'");
     await using second = await startTestCoordinator(databaseUrl);
     const after = await edges[0]!.at(second.url).call(node.desiredState, {});
