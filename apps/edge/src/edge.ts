@@ -8,8 +8,11 @@
 
 import { join } from 'node:path';
 import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
-import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { createDiskClient } from '@vmdn/core/http/clients/disk-client.ts';
+import {
+  type CoordinatorClient,
+  createCoordinatorClient,
+} from '@vmdn/core/http/clients/coordinator-client.ts';
+import { createDiskClient, type DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
 import { readAhead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
@@ -50,6 +53,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
+import { createHolderBreakers } from './services/holder-breakers.ts';
 import { createImageUses } from './services/image-uses.ts';
 import { wakeOnChanges } from './services/library-wakes.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
@@ -98,6 +102,7 @@ export async function createEdge(
         freeVcpus: work.capacity.free().vcpus,
         accelerator: machine.accelerator,
       },
+      holderFaults: [...work.breakers.faults()],
       uplink: { bytes: uplink.passedBytes, limitBytesPerSecond: uplink.limitBytesPerSecond },
     }),
   });
@@ -214,6 +219,37 @@ function backgroundBudget(settings: EdgeSettings): BackgroundBudget {
   return createBackgroundBudget({ limiter, cpuShare: settings.backgroundCpuShare });
 }
 
+/** All that it takes to make a disk. */
+function wireDeliveries(
+  settings: EdgeSettings,
+  parts: {
+    readonly machine: Machine;
+    readonly disks: DiskClient;
+    readonly client: CoordinatorClient;
+    readonly events: EdgeEvents;
+  },
+  stack: AsyncDisposableStack,
+) {
+  const { machine, disks, client, events } = parts;
+  const { store, folder, engine } = machine;
+  const partialImages = () => listPartialImages(store);
+  const resolver = stack.use(createOutlineResolver());
+  const common = { store, client: disks, events };
+  const light = createLightRecipes({ ...common, folder, partialImages, resolver });
+  const breakers = createHolderBreakers({ events });
+  const recipes = createRecipes({ ...common, folder, light, breakers });
+  const { sharesInPlace, packagesQuotaBytes: quotaBytes } = settings;
+  const uses = createImageUses();
+  const ratios = createWireRatios({ client: disks, events });
+  const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace, ratios });
+  const budget = backgroundBudget(settings);
+  const packageMeans = { client, planner, uses, budget, quotaBytes, events };
+  const packages = wirePackages(machine.packages, packageMeans);
+  const makers = { recipes, packages, planner, uses, engine, breakers };
+  const deliveries = createDiskDeliveries({ ...common, ...makers });
+  return { recipes, planner, packages, deliveries, breakers, uses, budget };
+}
+
 /** Clients, services and reconcilers. */
 function startWork(
   settings: EdgeSettings,
@@ -227,7 +263,7 @@ function startWork(
   stack: AsyncDisposableStack,
 ) {
   const { machine, key, identity, events, logger } = parts;
-  const { store, folder, engine, hypervisor } = machine;
+  const { store, folder, hypervisor } = machine;
   const { node: self, coordinatorKey } = identity;
   const credentials = { kind: 'node', node: self, key } as const;
   const client = createCoordinatorClient({ url: settings.coordinatorUrl, credentials });
@@ -237,30 +273,8 @@ function startWork(
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
   const versions = createVerifiedVersions({ records: machine.newest, client });
   const reads = createReadsAhead({ client, records: machine.reads });
-  const partialImages = () => listPartialImages(store);
-  const resolver = stack.use(createOutlineResolver());
-  const light = createLightRecipes({
-    store,
-    folder,
-    partialImages,
-    client: disks,
-    resolver,
-    events,
-  });
-  const recipes = createRecipes({ store, folder, client: disks, light, events });
-  const { sharesInPlace } = settings;
-  const uses = createImageUses();
-  const ratios = createWireRatios({ client: disks, events });
-  const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace, ratios });
-  const budget = backgroundBudget(settings);
-  const packages = wirePackages(machine.packages, {
-    ...{ client, planner, uses, budget, events },
-    quotaBytes: settings.packagesQuotaBytes,
-  });
-  const deliveries = createDiskDeliveries({
-    ...{ store, recipes, packages, planner, uses, engine, events },
-    client: disks,
-  });
+  const means = wireDeliveries(settings, { machine, disks, client, events }, stack);
+  const { recipes, planner, packages, deliveries, breakers, uses, budget } = means;
   const desired = followDesiredState({ client, logger });
   stack.use(desired);
   const sources = { self, usesPeers: settings.usesPeers };
@@ -300,5 +314,5 @@ function startWork(
   desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
   wakeOnChanges({ store, packages, wake });
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));
-  return { client, capacity, wakeAll };
+  return { client, capacity, breakers, wakeAll };
 }

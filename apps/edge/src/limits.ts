@@ -61,6 +61,12 @@ export const GRANT_RENEW_MIN_MS = 1000;
 /** A holder that sends nothing of a recipe for so long is passed over while another one may have it. */
 export const HOLDER_STALL_MS = 5000;
 
+/** A neighbour that failed is left alone between these, doubling; the longest is what its return may cost. */
+export const BREAKER_PAUSE_MIN_MS = 1000;
+export const BREAKER_PAUSE_MAX_MS = 60_000;
+/** One that brought wrong bytes: a broken disk or machine is not mended within minutes. */
+export const LIAR_PAUSE_MS = 600_000;
+
 /** Packages fetched side by side: mirrors serve many at once, and small ones cost mostly round trips. */
 export const PACKAGES_FETCHED_AT_ONCE = 4;
 /** A disk of which less is missing is not worth a look at mirrors: the origin sends it in a second or so. */
@@ -82,6 +88,7 @@ function assertRelations(): void {
     DESIRED_TIMEOUT_MS > DESIRED_WAIT_SECONDS * 1000,
     AWAY_PAUSE_MIN_MS < AWAY_PAUSE_MAX_MS,
     RETRY_MIN_MS < RETRY_MAX_MS,
+    BREAKER_PAUSE_MIN_MS < BREAKER_PAUSE_MAX_MS,
     SEEDS_MAX <= DELIVERIES_MAX,
     GRANT_RENEW_MIN_MS < GRANT_RETRY_MS,
     MESSAGE_CHARACTERS_MAX <= 2000,

@@ -68,7 +68,18 @@ export function edgeTable(nodes: readonly Node[]): string {
       : `${formatBytes(node.uplinkLimitBytesPerSecond)}/s`,
     node.accelerator ?? DASH,
   ]);
-  return renderTable(columns, rows, 'No node is enrolled yet: vmdn enrolment-token --kind edge');
+  const none = 'No node is enrolled yet: vmdn enrolment-token --kind edge';
+  return [renderTable(columns, rows, none), ...nodes.flatMap(faultLines)].join('\n');
+}
+
+/** What an edge found wrong with others, a line for each of them. */
+function faultLines({ name, holderFaults }: Node): string[] {
+  const holders = [...new Set(holderFaults.map(({ holder }) => holder))];
+  return holders.map((holder) => {
+    const mine = holderFaults.filter((fault) => fault.holder === holder);
+    const words = mine.map(({ code, count }) => `${code} ${count}`).join(', ');
+    return `${name} had trouble with ${holder}: ${words}`;
+  });
 }
 
 export function imageTable(images: readonly Image[]): string {

@@ -25,6 +25,7 @@ import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { HolderBreakers } from './holder-breakers.ts';
 import type { ImageUses } from './image-uses.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
@@ -73,6 +74,7 @@ interface Deps {
   readonly uses: Pick<ImageUses, 'holdPlan' | 'deliver'>;
   readonly engine: Pick<SyncEngine, 'sync'>;
   readonly client: Pick<DiskClient, 'readBlocks'>;
+  readonly breakers: HolderBreakers;
   readonly events: EdgeEvents;
 }
 
@@ -207,7 +209,7 @@ async function sync(
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
-    sources: remoteSources({ ...order, client: deps.client }),
+    sources: remoteSources({ ...order, client: deps.client, breakers: deps.breakers }),
     signal: order.signal,
     crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),

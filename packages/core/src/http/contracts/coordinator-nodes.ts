@@ -15,7 +15,9 @@ import {
   byteCount,
   digest,
   diskFormat,
+  HOLDER_FAULTS_MAX,
   holder,
+  holderFault,
   id,
   jws,
   location,
@@ -88,6 +90,8 @@ export const heartbeat = defineOperation({
       .optional(),
     /** Origin: body bytes that its uplink limiter let through since the process started. */
     uplink: z.object({ bytes: byteCount, limitBytesPerSecond: byteCount.nullable() }).optional(),
+    /** Edge: the holders that it had trouble with, and why. */
+    holderFaults: z.array(holderFault).max(HOLDER_FAULTS_MAX).optional(),
   }),
   reply: z.object({ protocol: z.number().int(), heartbeatSeconds: z.number().int().positive() }),
 });
