@@ -19,7 +19,8 @@ import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
 import { holders } from './migrations/0008-holders.ts';
 import type { Schema } from './schema/schema.ts';
 
-const MIGRATIONS: Readonly<Record<string, Migration>> = {
+/** All migrations, oldest first. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-taken-on': takenOn,
   '0003-description-digest': descriptionDigest,
