@@ -217,7 +217,7 @@ function compileCache() {
 
 /**
  * glibc's allocator, mallopt(3): large buffers are mapped one by one and go back when they are freed, instead
- * of making holes in an arena for each thread. Measured on an edge that delivers 11 GiB.
+ * of making holes in an arena for each thread.
  */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144' };
 

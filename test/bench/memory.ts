@@ -1,6 +1,6 @@
 /**
- * Room: test, bench. How much memory a delivery takes, however large the disk: the most that each process had
- * resident, while 11 GiB of random bytes come from the origin as fast as this machine can.
+ * Room: test, bench. How much memory a delivery takes, however large the disk: the most that each process
+ * had resident, while 11 GiB of random bytes come from the origin as fast as this machine can.
  *
  * I1: coordinator, origin and edge are the processes they are; a figure stands only when the disk is
  *     verified.

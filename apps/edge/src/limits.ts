@@ -23,7 +23,7 @@ export const SEEDS_MAX = 2;
 export const IMPORTS_MAX = 1;
 /** How long background planning waits for deliveries to end before it takes a turn all the same. */
 export const BACKGROUND_PATIENCE_MS = 30_000;
-/** Plans kept: some 20 bytes for each non-zero block: 10 GiB of disks are ready, others take a second. */
+/** Plans kept: some 20 bytes for each non-zero block, so that 10 GiB of disks are ready. */
 export const PLANS_KEPT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Blocks whose compressed size a plan asks for at most: 64 MiB, which take a holder 0.2 s of one core. */

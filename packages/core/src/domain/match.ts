@@ -67,7 +67,7 @@ export function nonZeroBlocks(recipe: Recipe): Uint32Array {
   return blocks;
 }
 
-/** How many places to keep per key: fewer on large disks, so that planning takes at most 60 MB for them. */
+/** How many places to keep per key: fewer on large disks, so that they take no more than some 60 MB. */
 export function placesPerKeyFor(wanted: Recipe): number {
   const blocks = nonZeroBlockCount(wanted);
   if (blocks <= 2_000_000) return 3;
