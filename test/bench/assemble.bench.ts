@@ -22,7 +22,7 @@ import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/crea
 import { ASSEMBLE_METHODS, assembleReport } from './assemble-report.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
-import { openStore, type Store } from './store.ts';
+import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { type Disk, openWorkbench, type Workbench } from './workbench.ts';
 
 const GUEST = 'web-01';
@@ -101,7 +101,13 @@ async function assembly(task: {
   const { signal } = task.options;
   const { digest, recipePath } = task.wanted.image;
   const partialImages = async () => [];
-  const planner = createPlanner({ engine, store: edge, partialImages, sharesInPlace });
+  const planner = createPlanner({
+    engine,
+    store: edge,
+    partialImages,
+    sharesInPlace,
+    ratios: NOTHING_MEASURED,
+  });
   const plan = await planner.plan(digest, recipePath, signal);
   if ((plan.share !== null) !== sharesInPlace) {
     throw new VmdnError('internal', 'The plan does not do what is to be measured.');

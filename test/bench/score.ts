@@ -13,7 +13,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { rawLayers } from '@vmdn/core/domain/layers.ts';
-import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
+import type { LocalImage } from '@vmdn/core/domain/plan.ts';
 import { nonZeroBlockCount } from '@vmdn/core/domain/recipe.ts';
 import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
 import { decodeRecipe, encodeRecipe } from '@vmdn/core/formats/recipe.ts';
@@ -119,10 +119,10 @@ async function score(
     let seconds = Number.POSITIVE_INFINITY;
     for (let round = 0; round <= ROUNDS; round += 1) {
       const startedMs = performance.now();
-      const request = { digest, recipePath: wanted.recipePath, images, rates: DEFAULT_RATES };
-      const { summary } = await planner.plan({ ...request, signal: options.signal });
+      const request = { digest, recipePath: wanted.recipePath, images };
+      const { candidates } = await planner.plan({ ...request, signal: options.signal });
       const now = (performance.now() - startedMs) / 1000;
-      const first = images.findIndex((image) => image.digest === summary.candidates[0]?.digest);
+      const first = images.findIndex((image) => image.digest === candidates[0]?.digest);
       best = library[first]?.name ?? 'none';
       if (round > 0) seconds = Math.min(seconds, now);
       options.progress(`scan ${round}: ${now.toFixed(3)} s, the best is ${best}`);

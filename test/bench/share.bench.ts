@@ -19,7 +19,7 @@ import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
-import { openStore, type Store } from './store.ts';
+import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 import { type Disk, openWorkbench } from './workbench.ts';
 
@@ -69,7 +69,13 @@ async function deliver(
   const { image } = task.origin;
   const partialImages = async () => [];
   const sharesInPlace = task.method === 'shared';
-  const planner = createPlanner({ engine, store: edge, partialImages, sharesInPlace });
+  const planner = createPlanner({
+    engine,
+    store: edge,
+    partialImages,
+    sharesInPlace,
+    ratios: NOTHING_MEASURED,
+  });
   const plan = await planner.plan(image.digest, image.recipePath, signal);
   // Where the finished disk would be, so that its header's name of the base is right.
   const stagingDir = join(dirname(dirname(edge.image.path)), image.digest);

@@ -55,6 +55,7 @@ import { createRecipeReads } from './services/recipe-reads.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
+import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
 
@@ -239,7 +240,8 @@ function startWork(
   });
   const recipes = createRecipes({ store, folder, client: disks, light, events });
   const { sharesInPlace } = settings;
-  const planner = createPlanner({ engine, store, partialImages, sharesInPlace });
+  const ratios = createWireRatios({ client: disks, events });
+  const planner = createPlanner({ engine, store, partialImages, sharesInPlace, ratios });
   const quotaBytes = settings.packagesQuotaBytes;
   const packages = wirePackages(machine.packages, { client, planner, quotaBytes, events });
   const deliveries = createDiskDeliveries({
@@ -274,7 +276,9 @@ function startWork(
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
     scores: createScoresReconciler({ ...common, recipes, reads, packages, planner }),
-    packages: createPackagesReconciler({ ...common, foreground, recipes, reads, packages }),
+    packages: createPackagesReconciler({
+      ...{ ...common, foreground, recipes, reads, packages, planner },
+    }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };

@@ -26,6 +26,9 @@ export const BACKGROUND_PATIENCE_MS = 30_000;
 /** Plans kept whole (8 bytes for each non-zero block; 1 GiB of disk is 2 MiB of plan). */
 export const PLANS_KEPT_MAX = 16;
 
+/** Blocks whose compressed size a plan asks for at most: 64 MiB, which take a holder 0.2 s of one core. */
+export const SAMPLED_BLOCKS_MAX = 16_384;
+
 /** Recipes up to this length come whole: at 10 MB/s they take 7 ms, less than one more round trip. */
 export const WHOLE_RECIPE_BYTES_MAX = 64 * 1024;
 /** Recipe files that one outline is looked up in: as many as images in one plan. */

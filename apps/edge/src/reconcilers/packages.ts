@@ -14,16 +14,18 @@ import type { DesiredStates } from '../services/desired-states.ts';
 import type { Foreground } from '../services/foreground.ts';
 import {
   offeredDescription,
-  offeredRecipe,
+  offeredPlan,
   offeredVersions,
   type RecipeMeans,
 } from '../services/offered-versions.ts';
 import type { Packages } from '../services/packages.ts';
+import type { Planner } from '../services/planner.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 
 interface Deps extends RecipeMeans {
   readonly versions: VerifiedVersions;
   readonly packages: Packages;
+  readonly planner: Planner;
   readonly foreground: Foreground;
   readonly desired: DesiredStates;
   readonly events: EdgeEvents;
@@ -51,7 +53,8 @@ async function bringFor(deps: Deps, known: KnownVersion, signal: AbortSignal): P
   if (description === null) return;
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await offeredRecipe(deps, known, disk, signal);
+    if (deps.packages.isSettled(digest)) continue;
+    const { recipePath } = await offeredPlan(deps, known, disk, signal);
     const goesOn = (): boolean => !deps.foreground.isBusy;
     const guest = description;
     await deps.packages.bring({ digest, recipePath, guest, isAwaited: false, goesOn, signal });

@@ -18,7 +18,7 @@ import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery, PlannedDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
@@ -28,7 +28,7 @@ import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
-import { type DiskHolder, remoteSources } from './remote-sources.ts';
+import { type DiskHolder, remoteSources, tierOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { createTurns } from './turns.ts';
 
@@ -132,17 +132,18 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   const stagingDir = store.stagingDir(digest);
   await reserveRoom(store, [digest], {
     key: reservation,
-    bytes: bytesToWrite(
-      plan.wanted,
-      order.virtualSizeBytes - plan.summary.diskBytes.zero,
-      plan.share,
-    ),
+    bytes: bytesToWrite(plan.wanted, order.virtualSizeBytes - plan.counts.zeroBytes, plan.share),
     paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
   });
   try {
     const crossedBefore = costs.get(digest) ?? [];
     costs.delete(digest);
-    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, crossedBefore));
+    const foretold = foretell(deps, order, plan);
+    const [synced, syncSeconds] = await timed(() =>
+      sync(deps, order, plan, crossedBefore, foretold),
+    );
+    const seconds = recipeSeconds + planSeconds + syncSeconds;
+    const delivery = { ...synced, planned: foretold.planned(), seconds };
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
     await store.adopt({ stagingDir, digest, keysRoot, name, kind });
@@ -171,11 +172,32 @@ async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Pr
   );
 }
 
+interface Foretold {
+  planned(): PlannedDelivery;
+}
+
+/** What the plan says; more truly as soon as a holder has told how well its blocks compress. */
+function foretell({ planner }: Deps, order: DiskOrder, plan: DiskPlan): Foretold {
+  const say = (): PlannedDelivery => {
+    const { candidates: _, ...planned } = planner.estimate(plan, tierOf(order.holders));
+    return planned;
+  };
+  let planned = say();
+  const learn = async (): Promise<void> => {
+    await planner.measure(plan, order);
+    planned = say();
+  };
+  // Nobody waits for it; it fails only with the order's signal, which the sync hears too.
+  learn().catch(() => undefined);
+  return { planned: () => planned };
+}
+
 async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: DiskPlan,
   crossedBefore: readonly Cost[],
+  foretold: Foretold,
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
@@ -183,7 +205,7 @@ async function sync(
     sources: remoteSources({ ...order, client: deps.client }),
     signal: order.signal,
     crossedBefore,
-    onProgress: ({ delivery }) => order.onProgress(delivery),
+    onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
@@ -192,7 +214,9 @@ async function sync(
     .reduce((sum, cost) => sum + cost.wireBytes, 0);
   deps.planner.observe({
     wireBytes: wireBytes.origin + wireBytes.peer - recipeBytes,
-    diskBytes: diskBytes.origin + diskBytes.peer,
+    remoteBytes: diskBytes.origin + diskBytes.peer,
+    remoteSeconds: result.remoteSeconds,
+    diskBytes: result.verifiedBytes,
     seconds: result.seconds,
   });
   const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);

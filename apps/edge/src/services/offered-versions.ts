@@ -3,12 +3,15 @@
  */
 
 import type { DescribedDisk, Description } from '@vmdn/core/domain/description.ts';
+import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
+import type { PlanSummary } from '@vmdn/core/domain/plan-estimate.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { DesiredStates } from './desired-states.ts';
+import type { Planner } from './planner.ts';
 import type { RecipeReads } from './recipe-reads.ts';
 import type { Recipes } from './recipes.ts';
-import { holdersOf, type SourcePolicy } from './remote-sources.ts';
+import { holdersOf, type SourcePolicy, tierOf } from './remote-sources.ts';
 import { isRefusal, type VerifiedVersions } from './verified-versions.ts';
 
 interface Deps {
@@ -35,7 +38,7 @@ export function offeredVersions({ desired }: Pick<Deps, 'desired'>): readonly Kn
 }
 
 /** The path of the recipe of a disk of a version, fetched ahead of any request when it is not here. */
-export function offeredRecipe(
+function offeredRecipe(
   deps: Pick<Deps, 'desired'> & RecipeMeans,
   known: KnownVersion,
   disk: DescribedDisk,
@@ -49,6 +52,25 @@ export function offeredRecipe(
     signal,
     onRead: (cost) => deps.reads.note(digest, cost),
   });
+}
+
+/** A disk of a version, planned ahead of any request; how well what would travel compresses is known then. */
+export async function offeredPlan(
+  deps: Pick<Deps, 'desired'> & RecipeMeans & { readonly planner: Planner },
+  known: KnownVersion,
+  disk: DescribedDisk,
+  signal: AbortSignal,
+): Promise<{
+  readonly recipePath: string;
+  readonly plan: DiskPlan;
+  readonly summary: PlanSummary;
+}> {
+  const { planner, sources } = deps;
+  const recipePath = await offeredRecipe(deps, known, disk, signal);
+  const plan = await planner.plan(disk.digest, recipePath, signal);
+  const holders = holdersOf(known, disk.digest, sources);
+  await planner.measure(plan, { holders, grant: () => recipeGrantOf(deps, known), signal });
+  return { recipePath, plan, summary: planner.estimate(plan, tierOf(holders)) };
 }
 
 /** The newest grant for a version: the one that came with an earlier answer may have ended meanwhile. */

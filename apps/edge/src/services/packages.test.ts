@@ -60,7 +60,7 @@ function edge(world: World) {
     },
     planner: {
       revision: 1,
-      rates: { remoteBytesPerSecond: 10 * MB, compressedRatio: 0.5 },
+      rates: () => ({ remoteBytesPerSecond: 10 * MB, compressedRatio: 0.5 }),
       coverage: async (_digest: Digest, _path: string, offered: readonly string[]) => ({
         missingBytes: world.missingBytes,
         coveredBytes: offered.map((name) => world.covered?.[name] ?? 0),

@@ -53,6 +53,8 @@ export interface PackagesBrought {
 export interface Packages {
   /** Orders under way: scores wait for them. */
   readonly active: number;
+  /** Whether a disk's packages were looked at to the end, and nothing changed since (I3). */
+  isSettled(digest: Digest): boolean;
   /** Brings what pays for itself. Throws `cancelled` only. */
   bring(order: PackageOrder): Promise<PackagesBrought>;
 }
@@ -71,15 +73,17 @@ interface Deps {
 
 export function createPackages(deps: Deps): Packages {
   const settled = new Map<Digest, number>();
+  const isSettled = (digest: Digest): boolean => settled.get(digest) === deps.planner.revision;
   let active = 0;
   return {
     get active() {
       return active;
     },
+    isSettled,
     async bring(order) {
       const { digest, guest, signal } = order;
       if (guest.os === null || guest.packages.length === 0) return NOTHING;
-      if (settled.get(digest) === deps.planner.revision) return NOTHING;
+      if (isSettled(digest)) return NOTHING;
       active += 1;
       try {
         const brought = await bring(deps, order, guest.os);
@@ -142,7 +146,7 @@ async function fetchAll(
 /** The order's signal; while somebody waits, it fires also when the holders would have sent the rest. */
 function within({ planner }: Deps, order: PackageOrder, missingBytes: number): AbortSignal {
   if (!order.isAwaited) return order.signal;
-  const { remoteBytesPerSecond, compressedRatio } = planner.rates;
+  const { remoteBytesPerSecond, compressedRatio } = planner.rates(order.digest);
   const remoteMs = (1000 * missingBytes * compressedRatio) / remoteBytesPerSecond;
   return AbortSignal.any([order.signal, AbortSignal.timeout(Math.ceil(remoteMs))]);
 }
@@ -178,7 +182,7 @@ async function choose(
     const expected = installed.has(packageKey(resolved)) ? 0 : null;
     return { sha256, sizeBytes, installedBytes, coveredBytes: covered.get(sha256) ?? expected };
   });
-  const { remoteBytesPerSecond, compressedRatio } = planner.rates;
+  const { remoteBytesPerSecond, compressedRatio } = planner.rates(digest);
   const rates = { remoteBytesPerSecond, compressedRatio, ...deps.rates.now() };
   const worthwhile = worthwhilePackages(offers, coverage.missingBytes, rates);
   events.packagesChosen(digest, {

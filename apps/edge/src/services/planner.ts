@@ -7,16 +7,19 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DiskPlan, LocalImage } from '@vmdn/core/domain/plan.ts';
 import {
   DEFAULT_RATES,
-  type DiskPlan,
-  type LocalImage,
+  type DeliverySample,
+  estimatePlan,
+  learnRates,
   type PlanSummary,
   type Rates,
-} from '@vmdn/core/domain/plan.ts';
+} from '@vmdn/core/domain/plan-estimate.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { PLANS_KEPT_MAX } from '../limits.ts';
 import type { Coverage, SyncEngine } from '../sync/create-sync-engine.ts';
+import type { WireRatios } from './wire-ratios.ts';
 
 export interface Planner {
   /** The plan for a disk whose recipe file is at `recipePath`. Throws `corrupt`, `cancelled`. */
@@ -30,25 +33,17 @@ export interface Planner {
     offered: readonly string[],
     signal: AbortSignal,
   ): Promise<Coverage>;
-  /** As measured so far. */
-  readonly rates: Rates;
-  /** Learns from a delivery how fast the link is and how well blocks compress. */
-  observe(sample: LinkSample): void;
+  /** As measured so far, for a disk. */
+  rates(digest: Digest): Rates;
+  /** What a plan costs when `tier` is where the rest comes from. */
+  estimate(plan: DiskPlan, tier: Rates['remoteTier']): PlanSummary;
+  /** Asks a holder how well what a plan fetches compresses. Throws `cancelled` only. */
+  measure: WireRatios['measure'];
+  /** Learns from a delivery how fast link and disk are and how well blocks compress. */
+  observe(sample: DeliverySample): void;
   /** Changes whenever a plan made before may be out of date. */
   readonly revision: number;
 }
-
-/** What a delivery took from other nodes. */
-export interface LinkSample {
-  readonly wireBytes: number;
-  readonly diskBytes: number;
-  readonly seconds: number;
-}
-
-/** Less says nothing about the link: latency and set-up count for more than the bytes. */
-const SAMPLE_BYTES_MIN = 4 * 1024 * 1024;
-/** Weight of a new sample: three deliveries make most of the estimate. */
-const SAMPLE_WEIGHT = 0.5;
 
 export function createPlanner(deps: {
   readonly engine: Pick<SyncEngine, 'plan' | 'coverage'>;
@@ -57,9 +52,11 @@ export function createPlanner(deps: {
   readonly partialImages: () => Promise<readonly LocalImage[]>;
   /** Whether disks may share the storage of an image that has most of them in place. */
   readonly sharesInPlace: boolean;
+  readonly ratios: WireRatios;
 }): Planner {
   const kept = new Map<Digest, { readonly revision: number; readonly plan: DiskPlan }>();
-  let rates: Rates = DEFAULT_RATES;
+  let learned: Rates = DEFAULT_RATES;
+  const rates = (digest: Digest): Rates => deps.ratios.applied(digest, learned);
   let revision = 0;
   deps.store.onChange(() => {
     revision += 1;
@@ -88,7 +85,7 @@ export function createPlanner(deps: {
       const known = kept.get(digest);
       if (known?.revision === revision) return known.plan;
       const before = revision;
-      const request = { digest, recipePath, images: await images(digest), rates, signal };
+      const request = { digest, recipePath, images: await images(digest), signal };
       const plan = await deps.engine.plan(request);
       kept.delete(digest);
       kept.set(digest, { revision: before, plan });
@@ -99,18 +96,11 @@ export function createPlanner(deps: {
       const request = { digest, recipePath, images: await images(digest), offered, signal };
       return await deps.engine.coverage(request);
     },
-    get rates() {
-      return rates;
-    },
-    observe({ wireBytes, diskBytes, seconds }) {
-      if (wireBytes < SAMPLE_BYTES_MIN || seconds <= 0 || diskBytes <= 0) return;
-      const blend = (before: number, now: number): number =>
-        before * (1 - SAMPLE_WEIGHT) + now * SAMPLE_WEIGHT;
-      rates = {
-        ...rates,
-        remoteBytesPerSecond: blend(rates.remoteBytesPerSecond, wireBytes / seconds),
-        compressedRatio: blend(rates.compressedRatio, Math.min(1, wireBytes / diskBytes)),
-      };
+    rates,
+    estimate: (plan, remoteTier) => estimatePlan(plan, { ...rates(plan.digest), remoteTier }),
+    measure: deps.ratios.measure,
+    observe(sample) {
+      learned = learnRates(learned, sample);
     },
   };
 }

@@ -60,6 +60,11 @@ export function orderHolders(nodes: readonly Holder[], self: Id): readonly DiskH
   ];
 }
 
+/** Where blocks come from that are not here: from a neighbour while there is one. */
+export function tierOf(holders: readonly DiskHolder[]): DiskHolder['tier'] {
+  return holders[0]?.tier ?? 'origin';
+}
+
 /** The holders as sources for the sync engine. */
 export function remoteSources(options: {
   readonly client: Pick<DiskClient, 'readBlocks'>;

@@ -63,6 +63,7 @@ async function fetchBatch(
   const request = run.beginRequest(lane);
   const watchdog = new Watchdog(stallMsOf(lane, options), run.controller.signal);
   const intake = new Intake(lane, batch, request, options, watchdog);
+  run.remoteClock.enter();
   try {
     const { wireBytes } = await watchdog.guard((signal) => intake.ask(signal));
     intake.countUpTo(wireBytes);
@@ -76,6 +77,7 @@ async function fetchBatch(
       lane.lastError = error;
     }
   } finally {
+    run.remoteClock.leave();
     watchdog.stop();
     const { part, missing } = intake.receiver.abandon();
     if (part !== undefined) run.arrivedInPart(part, request, lane.source.tier);
@@ -153,6 +155,17 @@ class Intake {
     this.#wireBytes = totalBytes;
   }
 
+  /** Keeps the source waiting: its silence is ours. */
+  async #pause(room: Promise<void>): Promise<void> {
+    const { remoteClock } = this.#options.run;
+    remoteClock.leave();
+    try {
+      await this.#watchdog.pause(room);
+    } finally {
+      remoteClock.enter();
+    }
+  }
+
   #take(startBlock: number, blockCount: number, bytes: Uint8Array): Promise<void> | undefined {
     const { run, onAvailability } = this.#options;
     const { health, source } = this.#lane;
@@ -169,7 +182,7 @@ class Intake {
       run.changed();
     }
     const room = run.room();
-    return room === undefined ? undefined : this.#watchdog.pause(room);
+    return room === undefined ? undefined : this.#pause(room);
   }
 }
 

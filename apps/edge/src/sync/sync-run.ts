@@ -25,6 +25,7 @@ import {
 } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { ArrivedRow } from './batch-receiver.ts';
+import { BusyClock } from './busy-clock.ts';
 import { Committer } from './committer.ts';
 import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS } from './limits.ts';
@@ -62,6 +63,7 @@ export class SyncRun {
   readonly ledger: DeliveryLedger;
   readonly sources: readonly RunSource[];
   readonly controller = new AbortController();
+  readonly remoteClock = new BusyClock();
   readonly #options: SyncRunOptions;
   readonly #session: AssemblySession;
   readonly #committer: Committer;

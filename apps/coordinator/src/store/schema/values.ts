@@ -41,4 +41,8 @@ export interface DeliveryValue {
   readonly verifiedBytes: number;
   readonly diskBytes: TierBytes;
   readonly wireBytes: TierBytes;
+  /** What the plan said before the first block. */
+  readonly planned?: Omit<PlanNumbers, 'candidates'> | undefined;
+  /** Until all was verified. */
+  readonly seconds?: number | undefined;
 }

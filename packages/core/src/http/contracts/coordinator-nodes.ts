@@ -26,6 +26,7 @@ import {
   planSummary,
   port,
   publicKey,
+  seconds,
   signedDescription,
   teleportState,
   tierBytes,
@@ -275,6 +276,10 @@ export const reportRecipeReads = defineOperation({
 /** Where a running VM's named ports are reachable on the edge. */
 export const endpoint = z.object({ port: name, host: z.string().max(253), hostPort: port });
 
+/** What a plan says of a delivery, to be compared with what came. */
+export const plannedDelivery = planSummary.omit({ candidates: true });
+export type PlannedDelivery = z.infer<typeof plannedDelivery>;
+
 /** What was delivered of one disk. */
 export const diskDelivery = z.object({
   digest,
@@ -282,6 +287,10 @@ export const diskDelivery = z.object({
   verifiedBytes: byteCount,
   diskBytes: tierBytes,
   wireBytes: tierBytes,
+  /** What the plan said before the first block; absent where nothing had to be planned. */
+  planned: plannedDelivery.optional(),
+  /** Recipe, plan and sync, once all is verified. */
+  seconds: seconds.optional(),
 });
 export type DiskDelivery = z.infer<typeof diskDelivery>;
 

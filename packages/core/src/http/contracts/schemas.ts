@@ -141,12 +141,15 @@ export const candidate = z.object({
   coveredBytes: byteCount,
 });
 
+/** What one way of bringing a disk costs: bytes from other nodes, compressed, and seconds. */
+export const methodCost = z.object({ wireBytes: byteCount, estimatedSeconds: seconds });
+
 /** A plan in numbers: what would come from where, and how long it would take. */
 export const planSummary = z.object({
+  ...methodCost.shape,
   diskBytes: tierBytes,
-  /** Bytes expected to cross the network from the origin, compressed. */
-  wireBytes: byteCount,
-  estimatedSeconds: seconds,
+  /** A plain copy of the disk, for comparison. */
+  copy: methodCost,
   candidates: z.array(candidate).max(64),
 });
 

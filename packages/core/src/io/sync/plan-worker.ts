@@ -23,7 +23,7 @@ import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
 
 function plan(order: PlanOrder): DiskPlan {
-  const { digest, images, rates } = order;
+  const { digest, images } = order;
   if (images.length > MAX_IMAGES_PER_PLAN) {
     throw new VmdnError('too_large', `A plan takes at most ${MAX_IMAGES_PER_PLAN} images.`);
   }
@@ -45,7 +45,6 @@ function plan(order: PlanOrder): DiskPlan {
     images,
     places: matcher.places(),
     coveredBytes,
-    rates,
     share,
   });
 }
