@@ -32,8 +32,8 @@ export interface ExtGroup {
 }
 
 /**
- * The groups from the bytes of the descriptor table, whose length is `groups` · `descriptorBytes`. Those whose
- * descriptor is not sound are left out.
+ * The groups from the bytes of the descriptor table, whose length is `groups` · `descriptorBytes`. One whose
+ * descriptor is not sound is left out.
  */
 export function parseExtGroups(volume: ExtVolume, table: Uint8Array): ExtGroup[] {
   const { groups, descriptorBytes, firstDataBlock, blocksPerGroup, blocks } = volume;

@@ -36,12 +36,12 @@ const BITMAPS_AT_ONCE = 16;
 export async function findFreeSpace(disk: DiskReader, signal?: AbortSignal): Promise<FreeSpace> {
   const volumes = [...(await findVolumes(disk))].sort((a, b) => a.offsetBytes - b.offsetBytes);
   if (volumes.length === VOLUMES_MAX) {
-    return { ranges: NO_FREE_RANGES, kept: ['the disk: it has too many partitions to look at'] };
+    return { ranges: NO_FREE_RANGES, kept: ['whole disk: it has too many partitions to look at'] };
   }
   const kept: string[] = [];
   const all = new FreeRangeBuilder();
   for (const [i, volume] of volumes.entries()) {
-    const name = volume.lengthBytes === disk.sizeBytes ? 'the disk' : `volume ${i + 1}`;
+    const name = volume.lengthBytes === disk.sizeBytes ? 'whole disk' : `volume ${i + 1}`;
     try {
       if (overlapsAny(volume, volumes)) throw keep('it overlaps another partition');
       const { ranges, why } = await freeOfVolume(disk, volume, signal);
