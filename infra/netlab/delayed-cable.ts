@@ -9,11 +9,14 @@
 
 import type { CommandRunner, RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
 
-/** Opens the TUN device named first and runs the rest, with the file's number as the last argument. */
+/**
+ * Opens the TUN device named first and runs the rest, with the file's number as the last argument. Reads
+ * of it never block (O_RDWR | O_NONBLOCK).
+ */
 const OPEN_TUN = `
   $^F = 1000;
   my $name = shift;
-  open(my $tun, '+<', '/dev/net/tun') or die "/dev/net/tun: $!";
+  sysopen(my $tun, '/dev/net/tun', 02 | 04000) or die "/dev/net/tun: $!";
   # TUNSETIFF with IFF_TUN | IFF_NO_PI (linux/if_tun.h)
   ioctl($tun, 0x400454ca, pack('a16 s x22', $name, 0x1001)) or die "TUNSETIFF: $!";
   exec(@ARGV, fileno($tun)) or die "exec: $!";`;

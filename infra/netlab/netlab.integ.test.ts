@@ -39,16 +39,6 @@ async function move(lab: Netlab, bytes: number): Promise<{ bytes: number; second
   return JSON.parse(stdout);
 }
 
-/** TCP segments that a side sent more than once, by its kernel's own counter (RFC 4022, tcpRetransSegs). */
-async function framesSentAgain(lab: Netlab, side: 'origin' | 'edge'): Promise<number> {
-  const { stdout } = await lab.run(side, 'cat', ['/proc/net/snmp'], { timeoutMs: 20_000 });
-  const [names = [], values = []] = stdout
-    .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
-    .map((line) => line.split(' '));
-  return Number(values[names.indexOf('RetransSegs')]);
-}
-
 /** True unless the process is gone, or has ended and only waits to be reaped. */
 function runs(pid: string): boolean {
   const path = `/proc/${pid}/stat`;
@@ -65,6 +55,11 @@ test('a rate that is none is refused', () => {
   expect(tokenBucket(10_000_000)).toEqual([
     ...['rate', '80000000bit', 'burst', '100000', 'latency', '50ms'],
   ]);
+});
+
+test('a longer round trip has a longer queue', () => {
+  expect(tokenBucket(10_000_000, 20).at(-1)).toBe('50ms');
+  expect(tokenBucket(10_000_000, 100).at(-1)).toBe('100ms');
 });
 
 describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
@@ -88,7 +83,7 @@ describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
     // 1448 bytes of payload in 1514 bytes of frame.
     const frames = payloadBytes / 1448;
     // On a busy machine TCP sends some frames again; they cross the cable, so the meter counts them.
-    const sentFrames = frames + (await framesSentAgain(lab, 'origin'));
+    const sentFrames = frames + (await lab.segments('origin')).sentAgain;
     expect(receivedBytes / (frames * 1514)).toBeGreaterThan(0.999);
     expect(receivedBytes / (sentFrames * 1514)).toBeLessThan(1.01);
     // What goes back is acknowledgements, at most one of 94 bytes (with selective ones) for each frame.
@@ -105,6 +100,14 @@ describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
     const { receivedBytes } = await lab.meter();
     // The burst of 10 ms comes on top of the rate. How much less it carries says only how busy we are.
     expect(receivedBytes / seconds / rateBytesPerSecond).toBeLessThan(1.02);
+  });
+
+  test('I4: each side sends with the congestion control that the lab names', async () => {
+    await using lab = await openNetlab({ runner });
+    for (const side of ['origin', 'edge'] as const) {
+      const { stdout } = await lab.run(side, 'ip', ['route'], { timeoutMs: 20_000 });
+      expect(stdout).toContain('congctl cubic');
+    }
   });
 
   test('the sides reach each other and nothing else', async () => {

@@ -1,7 +1,9 @@
 /** Room: test, bench. The figures of the benchmark `link`: from a meter's samples to what people read. */
 
+import type { Segments } from '@vmdn/infra/netlab/netlab.ts';
 import type { BenchmarkReport } from './benchmark.ts';
 import type { Critical } from './methods/method.ts';
+import type { Bar } from './plot.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 
 /** So much of the link is to be used. */
@@ -31,14 +33,23 @@ export interface LinkFigures {
   readonly ofLink: number;
   /** Of the disk. */
   readonly diskBytesPerSecond: number;
-  /** From the request until the disk is verified and durable. */
+  /** From the request until the disk is verified and durable; of bare TCP until the last byte. */
   readonly seconds: number;
+  /** Share of the origin's TCP segments that were sent again. */
+  readonly sentAgain: number;
+}
+
+export interface MeasuredLink {
+  readonly vmdn: LinkFigures;
+  /** As many bytes over one TCP connection between two small programs: what there is to be had. */
+  readonly bareTcp: LinkFigures;
 }
 
 /** What crossed between the request and the last block, and in what time. */
 export function linkFigures(
   link: Link,
   samples: readonly Sample[],
+  segments: Segments,
   { startMs, endMs }: Pick<Critical, 'startMs' | 'endMs'>,
 ): LinkFigures {
   const before = samples.findLast(({ atMs }) => atMs <= startMs)?.receivedBytes ?? 0;
@@ -53,35 +64,57 @@ export function linkFigures(
     ofLink: crossed / seconds / link.bytesPerSecond,
     diskBytesPerSecond: (link.diskBytes * (crossed / total)) / seconds,
     seconds: (endMs - startMs) / 1000,
+    sentAgain: segments.sentAgain / Math.max(1, segments.sent),
   };
 }
 
-export function linkReport(all: readonly LinkFigures[]): BenchmarkReport {
-  const rows = all.map(({ link, bytesPerSecond, ofLink, diskBytesPerSecond, seconds }) => [
-    nameOf(link),
-    `${formatMegabytes(bytesPerSecond)}/s`,
-    ofLink.toFixed(3),
-    `${formatMegabytes(diskBytesPerSecond)}/s`,
-    seconds.toFixed(2),
-  ]);
-  const promised = all.map(({ link, ofLink }) => ({
+export function linkReport(all: readonly MeasuredLink[]): BenchmarkReport {
+  const heading = ['wire', 'of link', 'payload', 'seconds', 'sent again'];
+  const tables = all.map(({ vmdn, bareTcp }) => {
+    const rows = [rowOf('VMDN, a disk that does not compress', vmdn), rowOf('bare TCP', bareTcp)];
+    return formatTable([[nameOf(vmdn.link), ...heading], ...rows]);
+  });
+  const promised = all.map(({ vmdn: { link, ofLink } }) => ({
     words: `${link.key}: ${ofLink.toFixed(3)} of the link ≥ ${OF_LINK_MIN}`,
     holds: ofLink >= OF_LINK_MIN,
   }));
-  const heading = ['a disk that does not compress', 'wire', 'of link', 'disk', 'verified after s'];
   const lines = promised.map(({ words, holds }) => `${words}: ${holds ? 'yes' : 'NO'}`);
-  const bars = all.map(({ link, ofLink }) => ({
-    label: link.key,
-    value: ofLink,
-    words: `${(100 * ofLink).toFixed(1)} %`,
-    isOurs: true,
+  const groups = all.map(({ vmdn, bareTcp }) => ({
+    title: nameOf(vmdn.link),
+    bars: [barOf('VMDN', vmdn, true), barOf('bare TCP', bareTcp, false)],
   }));
+  const json = all.map(({ vmdn, bareTcp }) => {
+    return [vmdn.link.key, { ...jsonOf(vmdn), bareTcp: jsonOf(bareTcp) }] as const;
+  });
   return {
-    json: Object.fromEntries(all.map(({ link, ...figures }) => [link.key, figures])),
-    table: [formatTable([heading, ...rows]), ...lines].join('\n'),
-    plot: { title: 'How much of the link is used', groups: [{ title: 'of the link', bars }] },
+    json: Object.fromEntries(json),
+    table: [...tables, lines.join('\n')].join('\n\n'),
+    plot: { title: 'How much of the link is used', groups },
     promised,
   };
+}
+
+function rowOf(words: string, figures: LinkFigures): string[] {
+  return [
+    words,
+    `${formatMegabytes(figures.bytesPerSecond)}/s`,
+    figures.ofLink.toFixed(3),
+    `${formatMegabytes(figures.diskBytesPerSecond)}/s`,
+    figures.seconds.toFixed(2),
+    percent(figures.sentAgain, 2),
+  ];
+}
+
+function barOf(label: string, { ofLink }: LinkFigures, isOurs: boolean): Bar {
+  return { label, value: ofLink, words: percent(ofLink, 1), isOurs };
+}
+
+function jsonOf({ link: _, ...figures }: LinkFigures): object {
+  return figures;
+}
+
+function percent(share: number, digits: number): string {
+  return `${(100 * share).toFixed(digits)} %`;
 }
 
 function nameOf({ bytesPerSecond, delayMs = 0, diskBytes }: Link): string {

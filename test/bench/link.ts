@@ -1,6 +1,7 @@
 /**
  * Room: test, bench. How much of the link VMDN uses for a disk that does not compress, between the request
- * and the last block: on a short link of 1 Gbit/s, and on one of 10 MB/s with a round trip of 100 ms.
+ * and the last block: on a short link of 1 Gbit/s, and on one of 10 MB/s with a round trip of 100 ms. Beside
+ * it, over the same link, one bare TCP connection: what the link and this machine have to give.
  *
  * I1: TCP itself sees the delay, at both ends: packets are delayed, no connection ends on the way.
  * I2: coordinator, origin and edge are the processes they are, as in `bytes`; a figure stands only when the
@@ -8,8 +9,8 @@
  * I3: the window begins with the request, so slow start counts, and whatever is done before the first block.
  */
 
-import { join } from 'node:path';
-import type { Netlab } from '@vmdn/infra/netlab/netlab.ts';
+import { readFile } from 'node:fs/promises';
+import type { Netlab, Segments } from '@vmdn/infra/netlab/netlab.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
 import {
@@ -17,11 +18,14 @@ import {
   type LinkFigures,
   linkFigures,
   linkReport,
+  type MeasuredLink,
   type Sample,
 } from './link-report.ts';
-import { measure, type Observer, STEP_TIMEOUT_MS } from './methods/method.ts';
+import { bareTcp } from './methods/bare-tcp.ts';
+import { type Method, measure, type Observer, type Task } from './methods/method.ts';
 import { vmdn } from './methods/vmdn.ts';
-import { type Disk, openWorkbench, sha256OfFile, type Workbench } from './workbench.ts';
+import { randomDisk } from './random-disk.ts';
+import { openWorkbench } from './workbench.ts';
 
 /** Small: what the edge has does not matter here. */
 const BASE = 'tiny';
@@ -33,52 +37,52 @@ const LINKS: readonly Link[] = [
 const SAMPLE_MS = 100;
 
 export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
-  const figures: LinkFigures[] = [];
-  for (const link of LINKS) figures.push(await measureLink(link, options));
-  return linkReport(figures);
+  const all: MeasuredLink[] = [];
+  for (const link of LINKS) all.push(await measureLink(link, options));
+  return linkReport(all);
 }
 
-async function measureLink(link: Link, given: BenchmarkOptions): Promise<LinkFigures> {
+async function measureLink(link: Link, given: BenchmarkOptions): Promise<MeasuredLink> {
   const options = { ...given, rateBytesPerSecond: link.bytesPerSecond };
   await using bench = await openWorkbench(options);
   const [base] = await ensureGuests([BASE], options);
   const baseDisk = await bench.disk(base!);
-  const wanted = await randomDisk(options, bench, baseDisk, link.diskBytes);
-  const samples: Sample[] = [];
+  const wanted = await randomDisk(options, bench, baseDisk.source, link.diskBytes);
+  const task = { base: baseDisk, wanted, bench, options };
+  return {
+    bareTcp: await measureMethod(bareTcp, link, task),
+    vmdn: await measureMethod(vmdn, link, task),
+  };
+}
+
+async function measureMethod(method: Method, link: Link, task: Task): Promise<LinkFigures> {
+  const watched: Watched = { samples: [], segments: { sent: 0, sentAgain: 0 } };
   const observer: Observer = {
     ...(link.delayMs === undefined ? {} : { delayMs: link.delayMs }),
-    watch: (lab) => sample(lab, samples),
+    watch: (lab) => watch(lab, watched),
   };
-  const task = { base: baseDisk, wanted, bench, options };
-  const [cost] = await measure(vmdn, task, observer);
-  return linkFigures(link, samples, cost!.critical);
+  const [cost] = await measure(method, task, observer);
+  return linkFigures(link, watched.samples, watched.segments, cost!.critical);
 }
 
-/** A VM with a disk of random bytes; it never boots. */
-async function randomDisk(
-  { runner, signal, progress }: BenchmarkOptions,
-  bench: Workbench,
-  { source }: Disk,
-  sizeBytes: number,
-): Promise<Disk> {
-  progress(`${sizeBytes / MIB} MiB of random bytes`);
-  const cacheFolder = await bench.freshFolder('random');
-  const rawPath = join(cacheFolder, 'random.raw');
-  const args = ['if=/dev/urandom', `of=${rawPath}`, `bs=${MIB}`, `count=${sizeBytes / MIB}`];
-  await runner.run('dd', [...args, 'status=none'], { timeoutMs: STEP_TIMEOUT_MS, signal });
-  const sha256 = await sha256OfFile(rawPath, signal);
-  const disk = { path: rawPath, format: 'raw' };
-  const guest = { ...source, name: 'random', disk, siteManifestPath: null };
-  return { name: 'random', source: guest, rawPath, sizeBytes, sha256, cacheFolder };
+interface Watched {
+  readonly samples: Sample[];
+  segments: Segments;
 }
 
-/** Notes again and again how much has crossed. */
-function sample(lab: Netlab, samples: Sample[]): AsyncDisposable {
+/** Notes again and again how much has crossed, and at the end how much of it was sent again. */
+function watch(lab: Netlab, watched: Watched): AsyncDisposable {
+  // What a process in there sees of its interface costs one read; asking a tool costs a process each time.
+  const eye = lab.start('edge', 'sleep', ['infinity']);
   const stop = new AbortController();
   const loop = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      const { receivedBytes } = await lab.meter();
-      samples.push({ atMs: Date.now(), receivedBytes });
+      const table = await readFile(`/proc/${eye.pid}/net/dev`, 'latin1');
+      const received = /^ *cable: *(\d+)/m.exec(table)?.[1];
+      // Until it has entered the lab it sees this machine's interfaces.
+      if (received !== undefined) {
+        watched.samples.push({ atMs: Date.now(), receivedBytes: Number(received) });
+      }
       await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
     }
   };
@@ -87,6 +91,8 @@ function sample(lab: Netlab, samples: Sample[]): AsyncDisposable {
     [Symbol.asyncDispose]: async () => {
       stop.abort();
       await ended;
+      await eye.stop();
+      watched.segments = await lab.segments('origin');
     },
   };
 }

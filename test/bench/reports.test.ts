@@ -47,11 +47,23 @@ test('link: the window is from the request to the last block, not to the last wo
     { atMs: 11_000, receivedBytes: 10_990 },
     { atMs: 20_000, receivedBytes: 11_000 },
   ];
-  const figures = linkFigures(link, samples, { startMs: 1000, endMs: 12_000 });
-  expect(figures).toMatchObject({ bytesPerSecond: 999, ofLink: 0.999, seconds: 11 });
-  expect(figures.diskBytesPerSecond).toBeCloseTo(899.1, 5);
-  expect(linkReport([figures]).promised).toEqual([
-    { words: 'slow: 0.999 of the link ≥ 0.9', holds: true },
-  ]);
-  expect(() => linkFigures(link, [], { startMs: 0, endMs: 1 })).toThrow(RangeError);
+  const segments = { sent: 200, sentAgain: 1 };
+  const vmdn = linkFigures(link, samples, segments, { startMs: 1000, endMs: 12_000 });
+  expect(vmdn).toMatchObject({ bytesPerSecond: 999, ofLink: 0.999, seconds: 11, sentAgain: 0.005 });
+  expect(vmdn.diskBytesPerSecond).toBeCloseTo(899.1, 5);
+  expect(() => linkFigures(link, [], segments, { startMs: 0, endMs: 1 })).toThrow(RangeError);
+});
+
+test('link: bare TCP stands beside VMDN, and promises nothing', () => {
+  const link = { key: 'slow', bytesPerSecond: 1000, diskBytes: 9000 };
+  const rest = { link, bytesPerSecond: 1, diskBytesPerSecond: 1, seconds: 1, sentAgain: 0.005 };
+  const [vmdn, bareTcp] = [
+    { ...rest, ofLink: 0.9 },
+    { ...rest, ofLink: 0.5 },
+  ];
+  const report = linkReport([{ vmdn, bareTcp }]);
+  expect(report.promised).toEqual([{ words: 'slow: 0.900 of the link ≥ 0.9', holds: true }]);
+  expect(report.json).toMatchObject({ slow: { ofLink: 0.9, bareTcp: { ofLink: 0.5 } } });
+  expect(report.table).toMatch(/^bare TCP .* 0\.500 .* 0\.50 %$/m);
+  expect(report.plot?.groups[0]?.bars.map(({ isOurs }) => isOurs)).toEqual([true, false]);
 });

@@ -59,6 +59,13 @@ export function createEdgeEvents(logger: Logger) {
         { event: 'wire_not_measured', digest, ...errorFacts(error) },
         'no holder told how well its blocks compress',
       ),
+    holderSetAside: (holder: string, code: string) =>
+      logger.warn(
+        { event: 'holder_set_aside', holder, code },
+        'a holder is not asked for a while; others are',
+      ),
+    holderBack: (holder: string) =>
+      logger.info({ event: 'holder_back', holder }, 'a holder is asked again'),
     diskDelivered: (delivery: DiskDelivery, seconds: number, mismatches: number) =>
       logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
     imageImported: (digest: Digest, name: string, seconds: number) =>
@@ -106,6 +113,8 @@ function packageEvents(logger: Logger) {
         { event: 'package_unpacked', ...packageFacts(resolved), digest, unpackedBytes },
         'package unpacked',
       ),
+    packageEvicted: (digest: Digest, bytes: number) =>
+      logger.info({ event: 'package_evicted', digest, bytes }, 'package made room for another'),
     packageSkipped: (resolved: ResolvedPackage, error: unknown) =>
       logger.warn(
         { event: 'package_skipped', ...packageFacts(resolved), ...errorFacts(error) },

@@ -29,6 +29,7 @@ function destinationRow(destination: Destination, mark: string): string[] {
     `${Math.round(destination.distanceKm).toLocaleString('en')} km`,
     fetched === null ? 'not planned yet' : formatBytes(fetched),
     plan === null ? DASH : formatBytesOrDash(plan.wireBytes),
+    plan === null ? DASH : formatBytesOrDash(plan.copy.wireBytes),
     formatSeconds(destination.estimatedSeconds),
     destination.reason,
   ];
@@ -43,6 +44,7 @@ export function destinationTable(chosen: Destination, others: readonly Destinati
       { title: 'distance', align: 'right' },
       { title: 'to fetch', align: 'right' },
       { title: 'over the wire', align: 'right' },
+      { title: 'a plain copy', align: 'right' },
       { title: 'estimated', align: 'right' },
       { title: 'why' },
     ],

@@ -14,8 +14,9 @@ import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import { sampleRows, type WireSample } from '@vmdn/core/domain/wire-sample.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { EdgeEvents } from '../events.ts';
-import { PLANS_KEPT_MAX, SAMPLED_BLOCKS_MAX } from '../limits.ts';
+import { RATIOS_KEPT_MAX, SAMPLED_BLOCKS_MAX } from '../limits.ts';
 import type { DiskHolder } from './remote-sources.ts';
+import { createTurns } from './turns.ts';
 
 /** Whom to ask, and by whose leave. */
 export interface RatioQuestion {
@@ -46,23 +47,27 @@ export function createWireRatios(deps: {
   readonly events: EdgeEvents;
 }): WireRatios {
   const ratios = new Map<Digest, Known>();
+  const turns = createTurns();
+  const measure = async (plan: DiskPlan, question: RatioQuestion): Promise<void> => {
+    const { digest, counts } = plan;
+    const known = ratios.get(digest);
+    const { travellingBytes } = counts;
+    if (known !== undefined && isNear(known.travellingBytes, travellingBytes)) return;
+    const disk = known?.disk ?? (await ratioOf(deps.client, plan, wholeOf(plan), question));
+    const travelling = await ratioOf(deps.client, plan, travellingOf(plan), question);
+    ratios.delete(digest);
+    ratios.set(digest, { travelling, travellingBytes, disk: disk ?? 0 });
+    if (ratios.size > RATIOS_KEPT_MAX) ratios.delete(ratios.keys().next().value!);
+    deps.events.wireMeasured(digest, { travelling, disk, travellingBytes });
+  };
   return {
     async measure(plan, question) {
-      const { digest, counts } = plan;
-      const known = ratios.get(digest);
-      if (known !== undefined && isNear(known.travellingBytes, counts.travellingBytes)) return;
       try {
-        const { travellingBytes } = counts;
-        const disk = known?.disk ?? (await ratioOf(deps.client, plan, wholeOf(plan), question));
-        const travels = travellingOf(plan);
-        const travelling = await ratioOf(deps.client, plan, travels, question);
-        ratios.delete(digest);
-        ratios.set(digest, { travelling, travellingBytes, disk: disk ?? 0 });
-        if (ratios.size > PLANS_KEPT_MAX * 64) ratios.delete(ratios.keys().next().value!);
-        deps.events.wireMeasured(digest, { travelling, disk, travellingBytes });
+        // Two that want to know the same ask once.
+        await turns.inTurn(plan.digest, () => measure(plan, question));
       } catch (error) {
         if (question.signal.aborted) throw error;
-        deps.events.wireNotMeasured(digest, error);
+        deps.events.wireNotMeasured(plan.digest, error);
       }
     },
     applied(digest, rates) {

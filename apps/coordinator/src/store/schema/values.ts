@@ -34,6 +34,13 @@ export interface DestinationValue {
   readonly reason: string;
 }
 
+/** What was wrong with a holder of disks, as the node that met it counts. */
+export interface HolderFaultValue {
+  readonly holder: string;
+  readonly code: 'unavailable' | 'timeout' | 'corrupt' | 'too_large' | 'slow';
+  readonly count: number;
+}
+
 /** What was delivered of one disk. */
 export interface DeliveryValue {
   readonly digest: Digest;

@@ -152,6 +152,18 @@ export const holder = z.object({
 });
 export type Holder = z.infer<typeof holder>;
 
+/** Faults of other holders that one node tells: 50 holders with all that can be wrong with them. */
+export const HOLDER_FAULTS_MAX = 250;
+
+/** What was wrong with a holder of disks, since the process that tells it started. */
+export const holderFault = z.object({
+  /** Kind and name: `edge edge-2`. */
+  holder: z.string().max(80),
+  code: z.enum(['unavailable', 'timeout', 'corrupt', 'too_large', 'slow']),
+  count: z.number().int().positive(),
+});
+export type HolderFault = z.infer<typeof holderFault>;
+
 /** A local image as a source for a wanted disk. */
 export const candidate = z.object({
   digest,
