@@ -17,6 +17,7 @@ import { recipeReads } from './migrations/0005-recipe-reads.ts';
 import { importErrors } from './migrations/0006-import-errors.ts';
 import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
 import { holders } from './migrations/0008-holders.ts';
+import { skipFree } from './migrations/0009-skip-free.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -29,6 +30,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0006-import-errors': importErrors,
   '0007-planned-deliveries': plannedDeliveries,
   '0008-holders': holders,
+  '0009-skip-free': skipFree,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -2,7 +2,7 @@
 
 import type { ClientsTable } from './clients.ts';
 import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
-import type { DisksTable } from './disks.ts';
+import type { DisksTable, WantedDisksView } from './disks.ts';
 import type { EnrolmentTokensTable } from './enrolment-tokens.ts';
 import type { HoldingsTable } from './holdings.ts';
 import type { ImagesTable } from './images.ts';
@@ -31,6 +31,7 @@ export interface Schema {
   vms: VmsTable;
   vm_versions: VmVersionsTable;
   disks: DisksTable;
+  wanted_disks: WantedDisksView;
   scores: ScoresTable;
   teleports: TeleportsTable;
   delivered_disks: DeliveredDisksTable;
