@@ -1,6 +1,7 @@
 /**
  * Room: test, bench. How long describing a disk takes (recipe, digest, keysRoot, of the disk as it is and
- * without its free space, as origins do), beside what reads the same bytes and does less: `openssl dgst -sha256` fed by nbdcopy, and `qemu-img convert` to a null target.
+ * without its free space, as origins do), beside what reads the same bytes and does less: `openssl dgst
+ * -sha256` fed by nbdcopy, and `qemu-img convert` to a null target.
  *
  * I1: all three start from the same warm page cache: one round is run and thrown away.
  * I2: rounds alternate, and each method's figure is its best round, so that other work on the machine

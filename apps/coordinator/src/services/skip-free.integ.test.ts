@@ -137,7 +137,7 @@ describe('a teleport without free space', () => {
     await expect(request({ skipFree: true })).rejects.toMatchObject({ code: 'no_room' });
   });
 
-  it('of a VM whose origin does not look for free space delivers the disk as it is, and says so', async () => {
+  it('of a VM whose origin looks for no free space delivers the disk as it is, and says so', async () => {
     await start();
     const teleport = await request({ vm: name('old-01'), skipFree: true });
     expect(teleport.skipFree?.skippedBytes).toBe(0);

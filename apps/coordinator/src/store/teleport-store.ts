@@ -45,19 +45,12 @@ export interface TeleportRow {
   readonly finishedAt: Date | null;
 }
 
-export interface NewTeleport {
-  readonly project: Id;
-  readonly requestId: Id | null;
+type Requested = 'project' | 'requestId' | 'version' | 'near' | 'withinKm' | 'method' | 'skipFree';
+type Routed = 'spilled' | 'chosen' | 'others';
+
+export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
   readonly vm: Id;
-  readonly version: number;
-  readonly near: PlaceValue;
-  readonly withinKm: number | null;
-  readonly method: TeleportMethod;
-  readonly skipFree: boolean;
   readonly edge: Id;
-  readonly spilled: boolean;
-  readonly chosen: DestinationValue;
-  readonly others: readonly DestinationValue[];
   readonly leaseSeconds: number;
 }
 

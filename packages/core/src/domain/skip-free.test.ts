@@ -30,7 +30,7 @@ describe('the disks of a teleport', () => {
     expect(second).toEqual(old);
   });
 
-  it('I1: come with what is skipped and what is not, and a disk that nobody looked at is said to be so', () => {
+  it('I1: come with what is skipped and what is not; a disk that nobody looked at is named', () => {
     expect(skippedFree([disk])).toEqual({ skippedBytes: 400, kept });
     const both = skippedFree([disk, old, { nonZeroBytes: 5, skipFree: null }]);
     expect(both.skippedBytes).toBe(400);

@@ -1,6 +1,6 @@
 /**
- * Room: store, migrations. Disks without their free space: what descriptions say of them, which teleports want
- * them, and the disks that a teleport delivers, by whether it does.
+ * Room: store, migrations. Disks without their free space: what descriptions say of them, which teleports
+ * want them, and the disks that a teleport delivers, by whether it does.
  */
 
 import { type Kysely, sql } from 'kysely';

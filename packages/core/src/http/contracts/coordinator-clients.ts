@@ -86,8 +86,8 @@ const wish = {
   /** `exact` unless said. */
   method: teleportMethod.optional(),
   /**
-   * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal. Where
-   * nothing can be skipped the disks are delivered as they are, and the answer says why.
+   * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.
+   * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
    */
   skipFree: z.boolean().optional(),
 };
