@@ -17,12 +17,13 @@ import { nonZeroBytesOf } from '@vmdn/core/domain/recipe.ts';
 import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import { decodeRecipe } from '@vmdn/core/formats/recipe.ts';
 import { type DiskFile, guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
+import { createImageUses } from '../../apps/edge/src/services/image-uses.ts';
 import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import { ASSEMBLE_METHODS, assembleReport } from './assemble-report.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
-import { openStore, type Store } from './store.ts';
+import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { type Disk, openWorkbench, type Workbench } from './workbench.ts';
 
 const GUEST = 'web-01';
@@ -101,7 +102,14 @@ async function assembly(task: {
   const { signal } = task.options;
   const { digest, recipePath } = task.wanted.image;
   const partialImages = async () => [];
-  const planner = createPlanner({ engine, store: edge, partialImages, sharesInPlace });
+  const planner = createPlanner({
+    uses: createImageUses(),
+    engine,
+    store: edge,
+    partialImages,
+    sharesInPlace,
+    ratios: NOTHING_MEASURED,
+  });
   const plan = await planner.plan(digest, recipePath, signal);
   if ((plan.share !== null) !== sharesInPlace) {
     throw new VmdnError('internal', 'The plan does not do what is to be measured.');

@@ -27,6 +27,7 @@ import { createHashPool, type HashPool } from '@vmdn/core/io/hashing/hash-pool.t
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
+import { simplePlot } from './plot.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 import { openWorkbench } from './workbench.ts';
 
@@ -206,6 +207,11 @@ function report(
   return {
     json: { recipe: figures.recipe, openssl: figures.openssl, qemuImg: figures.qemuImg },
     table: `${sizes}\n\n${formatTable(rows)}`,
+    plot: simplePlot(
+      'Seconds to describe a disk, beside what reads the same bytes and does less',
+      { recipe: figures.recipe, openssl: figures.openssl, 'qemu-img': figures.qemuImg },
+      ['recipe'],
+    ),
     promised: [{ words, holds: ratio <= RATIO_MAX }],
   };
 }

@@ -10,7 +10,6 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Metered, Netlab, Segments } from '@vmdn/infra/netlab/netlab.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
@@ -23,15 +22,10 @@ import {
   type Sample,
 } from './link-report.ts';
 import { bareTcp } from './methods/bare-tcp.ts';
-import {
-  type Method,
-  measure,
-  type Observer,
-  STEP_TIMEOUT_MS,
-  type Task,
-} from './methods/method.ts';
+import { type Method, measure, type Observer, type Task } from './methods/method.ts';
 import { vmdn } from './methods/vmdn.ts';
-import { type Disk, openWorkbench, sha256OfFile, type Workbench } from './workbench.ts';
+import { randomDisk } from './random-disk.ts';
+import { openWorkbench } from './workbench.ts';
 
 /** Small: what the edge has does not matter here. */
 const BASE = 'tiny';
@@ -53,7 +47,7 @@ async function measureLink(link: Link, given: BenchmarkOptions): Promise<Measure
   await using bench = await openWorkbench(options);
   const [base] = await ensureGuests([BASE], options);
   const baseDisk = await bench.disk(base!);
-  const wanted = await randomDisk(options, bench, baseDisk, link.diskBytes);
+  const wanted = await randomDisk(options, bench, baseDisk.source, link.diskBytes);
   const task = { base: baseDisk, wanted, bench, options };
   return {
     bareTcp: await measureMethod(bareTcp, link, task),
@@ -70,24 +64,6 @@ async function measureMethod(method: Method, link: Link, task: Task): Promise<Li
   };
   const [cost] = await measure(method, task, observer);
   return linkFigures(link, watched.samples, watched.segments, cost!.critical);
-}
-
-/** A VM with a disk of random bytes; it never boots. */
-async function randomDisk(
-  { runner, signal, progress }: BenchmarkOptions,
-  bench: Workbench,
-  { source }: Disk,
-  sizeBytes: number,
-): Promise<Disk> {
-  progress(`${sizeBytes / MIB} MiB of random bytes`);
-  const cacheFolder = await bench.freshFolder('random');
-  const rawPath = join(cacheFolder, 'random.raw');
-  const args = ['if=/dev/urandom', `of=${rawPath}`, `bs=${MIB}`, `count=${sizeBytes / MIB}`];
-  await runner.run('dd', [...args, 'status=none'], { timeoutMs: STEP_TIMEOUT_MS, signal });
-  const sha256 = await sha256OfFile(rawPath, signal);
-  const disk = { path: rawPath, format: 'raw' };
-  const guest = { ...source, name: 'random', disk, siteManifestPath: null };
-  return { name: 'random', source: guest, rawPath, sizeBytes, sha256, cacheFolder };
 }
 
 interface Watched {

@@ -20,6 +20,7 @@ import { compareDisks, type DiskComparison, type DiskFile } from '@vmdn/infra/la
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import type { Network } from '@vmdn/infra/lab/network.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
+import { ORIGIN } from './test-network.ts';
 
 /** Guests boot under emulation, sometimes beside other work. */
 const TELEPORT_MS_MAX = 420_000;
@@ -111,16 +112,21 @@ export async function removeVm(network: Network, teleport: Teleport): Promise<vo
   await waitFor('the VM is removed', noneRuns, { timeoutMs: 60_000 });
 }
 
-/** What the origin's limiter has let through since it started, as its next heartbeat tells. */
-export async function originSentBytes(network: Network): Promise<number> {
+/** What a node's limiter has let through since it started, as its next heartbeat tells. */
+export async function sentBytes(network: Network, name: string): Promise<number> {
   const askedMs = Date.now();
   const told = async (): Promise<number | undefined> => {
     const { nodes } = await network.client.call(listEdges, {});
-    const origin = nodes.find(({ kind }) => kind === 'origin');
-    const seenMs = Date.parse(origin?.lastSeenAt ?? '');
-    return seenMs > askedMs ? (origin?.uplinkBytes ?? undefined) : undefined;
+    const sender = nodes.find((node) => node.name === name);
+    const seenMs = Date.parse(sender?.lastSeenAt ?? '');
+    return seenMs > askedMs ? (sender?.uplinkBytes ?? undefined) : undefined;
   };
-  return waitFor("the origin's counter is told", told, { timeoutMs: 60_000 });
+  return waitFor(`the counter of ${name} is told`, told, { timeoutMs: 60_000 });
+}
+
+/** What the test network's only origin has sent. */
+export function originSentBytes(network: Network): Promise<number> {
+  return sentBytes(network, ORIGIN);
 }
 
 /** Waits until the origin has described a VM, in a version of at least `version`. */

@@ -40,6 +40,7 @@ const destination = (edge: string, distanceKm: number, reason: string) => ({
     wireBytes: Math.floor(GIB / 10),
     estimatedSeconds: 11,
     candidates: [],
+    copy: { wireBytes: Math.floor(GIB / 4), estimatedSeconds: 27 },
   },
   estimatedSeconds: 51,
   eligible: edge === 'paris-1',

@@ -3,7 +3,7 @@
  * composition root hands over what fills them.
  */
 
-export type { AheadSum, RecipeRead } from './store/ahead-store.ts';
+export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { HeldImage, HolderRow } from './store/image-store.ts';

@@ -34,6 +34,7 @@ export type EdgeEvents = ReturnType<typeof createEdgeEvents>;
 
 export function createEdgeEvents(logger: Logger) {
   return {
+    ...packageEvents(logger),
     /** `recipeBytes` is the length of the file; `wireBytes` is all that it cost to have it. */
     recipeFetched: (digest: Digest, source: string, wireBytes: number, recipeBytes: number) =>
       logger.info(
@@ -51,37 +52,26 @@ export function createEdgeEvents(logger: Logger) {
         { event: 'recipe_fell_back', digest, source, times, ...errorFacts(error) },
         'a recipe could not be completed from those that are here; it is fetched whole',
       ),
+    wireMeasured: (digest: Digest, ratios: object) =>
+      logger.info({ event: 'wire_measured', digest, ...ratios }, 'compressed sizes measured'),
+    wireNotMeasured: (digest: Digest, error: unknown) =>
+      logger.warn(
+        { event: 'wire_not_measured', digest, ...errorFacts(error) },
+        'no holder told how well its blocks compress',
+      ),
+    holderSetAside: (holder: string, code: string) =>
+      logger.warn(
+        { event: 'holder_set_aside', holder, code },
+        'a holder is not asked for a while; others are',
+      ),
+    holderBack: (holder: string) =>
+      logger.info({ event: 'holder_back', holder }, 'a holder is asked again'),
     diskDelivered: (delivery: DiskDelivery, seconds: number, mismatches: number) =>
       logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
     imageImported: (digest: Digest, name: string, seconds: number) =>
       logger.info({ event: 'image_imported', digest, name, seconds }, 'image imported'),
     imageNotInspected: (digest: Digest, cause: string) =>
       logger.warn({ event: 'image_not_inspected', digest, cause }, 'image not inspected'),
-    mirrorsOpened: (mirrors: readonly string[], remarks: readonly string[]) =>
-      logger.info({ event: 'mirrors_opened', mirrors, remarks }, 'package mirrors'),
-    packagesChosen: (digest: Digest, choice: PackageChoiceFacts) =>
-      logger.info({ event: 'packages_chosen', digest, ...choice }, 'packages chosen'),
-    packageUnpacked: (resolved: ResolvedPackage, digest: Digest, unpackedBytes: number) =>
-      logger.debug(
-        { event: 'package_unpacked', ...packageFacts(resolved), digest, unpackedBytes },
-        'package unpacked',
-      ),
-    packageSkipped: (resolved: ResolvedPackage, error: unknown) =>
-      logger.warn(
-        { event: 'package_skipped', ...packageFacts(resolved), ...errorFacts(error) },
-        'package skipped; its blocks come from elsewhere',
-      ),
-    packagesBrought: (digest: Digest, brought: object) =>
-      logger.info({ event: 'packages_brought', digest, ...brought }, 'packages brought'),
-    packagesFailed: (digest: Digest, error: unknown) =>
-      logger.warn({ event: 'packages_failed', digest, ...errorFacts(error) }, 'going on without'),
-    packageRecipesAway: (error: unknown) =>
-      logger.warn({ event: 'package_recipes_away', ...errorFacts(error) }, 'going on without'),
-    packageRecipeRefused: (sha256: Digest, error: unknown) =>
-      logger.warn(
-        { event: 'package_recipe_refused', sha256, ...errorFacts(error) },
-        'a shared recipe is not what it says',
-      ),
     imageQuarantined: (digest: string, reason: string) =>
       logger.error({ event: 'image_quarantined', digest, reason }, 'image moved to quarantine'),
     descriptionRefused: (vm: string, version: number, error: unknown) =>
@@ -109,5 +99,37 @@ export function createEdgeEvents(logger: Logger) {
       logger.info({ event: 'accelerator', accelerator, reason }, 'accelerator chosen'),
     reconcilerFailed: (name: string, error: unknown) =>
       logger.warn({ event: 'reconciler_failed', name, ...errorFacts(error) }, 'will try again'),
+  };
+}
+
+function packageEvents(logger: Logger) {
+  return {
+    mirrorsOpened: (mirrors: readonly string[], remarks: readonly string[]) =>
+      logger.info({ event: 'mirrors_opened', mirrors, remarks }, 'package mirrors'),
+    packagesChosen: (digest: Digest, choice: PackageChoiceFacts) =>
+      logger.info({ event: 'packages_chosen', digest, ...choice }, 'packages chosen'),
+    packageUnpacked: (resolved: ResolvedPackage, digest: Digest, unpackedBytes: number) =>
+      logger.debug(
+        { event: 'package_unpacked', ...packageFacts(resolved), digest, unpackedBytes },
+        'package unpacked',
+      ),
+    packageEvicted: (digest: Digest, bytes: number) =>
+      logger.info({ event: 'package_evicted', digest, bytes }, 'package made room for another'),
+    packageSkipped: (resolved: ResolvedPackage, error: unknown) =>
+      logger.warn(
+        { event: 'package_skipped', ...packageFacts(resolved), ...errorFacts(error) },
+        'package skipped; its blocks come from elsewhere',
+      ),
+    packagesBrought: (digest: Digest, brought: object) =>
+      logger.info({ event: 'packages_brought', digest, ...brought }, 'packages brought'),
+    packagesFailed: (digest: Digest, error: unknown) =>
+      logger.warn({ event: 'packages_failed', digest, ...errorFacts(error) }, 'going on without'),
+    packageRecipesAway: (error: unknown) =>
+      logger.warn({ event: 'package_recipes_away', ...errorFacts(error) }, 'going on without'),
+    packageRecipeRefused: (sha256: Digest, error: unknown) =>
+      logger.warn(
+        { event: 'package_recipe_refused', sha256, ...errorFacts(error) },
+        'a shared recipe is not what it says',
+      ),
   };
 }

@@ -23,8 +23,14 @@ export const SEEDS_MAX = 2;
 export const IMPORTS_MAX = 1;
 /** How long background planning waits for deliveries to end before it takes a turn all the same. */
 export const BACKGROUND_PATIENCE_MS = 30_000;
-/** Plans kept whole (8 bytes for each non-zero block; 1 GiB of disk is 2 MiB of plan). */
-export const PLANS_KEPT_MAX = 16;
+/** Plans kept: some 20 bytes for each non-zero block, so that 10 GiB of disks are ready. */
+export const PLANS_KEPT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Blocks whose compressed size a plan asks for at most: 64 MiB, which take a holder 0.2 s of one core. */
+export const SAMPLED_BLOCKS_MAX = 16_384;
+
+/** Disks whose compressed sizes are remembered: a hundred bytes each; forgetting one costs a question. */
+export const RATIOS_KEPT_MAX = 10_000;
 
 /** Recipes up to this length come whole: at 10 MB/s they take 7 ms, less than one more round trip. */
 export const WHOLE_RECIPE_BYTES_MAX = 64 * 1024;
@@ -55,12 +61,20 @@ export const GRANT_RENEW_MIN_MS = 1000;
 /** A holder that sends nothing of a recipe for so long is passed over while another one may have it. */
 export const HOLDER_STALL_MS = 5000;
 
+/** A neighbour that failed is left alone between these, doubling; the longest is what its return may cost. */
+export const BREAKER_PAUSE_MIN_MS = 1000;
+export const BREAKER_PAUSE_MAX_MS = 60_000;
+/** One that brought wrong bytes: a broken disk or machine is not mended within minutes. */
+export const LIAR_PAUSE_MS = 600_000;
+
 /** Packages fetched side by side: mirrors serve many at once, and small ones cost mostly round trips. */
 export const PACKAGES_FETCHED_AT_ONCE = 4;
 /** A disk of which less is missing is not worth a look at mirrors: the origin sends it in a second or so. */
 export const PACKAGES_MISSING_BYTES_MIN = 2 * 1024 * 1024;
 /** Room that package images may take of the store unless said: those of some 15 kinds of servers. */
 export const PACKAGES_QUOTA_BYTES = 8 * 1024 ** 3;
+/** Share of the processors that background work takes unless said: guests and deliveries have the rest. */
+export const BACKGROUND_CPU_SHARE = 0.5;
 /** Until something was measured: a mirror on a 200 Mbit/s line, and what one core unpacks and hashes. */
 export const MIRROR_BYTES_PER_SECOND = 25_000_000;
 export const UNPACK_BYTES_PER_SECOND = 80_000_000;
@@ -74,6 +88,7 @@ function assertRelations(): void {
     DESIRED_TIMEOUT_MS > DESIRED_WAIT_SECONDS * 1000,
     AWAY_PAUSE_MIN_MS < AWAY_PAUSE_MAX_MS,
     RETRY_MIN_MS < RETRY_MAX_MS,
+    BREAKER_PAUSE_MIN_MS < BREAKER_PAUSE_MAX_MS,
     SEEDS_MAX <= DELIVERIES_MAX,
     GRANT_RENEW_MIN_MS < GRANT_RETRY_MS,
     MESSAGE_CHARACTERS_MAX <= 2000,

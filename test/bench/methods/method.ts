@@ -35,6 +35,8 @@ export interface Transfer {
   close?(): Promise<void>;
   /** After the fetch: which part of the bytes was for what, where the method can tell. */
   parts?(): Parts;
+  /** After the fetch: the most memory that each process had, in bytes of RSS. */
+  peaks?(): Peaks;
   /** After the fetch: what counts as its time, where that is not all of it. */
   critical?(): Critical;
   /** Throws `corrupt` unless the edge has what the origin has. Removes the result. */
@@ -62,6 +64,9 @@ export interface Critical {
 /** Bytes of a cost by purpose, in words for people. */
 export type Parts = Readonly<Record<string, number>>;
 
+/** Most resident memory of a process (VmHWM of proc(5)), in bytes, by the process's name. */
+export type Peaks = Readonly<Record<string, number>>;
+
 /** What one transfer cost. */
 export interface Cost {
   readonly setting: string;
@@ -72,6 +77,7 @@ export interface Cost {
   readonly seconds: number;
   readonly critical: Critical;
   readonly parts: Parts;
+  readonly peaks: Peaks;
 }
 
 /** Watches a lab during a fetch. */
@@ -123,6 +129,7 @@ async function measureTransfer(
     seconds,
     critical: transfer.critical?.() ?? whole,
     parts: transfer.parts?.() ?? {},
+    peaks: transfer.peaks?.() ?? {},
   };
 }
 

@@ -1,7 +1,7 @@
-import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
-import { statisticsLines } from './lists.ts';
+import { edgeTable, statisticsLines } from './lists.ts';
 
 const row = {
   requests: { hit: 0, partial: 0, miss: 0 },
@@ -15,11 +15,34 @@ describe('the statistics', () => {
   it('show apart what crossed before anybody asked, and nothing when nothing did', () => {
     const recipes = { ...NO_TIER_BYTES, origin: 2_300_000 };
     const seeds = { ...NO_TIER_BYTES, peer: 150_000_000 };
-    const some = { recipes, seeds };
+    const packages = { ...NO_TIER_BYTES, package: 15_100_000 };
+    const some = { recipes, packages, seeds };
     const shown = text({ total: some, byEdge: [{ edge: 'dublin' as Name, ...some }] });
-    expect(shown).toMatch(/ahead of time.*recipes from origins.*seeds from origins/);
-    expect(shown).toMatch(/edge dublin +2\.30 MB +\S+ +\S+ +150 MB/);
-    const none = { recipes: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+    expect(shown).toMatch(
+      /ahead of time.*recipes from origins.*packages from mirrors.*seeds from origins/,
+    );
+    expect(shown).toMatch(/edge dublin +2\.30 MB +\S+ +15\.1 MB +\S+ +150 MB/);
+    const none = { recipes: NO_TIER_BYTES, packages: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+    const onlyPackages = { ...none, packages };
+    expect(text({ total: onlyPackages, byEdge: [] })).toContain('ahead of time');
     expect(text({ total: none, byEdge: [] })).not.toContain('ahead of time');
+  });
+});
+
+describe('the table of nodes', () => {
+  it('is followed by the trouble that nodes had with others, a line for each pair', () => {
+    const node = {
+      ...{ node: '018f0000-0000-7000-8000-000000000001' as Id, name: 'dublin' as Name },
+      ...{ kind: 'edge' as const, region: null, location: null, healthy: true, lastSeenAt: null },
+      ...{ protocol: 1, freeStoreBytes: null, freeMemoryMiB: null, accelerator: null },
+      ...{ images: 0, runningVms: 0, uplinkBytes: null, uplinkLimitBytesPerSecond: null },
+    };
+    const holderFaults = [
+      { holder: 'edge paris', code: 'timeout' as const, count: 3 },
+      { holder: 'edge paris', code: 'corrupt' as const, count: 1 },
+    ];
+    const shown = edgeTable([{ ...node, holderFaults }]);
+    expect(shown).toContain('dublin had trouble with edge paris: timeout 3, corrupt 1');
+    expect(edgeTable([{ ...node, holderFaults: [] }])).not.toContain('trouble');
   });
 });

@@ -68,7 +68,18 @@ export function edgeTable(nodes: readonly Node[]): string {
       : `${formatBytes(node.uplinkLimitBytesPerSecond)}/s`,
     node.accelerator ?? DASH,
   ]);
-  return renderTable(columns, rows, 'No node is enrolled yet: vmdn enrolment-token --kind edge');
+  const none = 'No node is enrolled yet: vmdn enrolment-token --kind edge';
+  return [renderTable(columns, rows, none), ...nodes.flatMap(faultLines)].join('\n');
+}
+
+/** What an edge found wrong with others, a line for each of them. */
+function faultLines({ name, holderFaults }: Node): string[] {
+  const holders = [...new Set(holderFaults.map(({ holder }) => holder))];
+  return holders.map((holder) => {
+    const mine = holderFaults.filter((fault) => fault.holder === holder);
+    const words = mine.map(({ code, count }) => `${code} ${count}`).join(', ');
+    return `${name} had trouble with ${holder}: ${words}`;
+  });
 }
 
 export function imageTable(images: readonly Image[]): string {
@@ -156,9 +167,14 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
       formatTiers(plan.diskBytes),
       formatBytesOrDash(plan.wireBytes),
       formatSeconds(plan.estimatedSeconds),
+      formatBytesOrDash(plan.copy.wireBytes),
+      formatSeconds(plan.copy.estimatedSeconds),
     ]),
   );
-  const columns = [...left('edge', 'of the virtual disk'), ...right('over the wire', 'estimated')];
+  const columns = [
+    ...left('edge', 'of the virtual disk'),
+    ...right('over the wire', 'estimated', 'a plain copy', 'estimated'),
+  ];
   lines.push('', renderTable(columns, rows, 'No edge has planned this version yet.'));
   if (withPackages) lines.push('', ...packages.map(({ name, version }) => `${name} ${version}`));
   return lines;
@@ -166,19 +182,22 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
 
 /** What crossed before anybody asked; nothing when nothing did. */
 function aheadLines({ total, byEdge }: Statistics['ahead']): string[] {
-  if (totalTierBytes(total.recipes) + totalTierBytes(total.seeds) === 0) return [];
+  const crossed = [total.recipes, total.packages, total.seeds].map(totalTierBytes);
+  if (crossed.every((bytes) => bytes === 0)) return [];
   const columns = [
     ...left('ahead of time, transferred'),
-    ...right('recipes from origins', 'from peers', 'seeds from origins', 'from peers'),
+    ...right('recipes from origins', 'from peers', 'packages from mirrors'),
+    ...right('seeds from origins', 'from peers'),
   ];
-  const row = (title: string, { recipes, seeds }: typeof total): string[] => [
+  const row = (title: string, { recipes, packages, seeds }: typeof total): string[] => [
     title,
-    ...[recipes.origin, recipes.peer, seeds.origin, seeds.peer].map(formatBytesOrDash),
+    ...[recipes.origin, recipes.peer, packages.package].map(formatBytesOrDash),
+    ...[seeds.origin, seeds.peer].map(formatBytesOrDash),
   ];
   const rows = byEdge.map((each) => row(`edge ${each.edge}`, each));
   return [
     renderTable(columns, [row('in total', total), ...rows], ''),
-    'In none of the numbers above: recipes that edges read for planning, and seeds.',
+    'In none of the numbers above: recipes read for planning, packages brought, and seeds.',
     '',
   ];
 }

@@ -14,6 +14,7 @@ import {
 } from '@vmdn/core/domain/tiers.ts';
 import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type Place, placeWords } from '../arguments.ts';
+import { plannedTable } from './planned.ts';
 import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
 import { renderTable } from './table.ts';
 
@@ -28,6 +29,7 @@ function destinationRow(destination: Destination, mark: string): string[] {
     `${Math.round(destination.distanceKm).toLocaleString('en')} km`,
     fetched === null ? 'not planned yet' : formatBytes(fetched),
     plan === null ? DASH : formatBytesOrDash(plan.wireBytes),
+    plan === null ? DASH : formatBytesOrDash(plan.copy.wireBytes),
     formatSeconds(destination.estimatedSeconds),
     destination.reason,
   ];
@@ -42,6 +44,7 @@ export function destinationTable(chosen: Destination, others: readonly Destinati
       { title: 'distance', align: 'right' },
       { title: 'to fetch', align: 'right' },
       { title: 'over the wire', align: 'right' },
+      { title: 'a plain copy', align: 'right' },
       { title: 'estimated', align: 'right' },
       { title: 'why' },
     ],
@@ -101,11 +104,13 @@ export function routedLines(teleport: Teleport): string[] {
   ];
 }
 
-/** The end of a teleport: bytes by tier, times, where it answers. */
+/** The end of a teleport: bytes by tier, what was planned, times, where it answers. */
 export function finishedLines(teleport: Teleport): string[] {
   const { diskBytes, wireBytes } = deliveredBytes(teleport);
   const lines: string[] = [];
   if (teleport.disks.length > 0) lines.push('', tierTable(diskBytes, wireBytes));
+  const planned = plannedTable(teleport.disks);
+  if (planned !== null) lines.push('', planned);
   const phases = Object.entries(teleport.phases);
   if (phases.length > 0) {
     const words = phases.map(([phase, seconds]) => `${phase} ${formatSeconds(seconds)}`);

@@ -220,6 +220,7 @@ describe('a version', () => {
       wireBytes: 1,
       estimatedSeconds: 1,
       candidates: [],
+      copy: { wireBytes: 0, estimatedSeconds: 0 },
     };
     const score = (digit: string, version: number) =>
       edges[0]!.client.call(node.reportScores, {

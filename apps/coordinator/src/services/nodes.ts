@@ -59,6 +59,7 @@ export async function listNodes(context: Context, { project }: ClientIdentity) {
       runningVms: running.get(node.id) ?? 0,
       uplinkBytes: node.uplinkBytes,
       uplinkLimitBytesPerSecond: node.uplinkLimit,
+      holderFaults: [...node.holderFaults],
     }));
   });
 }

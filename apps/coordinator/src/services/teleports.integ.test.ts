@@ -60,6 +60,7 @@ describe('a request for a teleport', () => {
               wireBytes: 20_000,
               estimatedSeconds: 3.5,
               candidates: [{ digest: digest('b'), name: 'debian', coveredBytes: 1e6 }],
+              copy: { wireBytes: 500_000, estimatedSeconds: 4.5 },
             },
           },
         ],

@@ -33,6 +33,8 @@ interface Row {
   readonly digest: Digest;
   readonly virtual_size_bytes: number;
   readonly verified_bytes: number;
+  readonly planned: NonNullable<DeliveryValue['planned']> | null;
+  readonly seconds: number | null;
   readonly tier: Tier;
   readonly disk_bytes: number;
   readonly wire_bytes: number;
@@ -63,12 +65,16 @@ export function deliveryStore(db: Db) {
             version: key.version,
             virtual_size_bytes: disk.virtualSizeBytes,
             verified_bytes: disk.verifiedBytes,
+            planned: disk.planned === undefined ? null : JSON.stringify(disk.planned),
+            seconds: disk.seconds ?? null,
           })),
         )
         .onConflict((conflict) =>
-          conflict
-            .columns(['teleport_id', 'epoch', 'digest'])
-            .doUpdateSet({ verified_bytes: (eb) => eb.ref('excluded.verified_bytes') }),
+          conflict.columns(['teleport_id', 'epoch', 'digest']).doUpdateSet({
+            verified_bytes: (eb) => eb.ref('excluded.verified_bytes'),
+            planned: (eb) => eb.ref('excluded.planned'),
+            seconds: (eb) => eb.ref('excluded.seconds'),
+          }),
         )
         .execute();
       const rows = unique.flatMap((disk) =>
@@ -96,7 +102,7 @@ export function deliveryStore(db: Db) {
     async present(teleports: readonly Id[]): Promise<ReadonlyMap<Id, DeliveryValue[]>> {
       if (teleports.length === 0) return new Map();
       const { rows } = await sql<Row>`
-        select d.teleport_id, d.digest, d.virtual_size_bytes, d.verified_bytes,
+        select d.teleport_id, d.digest, d.virtual_size_bytes, d.verified_bytes, d.planned, d.seconds,
           deliveries.tier, deliveries.disk_bytes, deliveries.wire_bytes
         from delivered_disks d
         join teleports on teleports.id = d.teleport_id and teleports.epoch = d.epoch
@@ -170,6 +176,8 @@ function groupDeliveries(rows: readonly Row[]): ReadonlyMap<Id, DeliveryValue[]>
         digest: row.digest,
         virtualSizeBytes: row.virtual_size_bytes,
         verifiedBytes: row.verified_bytes,
+        ...(row.planned === null ? {} : { planned: row.planned }),
+        ...(row.seconds === null ? {} : { seconds: row.seconds }),
         diskBytes: bytes(NO_TIER_BYTES, row.disk_bytes),
         wireBytes: bytes(NO_TIER_BYTES, row.wire_bytes),
       });

@@ -15,6 +15,8 @@ import { descriptionDigest } from './migrations/0003-description-digest.ts';
 import { packageRecipes } from './migrations/0004-package-recipes.ts';
 import { recipeReads } from './migrations/0005-recipe-reads.ts';
 import { importErrors } from './migrations/0006-import-errors.ts';
+import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
+import { holders } from './migrations/0008-holders.ts';
 import type { Schema } from './schema/schema.ts';
 
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -24,6 +26,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-package-recipes': packageRecipes,
   '0005-recipe-reads': recipeReads,
   '0006-import-errors': importErrors,
+  '0007-planned-deliveries': plannedDeliveries,
+  '0008-holders': holders,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -3,7 +3,7 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
-import type { PublicKeyValue } from './schema/values.ts';
+import type { HolderFaultValue, PublicKeyValue } from './schema/values.ts';
 
 export interface NodeFacts {
   readonly id: Id;
@@ -27,6 +27,7 @@ export interface NodeHealth extends NodeFacts {
   readonly accelerator: 'kvm' | 'tcg' | null;
   readonly uplinkBytes: number | null;
   readonly uplinkLimit: number | null;
+  readonly holderFaults: readonly HolderFaultValue[];
 }
 
 export interface NewNode {
@@ -56,6 +57,7 @@ export interface Beat {
   readonly uplink?:
     | { readonly bytes: number; readonly limitBytesPerSecond: number | null }
     | undefined;
+  readonly holderFaults?: readonly HolderFaultValue[] | undefined;
 }
 
 const FACTS = [
@@ -79,6 +81,7 @@ const HEALTH = [
   'accelerator',
   'uplink_bytes as uplinkBytes',
   'uplink_limit as uplinkLimit',
+  'holder_faults as holderFaults',
 ] as const;
 
 /** True while a node was heard of within `silenceSeconds`. */
@@ -133,33 +136,39 @@ export function nodeStore(db: Db) {
     },
 
     /** Takes a heartbeat; true when something changed that other nodes must know. */
-    async beat(id: Id, beat: Beat, silenceSeconds: number): Promise<boolean> {
-      const before = await db
-        .selectFrom('nodes')
-        .select(['url', 'protocol', isHealthy(silenceSeconds).as('healthy')])
-        .where('id', '=', id)
-        .forUpdate()
-        .executeTakeFirstOrThrow();
-      const { capacity, uplink } = beat;
-      await db
-        .updateTable('nodes')
-        .set({ url: beat.url, protocol: beat.protocol, last_seen_at: sql<Date>`now()` })
-        .$if(capacity !== undefined, (query) =>
-          query.set({
-            free_store_bytes: capacity!.freeStoreBytes,
-            free_memory_mib: capacity!.freeMemoryMiB,
-            free_vcpus: capacity!.freeVcpus,
-            accelerator: capacity!.accelerator,
-          }),
-        )
-        .$if(uplink !== undefined, (query) =>
-          query.set({ uplink_bytes: uplink!.bytes, uplink_limit: uplink!.limitBytesPerSecond }),
-        )
-        .where('id', '=', id)
-        .execute();
-      return before.url !== beat.url || before.protocol !== beat.protocol || !before.healthy;
-    },
+    beat: (id: Id, beat: Beat, silenceSeconds: number): Promise<boolean> =>
+      takeBeat(db, id, beat, silenceSeconds),
   };
+}
+
+async function takeBeat(db: Db, id: Id, beat: Beat, silenceSeconds: number): Promise<boolean> {
+  const before = await db
+    .selectFrom('nodes')
+    .select(['url', 'protocol', isHealthy(silenceSeconds).as('healthy')])
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  const { capacity, uplink, holderFaults } = beat;
+  await db
+    .updateTable('nodes')
+    .set({ url: beat.url, protocol: beat.protocol, last_seen_at: sql<Date>`now()` })
+    .$if(capacity !== undefined, (query) =>
+      query.set({
+        free_store_bytes: capacity!.freeStoreBytes,
+        free_memory_mib: capacity!.freeMemoryMiB,
+        free_vcpus: capacity!.freeVcpus,
+        accelerator: capacity!.accelerator,
+      }),
+    )
+    .$if(uplink !== undefined, (query) =>
+      query.set({ uplink_bytes: uplink!.bytes, uplink_limit: uplink!.limitBytesPerSecond }),
+    )
+    .$if(holderFaults !== undefined, (query) =>
+      query.set({ holder_faults: JSON.stringify(holderFaults) }),
+    )
+    .where('id', '=', id)
+    .execute();
+  return before.url !== beat.url || before.protocol !== beat.protocol || !before.healthy;
 }
 
 function columnsOf(node: NewNode) {

@@ -18,7 +18,7 @@ import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import {
   offeredDescription,
-  offeredRecipe,
+  offeredPlan,
   offeredVersions,
   type RecipeMeans,
 } from '../services/offered-versions.ts';
@@ -67,9 +67,8 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   const disks = [];
   for (const disk of description.disks) {
     const { digest } = disk;
-    const recipePath = await offeredRecipe(deps, known, disk, signal);
-    const plan = await deps.planner.plan(digest, recipePath, signal);
-    disks.push({ digest, plan: contractSummary(plan.summary) });
+    const { summary } = await offeredPlan(deps, known, disk, signal);
+    disks.push({ digest, plan: contractSummary(summary) });
   }
   const { vm, version } = known;
   const computedAt = new Date().toISOString();

@@ -18,17 +18,19 @@ import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery, PlannedDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { HolderBreakers } from './holder-breakers.ts';
+import type { ImageUses } from './image-uses.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
-import { type DiskHolder, remoteSources } from './remote-sources.ts';
+import { type DiskHolder, remoteSources, tierOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { createTurns } from './turns.ts';
 
@@ -69,8 +71,10 @@ interface Deps {
   readonly recipes: Recipes;
   readonly packages: Pick<Packages, 'bring'>;
   readonly planner: Planner;
+  readonly uses: Pick<ImageUses, 'holdPlan' | 'deliver'>;
   readonly engine: Pick<SyncEngine, 'sync'>;
   readonly client: Pick<DiskClient, 'readBlocks'>;
+  readonly breakers: HolderBreakers;
   readonly events: EdgeEvents;
 }
 
@@ -114,6 +118,7 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
     if (order.name !== null) await store.rename(digest, order.name);
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
+  using _delivered = deps.uses.deliver(digest);
   const onRead = async (cost: Cost): Promise<void> => {
     costs.set(digest, [...(costs.get(digest) ?? []), cost]);
   };
@@ -122,9 +127,10 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
     const { guest } = order;
     if (guest !== undefined) {
       const goesOn = (): boolean => true;
-      const wanted = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
-      const { wireBytes } = await deps.packages.bring(wanted);
-      if (wireBytes > 0) await onRead({ tier: 'package', wireBytes });
+      const onPackage = (_: Digest, wireBytes: number): Promise<void> =>
+        onRead({ tier: 'package', wireBytes });
+      const order = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
+      await deps.packages.bring({ ...order, onRead: onPackage });
     }
     return await planSoundly(deps, order, recipePath);
   });
@@ -132,17 +138,19 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   const stagingDir = store.stagingDir(digest);
   await reserveRoom(store, [digest], {
     key: reservation,
-    bytes: bytesToWrite(
-      plan.wanted,
-      order.virtualSizeBytes - plan.summary.diskBytes.zero,
-      plan.share,
-    ),
+    bytes: bytesToWrite(plan.wanted, order.virtualSizeBytes - plan.counts.zeroBytes, plan.share),
     paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
   });
   try {
     const crossedBefore = costs.get(digest) ?? [];
     costs.delete(digest);
-    const [delivery, syncSeconds] = await timed(() => sync(deps, order, plan, crossedBefore));
+    using _used = deps.uses.holdPlan(digest);
+    const foretold = foretell(deps, order, plan);
+    const [synced, syncSeconds] = await timed(() =>
+      sync(deps, order, plan, crossedBefore, foretold),
+    );
+    const seconds = recipeSeconds + planSeconds + syncSeconds;
+    const delivery = { ...synced, planned: foretold.planned(), seconds };
     await order.onDelivered(delivery);
     const { keysRoot, name, kind } = order;
     await store.adopt({ stagingDir, digest, keysRoot, name, kind });
@@ -171,19 +179,40 @@ async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Pr
   );
 }
 
+interface Foretold {
+  planned(): PlannedDelivery;
+}
+
+/** What the plan says; more truly as soon as a holder has told how well its blocks compress. */
+function foretell({ planner }: Deps, order: DiskOrder, plan: DiskPlan): Foretold {
+  const say = (): PlannedDelivery => {
+    const { candidates: _, ...planned } = planner.estimate(plan, tierOf(order.holders));
+    return planned;
+  };
+  let planned = say();
+  const learn = async (): Promise<void> => {
+    await planner.measure(plan, order);
+    planned = say();
+  };
+  // Nobody waits for it; it fails only with the order's signal, which the sync hears too.
+  learn().catch(() => undefined);
+  return { planned: () => planned };
+}
+
 async function sync(
   deps: Deps,
   order: DiskOrder,
   plan: DiskPlan,
   crossedBefore: readonly Cost[],
+  foretold: Foretold,
 ): Promise<DiskDelivery> {
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
-    sources: remoteSources({ ...order, client: deps.client }),
+    sources: remoteSources({ ...order, client: deps.client, breakers: deps.breakers }),
     signal: order.signal,
     crossedBefore,
-    onProgress: ({ delivery }) => order.onProgress(delivery),
+    onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),
     onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
@@ -192,7 +221,9 @@ async function sync(
     .reduce((sum, cost) => sum + cost.wireBytes, 0);
   deps.planner.observe({
     wireBytes: wireBytes.origin + wireBytes.peer - recipeBytes,
-    diskBytes: diskBytes.origin + diskBytes.peer,
+    remoteBytes: diskBytes.origin + diskBytes.peer,
+    remoteSeconds: result.remoteSeconds,
+    diskBytes: result.verifiedBytes,
     seconds: result.seconds,
   });
   const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);

@@ -21,6 +21,7 @@ import { createLogger } from '@vmdn/core/process/logger.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createEdgeEvents } from '../events.ts';
 import { HOLDER_STALL_MS, WHOLE_RECIPE_BYTES_MAX } from '../limits.ts';
+import { createHolderBreakers } from './holder-breakers.ts';
 import { createLightRecipes } from './light-recipes.ts';
 import { createRecipes, type RecipeCost } from './recipes.ts';
 
@@ -90,7 +91,8 @@ async function edge(change: Partial<LightClient> = {}, held: readonly MemoryDisk
   const store = { list: () => images, find: () => undefined } as never;
   const partialImages = async () => [];
   const light = createLightRecipes({ store, folder, partialImages, client, resolver, events });
-  const recipes = createRecipes({ store, folder, client, light, events });
+  const breakers = createHolderBreakers({ events });
+  const recipes = createRecipes({ store, folder, client, light, breakers, events });
   const find = async (disk: MemoryDisk, names: readonly string[] = ['home']) => {
     let cost: RecipeCost | null = null;
     const path = await recipes.find({

@@ -5,7 +5,8 @@
  *     outline resolver does), and used from then on without asking anybody.
  * I2: every byte that crossed for it is told, once, to whoever caused the reading, a light attempt that
  *     failed included.
- * I3: a holder that stands still costs HOLDER_STALL_MS while there is another one to ask.
+ * I3: a holder that stands still costs HOLDER_STALL_MS while there is another one to ask, and is passed
+ *     over for a while then (holder-breakers.ts).
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -15,6 +16,7 @@ import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
 import type { EdgeEvents } from '../events.ts';
 import { HOLDER_STALL_MS } from '../limits.ts';
+import type { HolderBreakers } from './holder-breakers.ts';
 import type { LightRecipes } from './light-recipes.ts';
 import type { DiskHolder } from './remote-sources.ts';
 import { createTurns } from './turns.ts';
@@ -50,6 +52,7 @@ interface Deps {
   readonly folder: RecipeFolder;
   readonly client: Pick<DiskClient, 'readRecipe'>;
   readonly light: LightRecipes;
+  readonly breakers: HolderBreakers;
   readonly events: EdgeEvents;
 }
 
@@ -65,10 +68,12 @@ async function find(deps: Deps, wanted: WantedRecipe): Promise<string> {
   const path = deps.folder.path(digest);
   if (await deps.folder.has(digest)) return path;
   let last: unknown = new VmdnError('unavailable', 'No node that holds the disk is reachable.');
+  const guarded = deps.breakers.among(wanted.holders);
   for (const [i, holder] of wanted.holders.entries()) {
     const stallMs = i + 1 < wanted.holders.length ? HOLDER_STALL_MS : null;
     try {
-      await deps.folder.put(digest, await readFrom(deps, wanted, holder, stallMs));
+      const read = () => readFrom(deps, wanted, holder, stallMs);
+      await deps.folder.put(digest, await guarded.guard(holder, read));
       return path;
     } catch (error) {
       if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;

@@ -11,6 +11,7 @@ import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { Holder } from '@vmdn/core/http/contracts/schemas.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
+import type { HolderBreakers } from './holder-breakers.ts';
 
 /** A node that holds the disk in whole. */
 export interface DiskHolder {
@@ -60,6 +61,11 @@ export function orderHolders(nodes: readonly Holder[], self: Id): readonly DiskH
   ];
 }
 
+/** Where blocks come from that are not here: from a neighbour while there is one. */
+export function tierOf(holders: readonly DiskHolder[]): DiskHolder['tier'] {
+  return holders[0]?.tier ?? 'origin';
+}
+
 /** The holders as sources for the sync engine. */
 export function remoteSources(options: {
   readonly client: Pick<DiskClient, 'readBlocks'>;
@@ -67,19 +73,20 @@ export function remoteSources(options: {
   readonly digest: Digest;
   readonly virtualSizeBytes: number;
   readonly grant: () => string;
+  readonly breakers: HolderBreakers;
 }): readonly RemoteSource[] {
   const { client, digest, virtualSizeBytes, grant } = options;
-  return options.holders.map(({ tier, name, node, url }) => ({
-    tier,
-    name,
-    readBlocks: (request) =>
-      client.readBlocks({
-        ...request,
-        url,
-        holder: node,
-        digest,
-        virtualSizeBytes,
-        grant: grant(),
-      }),
-  }));
+  const guarded = options.breakers.among(options.holders);
+  return options.holders.map((holder) => {
+    const { tier, name, node, url } = holder;
+    const disk = { url, holder: node, digest, virtualSizeBytes };
+    return {
+      tier,
+      name,
+      isDoubtful: guarded.isDoubtful(holder),
+      note: (fault) => guarded.note(holder, fault),
+      readBlocks: (request) =>
+        guarded.guard(holder, () => client.readBlocks({ ...request, ...disk, grant: grant() })),
+    };
+  });
 }

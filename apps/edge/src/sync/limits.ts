@@ -39,9 +39,11 @@ export const STALL_MS = 30_000;
 /** The same for a peer while another source could send: standing still is no reason to wait so long. */
 export const PEER_STALL_MS = 5000;
 
-/** A peer below this rate, after so long, is slow: the origin helps. A quarter of a 10 Mbit/s line. */
+/** A peer that brings less of the disk, after so long, is slow: origins help. A quarter of 10 Mbit/s. */
 export const SLOW_BYTES_PER_SECOND = 256 * 2 ** 10;
 export const SLOW_AFTER_MS = 3000;
+/** How long a pace remembers: a pause of a second, as busy machines make them, is not yet slow. */
+export const PACE_MS = 5000;
 
 /** Progress is reported at most four times a second. */
 export const PROGRESS_MS = 250;

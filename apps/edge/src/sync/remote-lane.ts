@@ -12,8 +12,9 @@
 import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
-import { PEER_STALL_MS, SLOW_AFTER_MS, SLOW_BYTES_PER_SECOND, STALL_MS } from './limits.ts';
+import { PEER_STALL_MS, STALL_MS } from './limits.ts';
 import { batchLimits } from './source-choice.ts';
+import { needsHelp } from './source-pace.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -63,6 +64,8 @@ async function fetchBatch(
   const request = run.beginRequest(lane);
   const watchdog = new Watchdog(stallMsOf(lane, options), run.controller.signal);
   const intake = new Intake(lane, batch, request, options, watchdog);
+  run.remoteClock.enter();
+  lane.pace.enter();
   try {
     const { wireBytes } = await watchdog.guard((signal) => intake.ask(signal));
     intake.countUpTo(wireBytes);
@@ -76,6 +79,8 @@ async function fetchBatch(
       lane.lastError = error;
     }
   } finally {
+    run.remoteClock.leave();
+    lane.pace.leave();
     watchdog.stop();
     const { part, missing } = intake.receiver.abandon();
     if (part !== undefined) run.arrivedInPart(part, request, lane.source.tier);
@@ -100,7 +105,6 @@ class Intake {
   readonly #request: number;
   readonly #options: LaneOptions;
   readonly #watchdog: Watchdog;
-  readonly #startedMs = performance.now();
   #arrived: ArrivedRow[] = [];
   #wireBytes = 0;
 
@@ -134,8 +138,8 @@ class Intake {
       onWireBytes: (bytes) => {
         this.#watchdog.touch();
         this.countUpTo(this.#wireBytes + bytes);
-        const ms = performance.now() - this.#startedMs - this.#watchdog.pausedMs;
-        judgeSpeed(this.#options.run, this.#lane, this.#wireBytes, ms);
+        this.#lane.pace.came(0);
+        judgeSpeed(this.#options.run, this.#lane);
       },
       onBlocks: (startBlock, blockCount, bytes) => {
         signal.throwIfAborted();
@@ -153,9 +157,24 @@ class Intake {
     this.#wireBytes = totalBytes;
   }
 
+  /** Keeps the source waiting: its silence is ours. */
+  async #pause(room: Promise<void>): Promise<void> {
+    const { remoteClock } = this.#options.run;
+    const { pace } = this.#lane;
+    remoteClock.leave();
+    pace.leave();
+    try {
+      await this.#watchdog.pause(room);
+    } finally {
+      remoteClock.enter();
+      pace.enter();
+    }
+  }
+
   #take(startBlock: number, blockCount: number, bytes: Uint8Array): Promise<void> | undefined {
     const { run, onAvailability } = this.#options;
-    const { health, source } = this.#lane;
+    const { health, pace, source } = this.#lane;
+    pace.came(bytes.length);
     try {
       this.receiver.take(startBlock, blockCount, bytes);
     } finally {
@@ -169,16 +188,23 @@ class Intake {
       run.changed();
     }
     const room = run.room();
-    return room === undefined ? undefined : this.#watchdog.pause(room);
+    return room === undefined ? undefined : this.#pause(room);
   }
 }
 
-/** Notes whether a peer is so slow that the origin should help; others are told when that changes. */
-function judgeSpeed(run: SyncRun, lane: RunSource, bytes: number, ms: number): void {
-  if (ms < SLOW_AFTER_MS) return;
-  const isSlow = (bytes * 1000) / ms < SLOW_BYTES_PER_SECOND;
+/** Notes whether a peer is so slow that origins should help; others are told when that changes. */
+function judgeSpeed(run: SyncRun, lane: RunSource): void {
+  if (lane.source.tier !== 'peer') return;
+  const origins = run.sources.filter(({ source, health }) => {
+    return source.tier === 'origin' && !health.isAside && !health.isAway;
+  });
+  const isSlow = needsHelp(
+    lane.pace,
+    origins.map(({ pace }) => pace),
+  );
   if (isSlow === lane.isSlow) return;
   lane.isSlow = isSlow;
+  if (isSlow) lane.source.note?.('slow');
   run.changed();
 }
 

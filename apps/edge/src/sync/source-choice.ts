@@ -5,6 +5,8 @@
  *     there to spare.
  * I2: a source that sent a wrong block of a row is asked for that row again only when nobody else can be.
  * I3: whoever is away is probed with little, so that little waits for it.
+ * I4: an origin that helps slow peers takes little at a time: whether they are slow, and whether it brings
+ *     more, is seen again before the next request.
  */
 
 import { hasBit } from '@vmdn/core/domain/bitmap.ts';
@@ -16,12 +18,16 @@ import type { RunSource, SyncRun } from './sync-run.ts';
 /** What a lane of `lane` may take now. */
 export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
   const others = run.sources.filter((other) => other !== lane && !other.health.isAside);
-  const quickPeers = others.filter(
-    ({ source, health, isSlow }) => source.tier === 'peer' && !health.isAway && !isSlow,
-  );
-  const isLastResort = lane.source.tier === 'origin' && quickPeers.length > 0;
+  const peers = others.filter(({ source, health }) => source.tier === 'peer' && !health.isAway);
+  const quickPeers = peers.filter(({ isSlow }) => !isSlow);
+  const isOrigin = lane.source.tier === 'origin';
+  const isLastResort = isOrigin && quickPeers.length > 0;
+  const isHelper = isOrigin && quickPeers.length < peers.length;
   return {
-    blocksMax: blocksMax(run, lane, isLastResort ? 0 : others.length),
+    blocksMax:
+      isHelper || lane.health.isAway
+        ? REQUEST_BLOCKS_MIN
+        : blocksMax(run, isLastResort ? 0 : others.length),
     runsMax: MAX_RUNS_PER_REQUEST,
     accepts: (row) => {
       const segment = run.index.segmentOfRow[row]!;
@@ -35,8 +41,7 @@ export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
   };
 }
 
-function blocksMax(run: SyncRun, lane: RunSource, others: number): number {
-  if (lane.health.isAway) return REQUEST_BLOCKS_MIN;
+function blocksMax(run: SyncRun, others: number): number {
   // A source on its own gets few large requests; several share what is left, so that all end together.
   if (others === 0) return REQUEST_BLOCKS_MAX;
   const share = Math.ceil(run.schedule.wantingRemote.blocks / (2 * (others + 1)));

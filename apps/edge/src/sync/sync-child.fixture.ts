@@ -7,7 +7,7 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
-import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
+import type { LocalImage } from '@vmdn/core/domain/plan.ts';
 import type { BlockRequest, RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { createSyncEngine } from './create-sync-engine.ts';
 import type { DiskDelivery } from './delivery-ledger.ts';
@@ -90,7 +90,6 @@ try {
     digest: task.digest as LocalImage['digest'],
     recipePath: task.recipePath,
     images: task.images,
-    rates: DEFAULT_RATES,
   });
   const { delivery } = await engine.sync({
     plan,

@@ -2,7 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
-import { DiskRoom, diskOf, imageOf, planOf, range, sourceOf } from './sync.fixture.ts';
+import { DiskRoom, diskOf, imageOf, planOf, range, sourceOf, tiersOf } from './sync.fixture.ts';
 
 const never = new AbortController().signal;
 let room: DiskRoom;
@@ -43,7 +43,7 @@ describe('a sync', () => {
     expect(Buffer.compare(await readFile(result.path), wanted.bytes)).toBe(0);
     expect(origin.sentBlocks).toEqual([...range(104, 30), 194]);
     expect(origin.requests).toHaveLength(1);
-    expect(result.delivery.diskBytes).toEqual(plan.summary.diskBytes);
+    expect(result.delivery.diskBytes).toEqual(tiersOf(plan));
     expect(result.delivery.diskBytes.origin).toBe(40 * 4096 + 512);
     expect(result.delivery.diskBytes.local).toBe(90 * 4096);
     expect(totalTierBytes(result.delivery.diskBytes)).toBe(wanted.bytes.length);

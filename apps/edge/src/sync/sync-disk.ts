@@ -51,6 +51,10 @@ export interface SyncResult {
   /** What did not count, by source and reason: the sources to look at. */
   readonly mismatches: readonly Mismatch[];
   readonly seconds: number;
+  /** While a request was under way that this edge did not keep waiting. */
+  readonly remoteSeconds: number;
+  /** Of the disk, verified in this sync: not what an earlier one had left. */
+  readonly verifiedBytes: number;
 }
 
 export interface SyncMeans {
@@ -82,6 +86,8 @@ export async function syncDisk(means: SyncMeans, request: SyncRequest): Promise<
       recipePath: staging.recipePath,
       delivery: outcome.delivery,
       mismatches: outcome.mismatches,
+      remoteSeconds: outcome.remoteSeconds,
+      verifiedBytes: outcome.verifiedBytes,
       seconds: (performance.now() - startedMs) / 1000,
     };
   } finally {
@@ -94,6 +100,8 @@ interface Outcome {
   readonly isClean: boolean;
   readonly delivery: DiskDelivery;
   readonly mismatches: readonly Mismatch[];
+  readonly remoteSeconds: number;
+  readonly verifiedBytes: number;
   readonly error: unknown;
 }
 
@@ -138,11 +146,15 @@ async function workOff(
     isClean: run.isChecked && isClean,
     delivery: run.ledger.delivery(),
     mismatches: run.ledger.mismatches(),
+    remoteSeconds: run.remoteClock.seconds(),
+    verifiedBytes: run.ledger.delivery().verifiedBytes - verifiedBefore,
     error,
   });
   let isFlushed = false;
+  let verifiedBefore = 0;
   try {
     await run.recover();
+    verifiedBefore = run.ledger.delivery().verifiedBytes;
     await run.work((source) =>
       Array.from({ length: source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT }, () =>
         runLane(source, { run, onAvailability, stallMs }),

@@ -105,7 +105,8 @@ describe('a source that fails', () => {
     expect(once.requests.length - 1).toBeOneOf([1, 2]);
     const always = sourceOf(wanted.bytes, { mangle: cut });
     await expect(sync([always])).rejects.toMatchObject({ code: 'corrupt' });
-    expect(always.requests).toHaveLength(2);
+    // Here too, when the rest is on its way at that moment.
+    expect(always.requests.length).toBeOneOf([2, 3]);
   });
 
   it('counts as bad when it says that it is done and is not', async () => {

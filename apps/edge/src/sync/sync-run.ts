@@ -25,11 +25,13 @@ import {
 } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { ArrivedRow } from './batch-receiver.ts';
+import { BusyClock } from './busy-clock.ts';
 import { Committer } from './committer.ts';
 import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS } from './limits.ts';
 import { recover } from './recovery.ts';
 import type { SlotArena } from './slot-arena.ts';
+import { SourcePace } from './source-pace.ts';
 import { WireNotes } from './wire-notes.ts';
 
 /** A remote source with what this run knows of it. */
@@ -38,10 +40,17 @@ export interface RunSource {
   readonly health: SourceHealth;
   /** Rows of which it sent wrong blocks: others are asked first. */
   readonly badRows: Set<number>;
-  /** It sends so little that the origin should help. */
+  readonly pace: SourcePace;
+  /** It brings so little that an origin should help. */
   isSlow: boolean;
   /** What its last failed request threw. */
   lastError?: unknown;
+}
+
+function runSource(source: RemoteSource): RunSource {
+  const health = new SourceHealth();
+  if (source.isDoubtful === true) health.doubt();
+  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false };
 }
 
 export interface SyncRunOptions {
@@ -62,6 +71,7 @@ export class SyncRun {
   readonly ledger: DeliveryLedger;
   readonly sources: readonly RunSource[];
   readonly controller = new AbortController();
+  readonly remoteClock = new BusyClock();
   readonly #options: SyncRunOptions;
   readonly #session: AssemblySession;
   readonly #committer: Committer;
@@ -87,12 +97,7 @@ export class SyncRun {
     const { staging, records } = options;
     this.ledger = new DeliveryLedger(this.plan, this.index, records, staging.wireBytes);
     this.#requestOfRow = new Uint32Array(this.index.segmentOfRow.length);
-    this.sources = options.sources.map((source) => ({
-      source,
-      health: new SourceHealth(),
-      badRows: new Set<number>(),
-      isSlow: false,
-    }));
+    this.sources = options.sources.map(runSource);
     const wireBytes = (): number[] => this.ledger.wireBytes();
     const onError = (error: unknown): void => this.fail(error);
     this.#committer = new Committer({ staging, records, wireBytes, onError });
@@ -265,8 +270,14 @@ export class SyncRun {
     return { row, slot: NO_SLOT, fresh: 0, staged, self: schedule.selfMask(row), tier: 0 };
   }
 
+  /** While the link is in use one core is left to it: what it brings is what takes longest. */
+  get #localJobsMax(): number {
+    const { width } = this.#session;
+    return this.remoteClock.isBusy ? Math.max(1, width - 1) : width;
+  }
+
   #pump(): void {
-    while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#session.width) {
+    while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#localJobsMax) {
       const rows = this.schedule.takeReady(LOCAL_ROWS);
       if (rows.length === 0) return;
       this.#localJobs += 1;
@@ -342,6 +353,7 @@ export class SyncRun {
     const source = this.#sourceOfRequest[request - 1];
     if (source === undefined) return;
     source.badRows.add(row);
+    source.source.note?.('corrupt');
     source.health.strike({ request, lastRequest: this.lastRequest });
   }
 

@@ -10,8 +10,10 @@ import { join } from 'node:path';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { rawLayers } from '@vmdn/core/domain/layers.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
-import { DEFAULT_RATES, type LocalImage } from '@vmdn/core/domain/plan.ts';
+import type { DiskPlan, LocalImage } from '@vmdn/core/domain/plan.ts';
+import { DEFAULT_RATES, estimatePlan } from '@vmdn/core/domain/plan-estimate.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
+import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 import { BLOCK_BYTES, SEGMENT_BYTES, segmentCount } from '@vmdn/core/domain/units.ts';
 import {
   createBlockStreamDecoder,
@@ -176,7 +178,12 @@ export function imageOf(disk: DiskFile, tier: 'local' | 'package' = 'local'): Lo
 
 export function planOf(engine: SyncEngine, wanted: DiskFile, images: readonly LocalImage[]) {
   const { digest, recipePath } = wanted;
-  return engine.plan({ digest, recipePath, images, rates: DEFAULT_RATES });
+  return engine.plan({ digest, recipePath, images });
+}
+
+/** What a plan says of a disk's bytes. */
+export function tiersOf(plan: DiskPlan): TierBytes {
+  return estimatePlan(plan, DEFAULT_RATES).diskBytes;
 }
 
 export interface TestSource extends RemoteSource {

@@ -14,8 +14,6 @@ export class Watchdog {
   readonly #signal: AbortSignal;
   #timer: NodeJS.Timeout | undefined;
   #pauses = 0;
-  /** How long we kept the source waiting. */
-  pausedMs = 0;
 
   constructor(stallMs: number, signal: AbortSignal) {
     this.#stallMs = stallMs;
@@ -58,9 +56,7 @@ export class Watchdog {
   async pause(wait: Promise<void>): Promise<void> {
     this.#pauses += 1;
     this.#clear();
-    const fromMs = performance.now();
     await wait;
-    this.pausedMs += performance.now() - fromMs;
     this.#pauses -= 1;
     this.touch();
   }

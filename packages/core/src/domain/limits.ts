@@ -100,7 +100,7 @@ export const RPM_TAGS_MAX = 65_535;
 /** zstd's window, as a power of two: 128 MiB, what the zstd tool accepts unless told otherwise. */
 export const ZSTD_WINDOW_LOG_MAX = 27;
 
-/** Memory of one xz process, in MiB: a dictionary of 128 MiB; xz -9, the largest preset, has 64. */
+/** Memory of one xz decoder, in MiB: a dictionary of 128 MiB; xz -9, the largest preset, has 64. */
 export const XZ_MEMORY_MIB_MAX = 144;
 
 /** Unpacking one package: 8 GiB at the 20 MB/s of a slow link or processor take 7 minutes. */

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type PackageOffer, type PackageRates, worthwhilePackages } from './package-choice.ts';
+import {
+  AHEAD_COST_WEIGHT,
+  type PackageOffer,
+  type PackageRates,
+  worthwhilePackages,
+} from './package-choice.ts';
 
 const MB = 1_000_000;
 const RATES: PackageRates = {
@@ -27,6 +32,12 @@ describe('the choice of packages', () => {
   it('I1: the same package is left when the mirror is slower than the origin', () => {
     const covers = offer({ sha256: 'covers', coveredBytes: 9 * MB });
     expect(names([covers], 20 * MB, { ...RATES, mirrorBytesPerSecond: 2 * MB })).toEqual([]);
+  });
+
+  it('I1: takes one ahead of a request that would not pay while somebody waits', () => {
+    const hardly = offer({ sha256: 'hardly', coveredBytes: 0.5 * MB });
+    expect(worthwhilePackages([hardly], 20 * MB, RATES)).toEqual([]);
+    expect(worthwhilePackages([hardly], 20 * MB, RATES, AHEAD_COST_WEIGHT)).toHaveLength(1);
   });
 
   it('I2: with nothing missing no unknown package is worth a byte', () => {

@@ -4,6 +4,7 @@
  *
  * I1: a package pays when fetching and unpacking it takes less time than fetching what it covers from
  *     the remote holders would, at the rates given. What it covers is known from its recipe, or expected.
+ *     Time before anybody waits counts for less (`costWeight`).
  * I2: what is expected of packages that nobody has unpacked never exceeds what is still missing, all
  *     together: none is fetched for blocks that another one brings.
  * I3: the order is by what is spared for each second, so that whoever stops early has the best of it.
@@ -32,6 +33,12 @@ export interface PackageRates {
   readonly compressedRatio: number;
 }
 
+/**
+ * What a second of fetching ahead of a request is worth, in seconds of the request: nobody waits for it, but
+ * mirror, link and processor do other work too.
+ */
+export const AHEAD_COST_WEIGHT = 0.1;
+
 /** An offer that pays for itself. */
 export interface WorthwhilePackage {
   readonly offer: PackageOffer;
@@ -52,10 +59,11 @@ export function worthwhilePackages(
   offers: readonly PackageOffer[],
   missingBytes: number,
   rates: PackageRates,
+  costWeight = 1,
 ): WorthwhilePackage[] {
   const expected = expectation(offers, missingBytes);
   return offers
-    .map((offer) => weigh(offer, expected(offer), rates))
+    .map((offer) => weigh(offer, expected(offer), rates, costWeight))
     .filter(({ sparedSeconds }) => sparedSeconds > 0)
     .sort(
       (a, b) => b.sparedSeconds - a.sparedSeconds || (a.offer.sha256 < b.offer.sha256 ? -1 : 1),
@@ -78,7 +86,12 @@ function expectation(
   return ({ coveredBytes, installedBytes }) => coveredBytes ?? installedBytes * share;
 }
 
-function weigh(offer: PackageOffer, gainBytes: number, rates: PackageRates): WorthwhilePackage {
+function weigh(
+  offer: PackageOffer,
+  gainBytes: number,
+  rates: PackageRates,
+  costWeight: number,
+): WorthwhilePackage {
   // Fetching and unpacking overlap: the slower of the two is what it takes.
   const costSeconds =
     PACKAGE_SECONDS +
@@ -87,5 +100,5 @@ function weigh(offer: PackageOffer, gainBytes: number, rates: PackageRates): Wor
       offer.installedBytes / rates.unpackBytesPerSecond,
     );
   const remoteSeconds = (gainBytes * rates.compressedRatio) / rates.remoteBytesPerSecond;
-  return { offer, gainBytes, sparedSeconds: remoteSeconds - costSeconds };
+  return { offer, gainBytes, sparedSeconds: remoteSeconds - costWeight * costSeconds };
 }

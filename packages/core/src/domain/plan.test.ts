@@ -5,16 +5,8 @@ import { rawLayers } from './layers.ts';
 import { recipeOfKeys } from './match.fixture.ts';
 import { createMatcher, nonZeroBlocks } from './match.ts';
 import type { Name } from './names.ts';
-import {
-  buildPlan,
-  DEFAULT_RATES,
-  type DiskPlan,
-  type LocalImage,
-  planMasks,
-  REMOTE,
-  SELF,
-  summarise,
-} from './plan.ts';
+import { buildPlan, type DiskPlan, type LocalImage, planMasks, REMOTE, SELF } from './plan.ts';
+import { DEFAULT_RATES, estimatePlan } from './plan-estimate.ts';
 import { CANDIDATES_MAX } from './score.ts';
 import { totalTierBytes } from './tiers.ts';
 
@@ -42,10 +34,10 @@ function planFor(want: readonly number[], images: readonly Image[], last = 4096)
     ),
     places: matcher.places(),
     coveredBytes,
-    rates: DEFAULT_RATES,
   });
 }
 
+const tiersOf = (plan: DiskPlan) => estimatePlan(plan, DEFAULT_RATES).diskBytes;
 const local = (...contents: number[]): Image => ({ contents, tier: 'local' });
 const contents = fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 100 });
 const image = fc.record({ contents, tier: fc.constantFrom('local' as const, 'package' as const) });
@@ -77,22 +69,23 @@ describe('a plan', () => {
             seen.add(content);
           });
           expect(plan.counts.travellingBytes).toBe(travelling);
-          expect(totalTierBytes(plan.summary.diskBytes)).toBe(plan.wanted.virtualSizeBytes);
+          expect(totalTierBytes(tiersOf(plan))).toBe(plan.wanted.virtualSizeBytes);
         },
       ),
     );
   });
 
   it('I3: counts the short last block and a segment’s zero blocks truly', () => {
-    const { summary, counts } = planFor([1, 0, 2, 2, 3], [local(1)], 512);
-    expect(summary.diskBytes).toEqual({
+    const plan = planFor([1, 0, 2, 2, 3], [local(1)], 512);
+    expect(tiersOf(plan)).toEqual({
       zero: 4096,
       local: 4096,
       package: 0,
       peer: 0,
       origin: 8704,
     });
-    expect(counts.travellingBytes).toBe(4096 + 512);
+    expect(plan.counts.travellingBytes).toBe(4096 + 512);
+    expect(plan.counts.distinctBytes).toBe(2 * 4096 + 512);
   });
 
   it('I4: follows a run in one image instead of hopping between images', () => {
@@ -124,40 +117,13 @@ describe('a plan', () => {
     expect([...self]).toEqual([0b0100, 0b01]);
   });
 
-  it('estimates the slower of link and disk, from the rates that it is given', () => {
-    const counts = {
-      zeroBytes: 0,
-      localBytes: 3e9,
-      packageBytes: 0,
-      remoteBytes: 1e9,
-      travellingBytes: 5e8,
-    };
-    const rates = {
-      ...DEFAULT_RATES,
-      remoteBytesPerSecond: 1e7,
-      compressedRatio: 0.4,
-      fixedSeconds: 1,
-    };
-    const slowLink = summarise(counts, [], rates);
-    expect(slowLink.wireBytes).toBe(2e8);
-    expect(slowLink.estimatedSeconds).toBeCloseTo(21);
-    const fastLink = summarise(counts, [], {
-      ...rates,
-      remoteBytesPerSecond: 1e9,
-      remoteTier: 'peer',
-    });
-    expect(fastLink.estimatedSeconds).toBeCloseTo(11);
-    expect(fastLink.diskBytes.peer).toBe(1e9);
-    expect(fastLink.diskBytes.origin).toBe(0);
-  });
-
   it('lists candidates best first, at most 64, none that covers nothing', () => {
     const many = Array.from({ length: 80 }, (_, i) => local(...[1, 2, 3].slice(0, i % 4)));
-    const { candidates } = planFor([1, 2, 3], many).summary;
+    const { candidates } = planFor([1, 2, 3], many);
     expect(candidates).toHaveLength(60);
     expect(candidates.length).toBeLessThanOrEqual(CANDIDATES_MAX);
     expect(candidates[0]).toMatchObject({ name: 'image-3', coveredBytes: 3 * 4096 });
     const all = Array.from({ length: 80 }, () => local(1));
-    expect(planFor([1], all).summary.candidates).toHaveLength(CANDIDATES_MAX);
+    expect(planFor([1], all).candidates).toHaveLength(CANDIDATES_MAX);
   });
 });

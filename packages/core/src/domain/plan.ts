@@ -1,7 +1,8 @@
 /**
  * Room: domain. The plan of a disk: where every block comes from, as data, and what that adds up to.
  *
- * I1: pure: a plan follows from the wanted recipe, the places that matching found, and measured rates.
+ * I1: pure: a plan follows from the wanted recipe and the places that matching found; how long it takes
+ *     is another question (plan-estimate.ts).
  * I2: every non-zero block has exactly one source: a place in a local image, itself earlier on this disk
  *     (a duplicate travels once), or a remote node. Zero blocks have none.
  * I3: bytes by tier add up to the virtual size, the short last block counted truly. A duplicate counts
@@ -18,7 +19,6 @@ import type { Recipe } from './recipe.ts';
 import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
 import { bestCandidates, type Candidate } from './score.ts';
 import type { Share } from './share.ts';
-import type { TierBytes } from './tiers.ts';
 import { BLOCK_BYTES, blockLengthBytes } from './units.ts';
 
 /** Source of a block: fetched from a peer or the origin. */
@@ -47,29 +47,6 @@ export interface LocalImage {
   readonly canBeShared?: boolean;
 }
 
-/** Measured rates, as numbers. */
-export interface Rates {
-  /** Which tier stands for what no local image covers. */
-  readonly remoteTier: 'peer' | 'origin';
-  /** Of the link, in bytes on the wire. */
-  readonly remoteBytesPerSecond: number;
-  /** Bytes on the wire for one byte of disk. */
-  readonly compressedRatio: number;
-  /** Reading, verifying and writing local blocks. */
-  readonly localBytesPerSecond: number;
-  /** What every delivery takes, however small. */
-  readonly fixedSeconds: number;
-}
-
-/** Until something was measured: a 10 MB/s link, half-compressible data, a laptop's disk. */
-export const DEFAULT_RATES: Rates = {
-  remoteTier: 'origin',
-  remoteBytesPerSecond: 10_000_000,
-  compressedRatio: 0.5,
-  localBytesPerSecond: 400_000_000,
-  fixedSeconds: 0.2,
-};
-
 /** Bytes of a disk by where they come from. */
 export interface PlanCounts {
   readonly zeroBytes: number;
@@ -78,22 +55,17 @@ export interface PlanCounts {
   /** Of the disk; more than travels, because duplicates travel once. */
   readonly remoteBytes: number;
   readonly travellingBytes: number;
-}
-
-/** A plan in numbers; the contract's planSummary has this shape. */
-export interface PlanSummary {
-  readonly diskBytes: TierBytes;
-  readonly wireBytes: number;
-  readonly estimatedSeconds: number;
-  readonly candidates: readonly Candidate[];
+  /** What would travel if nothing of it were here: each different block once. */
+  readonly distinctBytes: number;
 }
 
 export interface DiskPlan {
   readonly digest: Digest;
   readonly wanted: Recipe;
   readonly images: readonly LocalImage[];
-  readonly summary: PlanSummary;
   readonly counts: PlanCounts;
+  /** The images that cover most, best first. */
+  readonly candidates: readonly Candidate[];
   /** For each wanted key: REMOTE, SELF, or the number of a place in the columns below. */
   readonly source: Uint32Array;
   /** For each wanted key the first block of this disk that has it. */
@@ -113,7 +85,6 @@ export interface PlanInput {
   readonly places: Places;
   /** Bytes that each image covers, in the order of images. */
   readonly coveredBytes: readonly number[];
-  readonly rates: Rates;
   readonly share?: Share | null;
 }
 
@@ -127,7 +98,8 @@ export function buildPlan(input: PlanInput): DiskPlan {
     firstBlockOf[k] = blocks[places.firstKeyOf[places.distinctOf[k]!]!]!;
   }
   chooseSources(places, blocks, source);
-  const counts = countSources({ wanted, images, source, placeImage: places.image, blocks });
+  const placeImage = places.image;
+  const counts = countSources({ wanted, images, source, placeImage, blocks, firstBlockOf });
   const placeBegins = shared(Uint8Array, places.block.length + 1);
   for (const begin of places.start) placeBegins[begin] = 1;
   return {
@@ -135,7 +107,7 @@ export function buildPlan(input: PlanInput): DiskPlan {
     wanted,
     images,
     counts,
-    summary: summarise(counts, bestCandidates(images, input.coveredBytes), input.rates),
+    candidates: bestCandidates(images, input.coveredBytes),
     source,
     firstBlockOf,
     placeImage: copyShared(Uint16Array, places.image),
@@ -145,29 +117,13 @@ export function buildPlan(input: PlanInput): DiskPlan {
   };
 }
 
-/** A plan's numbers under given rates: link and local work go on at the same time. */
-export function summarise(
-  counts: PlanCounts,
-  candidates: readonly Candidate[],
-  rates: Rates,
-): PlanSummary {
-  const wireBytes = Math.round(counts.travellingBytes * rates.compressedRatio);
-  const diskSeconds =
-    (counts.localBytes + counts.packageBytes + counts.remoteBytes) / rates.localBytesPerSecond;
-  const fromPeers = rates.remoteTier === 'peer';
-  return {
-    diskBytes: {
-      zero: counts.zeroBytes,
-      local: counts.localBytes,
-      package: counts.packageBytes,
-      peer: fromPeers ? counts.remoteBytes : 0,
-      origin: fromPeers ? 0 : counts.remoteBytes,
-    },
-    wireBytes,
-    estimatedSeconds:
-      rates.fixedSeconds + Math.max(wireBytes / rates.remoteBytesPerSecond, diskSeconds),
-    candidates,
-  };
+/** Memory that a plan takes, in bytes: its columns and its recipe's. */
+export function planBytes(plan: DiskPlan): number {
+  const { segmentBitmap, segmentHashes, blockMasks, keys } = plan.wanted;
+  const { source, firstBlockOf, placeImage, placeBlock, placeBegins } = plan;
+  const ofRecipe = [segmentBitmap, segmentHashes, blockMasks, keys];
+  const columns = [...ofRecipe, source, firstBlockOf, placeImage, placeBlock, placeBegins];
+  return columns.reduce((sum, column) => sum + column.byteLength, 0);
 }
 
 /** For each row of the recipe, which of its blocks the plan fetches, and which repeat an earlier one. */
@@ -267,15 +223,17 @@ function countSources(plan: {
   readonly source: Uint32Array;
   readonly placeImage: Uint16Array;
   readonly blocks: Uint32Array;
+  readonly firstBlockOf: Uint32Array;
 }): PlanCounts {
-  const { source, blocks } = plan;
+  const { source, blocks, firstBlockOf } = plan;
   const { virtualSizeBytes } = plan.wanted;
   const isPackage = Uint8Array.from(plan.images, (image) => (image.tier === 'package' ? 1 : 0));
-  let [local, packages, remote, travelling] = [0, 0, 0, 0];
+  let [local, packages, remote, travelling, distinct] = [0, 0, 0, 0, 0];
   for (let k = 0; k < source.length; k += 1) {
     const last = k === source.length - 1;
     const length = last ? blockLengthBytes(virtualSizeBytes, blocks[k]!) : BLOCK_BYTES;
     const from = source[k]!;
+    if (firstBlockOf[k] === blocks[k]) distinct += length;
     if (from === REMOTE || from === SELF) {
       remote += length;
       if (from === REMOTE) travelling += length;
@@ -291,6 +249,7 @@ function countSources(plan: {
     packageBytes: packages,
     remoteBytes: remote,
     travellingBytes: travelling,
+    distinctBytes: distinct,
   };
 }
 
@@ -310,15 +269,4 @@ export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C 
   const copy = shared(type, column.length);
   copy.set(column);
   return copy;
-}
-
-/** The recipe with every column in shared memory. */
-export function shareRecipe(recipe: Recipe): Recipe {
-  return {
-    virtualSizeBytes: recipe.virtualSizeBytes,
-    segmentBitmap: copyShared(Uint8Array, recipe.segmentBitmap),
-    segmentHashes: copyShared(Uint8Array, recipe.segmentHashes),
-    blockMasks: copyShared(Uint16Array, recipe.blockMasks),
-    keys: copyShared(Uint32Array, recipe.keys),
-  };
 }

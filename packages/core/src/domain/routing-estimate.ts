@@ -8,6 +8,7 @@
 
 import type { Digest } from './digest.ts';
 import type { Name } from './names.ts';
+import type { MethodCost } from './plan-estimate.ts';
 import { addTierBytes, NO_TIER_BYTES, type TierBytes } from './tiers.ts';
 
 /** A local image as a source for a wanted disk. */
@@ -23,6 +24,8 @@ export interface PlanNumbers {
   readonly wireBytes: number;
   readonly estimatedSeconds: number;
   readonly candidates: readonly CandidateNumbers[];
+  /** A plain copy, for comparison. */
+  readonly copy: MethodCost;
 }
 
 /** Candidates that a sum keeps: what the contract's `planSummary` takes. */
@@ -45,8 +48,16 @@ export function totalPlan(plans: readonly PlanNumbers[]): PlanNumbers {
       wireBytes: sum.wireBytes + plan.wireBytes,
       estimatedSeconds: sum.estimatedSeconds + plan.estimatedSeconds,
       candidates: [...sum.candidates, ...plan.candidates].slice(0, CANDIDATES_MAX),
+      copy: {
+        wireBytes: sum.copy.wireBytes + plan.copy.wireBytes,
+        estimatedSeconds: sum.copy.estimatedSeconds + plan.copy.estimatedSeconds,
+      },
     }),
-    { diskBytes: NO_TIER_BYTES, wireBytes: 0, estimatedSeconds: 0, candidates: [] },
+    {
+      diskBytes: NO_TIER_BYTES,
+      ...{ wireBytes: 0, estimatedSeconds: 0, candidates: [] },
+      copy: { wireBytes: 0, estimatedSeconds: 0 },
+    },
   );
 }
 

@@ -36,6 +36,7 @@ function plan(estimatedSeconds: number, local = 0): PlanNumbers {
     wireBytes: 0,
     estimatedSeconds,
     candidates: [],
+    copy: { wireBytes: 0, estimatedSeconds: 0 },
   };
 }
 

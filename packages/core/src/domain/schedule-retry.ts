@@ -36,6 +36,11 @@ export class SourceHealth {
     return this.awayCode !== undefined;
   }
 
+  /** It failed before this run began: it is away until it answers, and is asked at once. */
+  doubt(): void {
+    this.awayCode = 'unavailable';
+  }
+
   /** Blocks came in: the source is there. */
   answered(): void {
     this.awayCode = undefined;

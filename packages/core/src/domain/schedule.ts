@@ -10,6 +10,7 @@
  * I4: columns only: a state byte, three masks and two links per row.
  */
 
+import { addRuns, runsIn } from './block-runs.ts';
 import { popcount32 } from './recipe-index.ts';
 import { BLOCKS_PER_SEGMENT } from './units.ts';
 
@@ -263,15 +264,7 @@ export class Schedule {
 
   #runsOf(rows: Uint32Array): Uint32Array {
     const runs: number[] = [];
-    for (const row of rows) {
-      const firstBlock = this.#segmentOfRow[row]! * BLOCKS_PER_SEGMENT;
-      for (let mask = this.#remote[row]!; mask !== 0; mask &= mask - 1) {
-        const block = firstBlock + 31 - Math.clz32(mask & -mask);
-        const last = runs.length - 2;
-        if (last >= 0 && runs[last]! + runs[last + 1]! === block) runs[last + 1]! += 1;
-        else runs.push(block, 1);
-      }
-    }
+    for (const row of rows) addRuns(runs, this.#segmentOfRow[row]!, this.#remote[row]!);
     return Uint32Array.from(runs);
   }
 }
@@ -325,9 +318,4 @@ class RaisedRows {
     const heap = this.#heap;
     [heap[left], heap[right]] = [heap[right]!, heap[left]!];
   }
-}
-
-/** How many runs of set bits a 16-bit mask has. */
-function runsIn(mask: number): number {
-  return popcount32(mask & ~(mask << 1));
 }

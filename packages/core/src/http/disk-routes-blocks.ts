@@ -29,6 +29,29 @@ export async function openBlockStream(
   return compressBody(plainStream(first, batches, options.logger), options.limits.compressionLevel);
 }
 
+/**
+ * How long the stream of `runs` is. Throws what reading the disk throws, and the signal's reason.
+ */
+export async function blockStreamBytes(
+  disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
+  runs: BlockRuns,
+  { limits }: { readonly limits: DiskRouteLimits },
+  signal: AbortSignal,
+): Promise<number> {
+  let bytes = 0;
+  const batches = readBatches(disk, runs, limits);
+  const plain = async function* (): AsyncGenerator<Uint8Array> {
+    yield encodeBlockStreamHeader();
+    yield* batches;
+    yield encodeBlockStreamEnd('complete');
+  };
+  for await (const piece of compressBody(plain(), limits.compressionLevel)) {
+    signal.throwIfAborted();
+    bytes += piece.length;
+  }
+  return bytes;
+}
+
 async function* plainStream(
   first: IteratorResult<Uint8Array>,
   batches: AsyncGenerator<Uint8Array>,

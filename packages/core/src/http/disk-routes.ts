@@ -5,6 +5,7 @@
  * I2: whatever happens, a disk that was opened is released and a slot that was taken is given back.
  */
 
+import pLimit from 'p-limit';
 import type { z } from 'zod';
 import type { Digest } from '../domain/digest.ts';
 import { VmdnError } from '../domain/errors.ts';
@@ -23,6 +24,7 @@ import type { GrantClaims } from './auth/grant.ts';
 import {
   BLOCK_STREAM_MEDIA_TYPE,
   health,
+  measureBlocks,
   readBlocks,
   readRecipe,
   readRecipeOutline,
@@ -31,7 +33,7 @@ import {
 } from './contracts/disks.ts';
 import type { Operation } from './contracts/operation.ts';
 import type { PublicKey } from './contracts/schemas.ts';
-import { openBlockStream } from './disk-routes-blocks.ts';
+import { blockStreamBytes, openBlockStream } from './disk-routes-blocks.ts';
 import { type AdmittedRequest, createGrantDesk } from './disk-routes-grants.ts';
 import { DISK_ROUTE_LIMITS, type DiskRouteLimits } from './disk-routes-limits.ts';
 import {
@@ -129,6 +131,14 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
     const pieces = await openBlockStream(disk, runs, { limits, logger: options.logger });
     const headers = { 'content-type': BLOCK_STREAM_MEDIA_TYPE, 'cache-control': 'no-store' };
     return await sender.send({ status: 200, headers, pieces }, request);
+  });
+  const measuring = pLimit(limits.measuredAtOnce);
+  mount(measureBlocks, 'recipe', async ({ context, disk, sender, body }) => {
+    const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
+    requirePresent(disk, runs);
+    const stream = { limits, logger: options.logger };
+    const wireBytes = await measuring(() => blockStreamBytes(disk, runs, stream, sender.signal));
+    return context.json({ wireBytes });
   });
   mountOperation(
     app,

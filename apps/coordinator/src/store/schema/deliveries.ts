@@ -3,6 +3,8 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
+import type { NullableJson } from './columns.ts';
+import type { DeliveryValue } from './values.ts';
 
 export interface DeliveredDisksTable {
   teleport_id: Id;
@@ -13,6 +15,9 @@ export interface DeliveredDisksTable {
   version: number;
   virtual_size_bytes: number;
   verified_bytes: number;
+  /** What the plan said before the first block. */
+  planned: NullableJson<NonNullable<DeliveryValue['planned']>>;
+  seconds: number | null;
 }
 
 export interface DeliveriesTable {

@@ -1,8 +1,8 @@
 /** Room: store, schema. Nodes: origins and edges, their keys, and what they last said of themselves. */
 
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import type { GeneratedId, Json, NullableTimestamp, Timestamp } from './columns.ts';
-import type { PublicKeyValue } from './values.ts';
+import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
+import type { HolderFaultValue, PublicKeyValue } from './values.ts';
 
 export interface NodesTable {
   id: GeneratedId<Id>;
@@ -23,5 +23,6 @@ export interface NodesTable {
   accelerator: 'kvm' | 'tcg' | null;
   uplink_bytes: number | null;
   uplink_limit: number | null;
+  holder_faults: GeneratedJson<readonly HolderFaultValue[]>;
   created_at: Timestamp;
 }

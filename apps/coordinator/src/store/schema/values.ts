@@ -34,6 +34,13 @@ export interface DestinationValue {
   readonly reason: string;
 }
 
+/** What was wrong with a holder of disks, as the node that met it counts. */
+export interface HolderFaultValue {
+  readonly holder: string;
+  readonly code: 'unavailable' | 'timeout' | 'corrupt' | 'too_large' | 'slow';
+  readonly count: number;
+}
+
 /** What was delivered of one disk. */
 export interface DeliveryValue {
   readonly digest: Digest;
@@ -41,4 +48,8 @@ export interface DeliveryValue {
   readonly verifiedBytes: number;
   readonly diskBytes: TierBytes;
   readonly wireBytes: TierBytes;
+  /** What the plan said before the first block. */
+  readonly planned?: Omit<PlanNumbers, 'candidates'> | undefined;
+  /** Until all was verified. */
+  readonly seconds?: number | undefined;
 }

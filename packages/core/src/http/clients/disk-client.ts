@@ -27,6 +27,7 @@ import type { NodeKey } from '../auth/keys.ts';
 import {
   BLOCK_REQUEST_MEDIA_TYPE,
   BLOCK_STREAM_MEDIA_TYPE,
+  measureBlocks as measureBlocksOperation,
   RECIPE_MEDIA_TYPE,
   RECIPE_OUTLINE_MEDIA_TYPE,
   RECIPE_ROWS_MEDIA_TYPE,
@@ -67,9 +68,12 @@ export interface WholeBody {
   readonly wireBytes: number;
 }
 
-export interface BlocksRequest extends DiskRequest {
+export interface MeasureRequest extends DiskRequest {
   readonly virtualSizeBytes: number;
   readonly runs: BlockRuns;
+}
+
+export interface BlocksRequest extends MeasureRequest {
   /**
    * Called with whole blocks in the order of `runs`. The next call waits for the returned promise, and
    * so, in the end, does the server. `bytes` stays as it is until that promise settles.
@@ -92,7 +96,12 @@ export interface DiskClient extends AsyncDisposable {
   readRows(wanted: RowsRequest): Promise<WholeBody>;
   /** Throws like `readRecipe`, and `withdrawn` when the source was withdrawn on the way. */
   readBlocks(wanted: BlocksRequest): Promise<{ wireBytes: number }>;
+  /** How long the answer to `readBlocks` would be. Throws like `readRecipe`. */
+  measureBlocks(wanted: MeasureRequest): Promise<{ wireBytes: number }>;
 }
+
+/** `{"wireBytes":…}`. */
+const MEASURE_REPLY_BYTES_MAX = 1024;
 
 /** A client that speaks as `nodeId`. Keeps its connections until it is disposed. */
 export function createDiskClient(options: {
@@ -117,6 +126,7 @@ export function createDiskClient(options: {
     readOutline: (wanted) => readOutline(session, wanted),
     readRows: (wanted) => readRows(session, wanted),
     readBlocks: (wanted) => readBlocks(session, wanted),
+    measureBlocks: (wanted) => measureBlocks(session, wanted),
     async [Symbol.asyncDispose]() {
       await own?.destroy();
     },
@@ -171,20 +181,16 @@ async function readWhole(
   const wire = countWire(answer, session.limits, wanted, compressedBytesMax(bytesMax));
   const coding = answer.headers['content-encoding'];
   if (coding !== undefined && coding !== 'zstd') throw corrupt('an unknown content coding');
-  const pieces: Uint8Array[] = [];
+  // It grows with what comes: a promise of two gigabytes alone takes no memory.
+  const buffer = new ArrayBuffer(0, { maxByteLength: bytesMax });
   let length = 0;
   for await (const piece of coding === 'zstd' ? decompressBody(wire.pieces) : wire.pieces) {
+    if (length + piece.length > bytesMax) throw corrupt('longer than promised');
+    buffer.resize(length + piece.length);
+    new Uint8Array(buffer, length).set(piece);
     length += piece.length;
-    if (length > bytesMax) throw corrupt('longer than promised');
-    pieces.push(piece);
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return { bytes, wireBytes: wire.bytes() };
+  return { bytes: new Uint8Array(buffer.transferToFixedLength()), wireBytes: wire.bytes() };
 }
 
 async function readBlocks(session: Session, wanted: BlocksRequest): Promise<{ wireBytes: number }> {
@@ -203,6 +209,29 @@ async function readBlocks(session: Session, wanted: BlocksRequest): Promise<{ wi
     requireComplete(await decodeBlocks(wire.pieces, wanted));
     return { wireBytes: wire.bytes() };
   });
+}
+
+async function measureBlocks(
+  session: Session,
+  wanted: MeasureRequest,
+): Promise<{ wireBytes: number }> {
+  const body = encodeBlockRequest(wanted.runs, wanted.virtualSizeBytes);
+  const headers = { 'content-type': BLOCK_REQUEST_MEDIA_TYPE };
+  const answer = await send(session, wanted, 'POST', 'blocks-size', headers, body);
+  return await settled(answer, wanted, async () => {
+    const { bytes } = await readWhole(session, wanted, answer, MEASURE_REPLY_BYTES_MAX);
+    const reply = measureBlocksOperation.reply.safeParse(parseJson(bytes));
+    if (!reply.success) throw corrupt('no length');
+    return reply.data;
+  });
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Decodes the stream and hands on its blocks, one chunk at a time. */

@@ -11,6 +11,7 @@ import {
   byteCount,
   description,
   digest,
+  holderFault,
   id,
   location,
   name,
@@ -194,6 +195,8 @@ export const listEdges = defineOperation({
         runningVms: z.number().int(),
         uplinkBytes: byteCount.nullable(),
         uplinkLimitBytesPerSecond: byteCount.nullable(),
+        /** Trouble that this node had with other holders since it started. */
+        holderFaults: z.array(holderFault),
       }),
     ),
   }),
@@ -293,6 +296,8 @@ const cacheRow = z.object({
 const aheadRow = z.object({
   /** Recipes that were read for planning. */
   recipes: tierBytes,
+  /** Packages that were brought for disks that somebody may ask for. */
+  packages: tierBytes,
   /** Seeding orders, the recipes of their images included. */
   seeds: tierBytes,
 });

@@ -15,7 +15,9 @@ import {
   byteCount,
   digest,
   diskFormat,
+  HOLDER_FAULTS_MAX,
   holder,
+  holderFault,
   id,
   jws,
   location,
@@ -26,6 +28,7 @@ import {
   planSummary,
   port,
   publicKey,
+  seconds,
   signedDescription,
   teleportState,
   tierBytes,
@@ -87,6 +90,8 @@ export const heartbeat = defineOperation({
       .optional(),
     /** Origin: body bytes that its uplink limiter let through since the process started. */
     uplink: z.object({ bytes: byteCount, limitBytesPerSecond: byteCount.nullable() }).optional(),
+    /** Edge: the holders that it had trouble with, and why. */
+    holderFaults: z.array(holderFault).max(HOLDER_FAULTS_MAX).optional(),
   }),
   reply: z.object({ protocol: z.number().int(), heartbeatSeconds: z.number().int().positive() }),
 });
@@ -247,33 +252,40 @@ export const reportScores = defineOperation({
 });
 
 /** Readings in one report; an edge that has more sends several. */
-export const RECIPE_READS_MAX = 1000;
+export const READS_AHEAD_MAX = 1000;
 
-/** A recipe that an edge read ahead of any request, also one that came in part or was wrong. */
-export const recipeRead = z.object({
+/**
+ * What an edge read ahead of any request, also what came in part or was wrong: a recipe from an origin or a
+ * peer, a package (by the SHA-256 of its file) from a mirror.
+ */
+export const readAhead = z.object({
   /** The edge's own number for this reading: reported again it counts once. */
   read: id,
   digest,
   tier: z.enum(['package', 'peer', 'origin']),
   wireBytes: byteCount,
 });
-export type RecipeRead = z.infer<typeof recipeRead>;
+export type ReadAhead = z.infer<typeof readAhead>;
 
-export const reportRecipeReads = defineOperation({
-  id: 'reportRecipeReads',
+export const reportReadsAhead = defineOperation({
+  id: 'reportReadsAhead',
   method: 'put',
-  path: '/v1/edges/self/recipe-reads',
-  summary: 'Recipes that this edge read ahead of any request; each counts once.',
+  path: '/v1/edges/self/reads-ahead',
+  summary: 'Recipes and packages that this edge read ahead of any request; each counts once.',
   caller: 'edge',
   status: 200,
   params: nothing,
   query: nothing,
-  body: z.object({ reads: z.array(recipeRead).max(RECIPE_READS_MAX) }),
+  body: z.object({ reads: z.array(readAhead).max(READS_AHEAD_MAX) }),
   reply: z.object({ accepted: z.literal(true) }),
 });
 
 /** Where a running VM's named ports are reachable on the edge. */
 export const endpoint = z.object({ port: name, host: z.string().max(253), hostPort: port });
+
+/** What a plan says of a delivery, to be compared with what came. */
+export const plannedDelivery = planSummary.omit({ candidates: true });
+export type PlannedDelivery = z.infer<typeof plannedDelivery>;
 
 /** What was delivered of one disk. */
 export const diskDelivery = z.object({
@@ -282,6 +294,10 @@ export const diskDelivery = z.object({
   verifiedBytes: byteCount,
   diskBytes: tierBytes,
   wireBytes: tierBytes,
+  /** What the plan said before the first block; absent where nothing had to be planned. */
+  planned: plannedDelivery.optional(),
+  /** Recipe, plan and sync, once all is verified. */
+  seconds: seconds.optional(),
 });
 export type DiskDelivery = z.infer<typeof diskDelivery>;
 
@@ -366,7 +382,7 @@ export const NODE_OPERATIONS = [
   desiredState,
   reportHoldings,
   reportScores,
-  reportRecipeReads,
+  reportReadsAhead,
   reportProgress,
   renewGrant,
   reportSeed,

@@ -8,7 +8,7 @@
 
 import { z } from 'zod';
 import { defineOperation } from './operation.ts';
-import { digest, nothing } from './schemas.ts';
+import { byteCount, digest, nothing } from './schemas.ts';
 
 /** Header with the grant, a compact JWS by the coordinator. */
 export const GRANT_HEADER = 'vmdn-grant';
@@ -92,6 +92,19 @@ export const readBlocks = defineOperation({
   reply: z.unknown(),
 });
 
+export const measureBlocks = defineOperation({
+  id: 'measureBlocks',
+  method: 'post',
+  path: '/v1/disks/{digest}/blocks-size',
+  summary: 'How long the answer to the same request for blocks would be, without sending it.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: z.unknown(),
+  reply: z.object({ wireBytes: byteCount }),
+});
+
 export const health = defineOperation({
   id: 'health',
   method: 'get',
@@ -111,5 +124,6 @@ export const DISK_OPERATIONS = [
   readRecipeOutline,
   readRecipeRows,
   readBlocks,
+  measureBlocks,
   health,
 ] as const;

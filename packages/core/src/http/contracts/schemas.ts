@@ -134,6 +134,18 @@ export const holder = z.object({
 });
 export type Holder = z.infer<typeof holder>;
 
+/** Faults of other holders that one node tells: 50 holders with all that can be wrong with them. */
+export const HOLDER_FAULTS_MAX = 250;
+
+/** What was wrong with a holder of disks, since the process that tells it started. */
+export const holderFault = z.object({
+  /** Kind and name: `edge edge-2`. */
+  holder: z.string().max(80),
+  code: z.enum(['unavailable', 'timeout', 'corrupt', 'too_large', 'slow']),
+  count: z.number().int().positive(),
+});
+export type HolderFault = z.infer<typeof holderFault>;
+
 /** A local image as a source for a wanted disk. */
 export const candidate = z.object({
   digest,
@@ -141,12 +153,15 @@ export const candidate = z.object({
   coveredBytes: byteCount,
 });
 
+/** What one way of bringing a disk costs: bytes from other nodes, compressed, and seconds. */
+export const methodCost = z.object({ wireBytes: byteCount, estimatedSeconds: seconds });
+
 /** A plan in numbers: what would come from where, and how long it would take. */
 export const planSummary = z.object({
+  ...methodCost.shape,
   diskBytes: tierBytes,
-  /** Bytes expected to cross the network from the origin, compressed. */
-  wireBytes: byteCount,
-  estimatedSeconds: seconds,
+  /** A plain copy of the disk, for comparison. */
+  copy: methodCost,
   candidates: z.array(candidate).max(64),
 });
 

@@ -31,6 +31,10 @@ export interface RemoteSource {
   readonly requestsInFlight?: number;
   /** Bitmap of the segments that a partial holder has; absent = all. */
   readonly presentSegments?: Uint8Array;
+  /** It failed lately, before this disk: others are asked while it is tried with little. */
+  readonly isDoubtful?: boolean;
+  /** Told what no request says: that its blocks were wrong, or come too slowly. */
+  note?(fault: 'corrupt' | 'slow'): void;
   /** Resolves when every block was handed over. */
   readBlocks(request: BlockRequest): Promise<{
     /** Body bytes that crossed the network for this request, all told. */

@@ -3,7 +3,7 @@
  */
 
 import type { Digest } from '../../domain/digest.ts';
-import type { LocalImage, Rates } from '../../domain/plan.ts';
+import type { LocalImage } from '../../domain/plan.ts';
 
 /** What both kinds of order are about: a wanted disk, and what is here of it. */
 interface Wanted {
@@ -14,7 +14,6 @@ interface Wanted {
 
 export interface PlanOrder extends Wanted {
   readonly kind: 'plan';
-  readonly rates: Rates;
 }
 
 export interface CoverageOrder extends Wanted {

@@ -7,13 +7,13 @@
 
 import type { Digest } from '../../domain/digest.ts';
 import { isVmdnError } from '../../domain/errors.ts';
-import type { DiskPlan, LocalImage, Rates } from '../../domain/plan.ts';
+import type { DiskPlan, LocalImage } from '../../domain/plan.ts';
 import { fileError } from '../files/files.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { createWorkerCalls } from './worker-calls.ts';
 
 /** A wanted disk, and what is here of it. */
-interface WantedDisk {
+export interface PlanRequest {
   readonly digest: Digest;
   /** The encoded recipe of the wanted disk. */
   readonly recipePath: string;
@@ -22,11 +22,7 @@ interface WantedDisk {
   readonly signal?: AbortSignal;
 }
 
-export interface PlanRequest extends WantedDisk {
-  readonly rates: Rates;
-}
-
-export interface CoverageRequest extends WantedDisk {
+export interface CoverageRequest extends PlanRequest {
   /** Recipe files of images that are not here. */
   readonly offered: readonly string[];
 }

@@ -6,7 +6,7 @@ import { blockTier, tierCode } from '../../domain/bitmap.ts';
 import type { Digest } from '../../domain/digest.ts';
 import { rawLayers } from '../../domain/layers.ts';
 import { createMatcher } from '../../domain/match.ts';
-import { buildPlan, DEFAULT_RATES } from '../../domain/plan.ts';
+import { buildPlan } from '../../domain/plan.ts';
 import { ROW_DONE } from '../../domain/schedule.ts';
 import { referenceRecipe, seededBytes } from '../../formats/recipe.fixture.ts';
 import { NO_SLOT, type RowWork } from '../ports/disk-assembly.ts';
@@ -60,7 +60,6 @@ async function assemblerFor(disk: Uint8Array, images: readonly Uint8Array[], slo
     images: local,
     places: matcher.places(),
     coveredBytes,
-    rates: DEFAULT_RATES,
   });
   const rows = wanted.blockMasks.length;
   const states = new Uint8Array(new SharedArrayBuffer(rows));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setBlockTier, tierCode } from '../../domain/bitmap.ts';
 import { createMatcher } from '../../domain/match.ts';
-import { buildPlan, DEFAULT_RATES, type DiskPlan } from '../../domain/plan.ts';
+import { buildPlan, type DiskPlan } from '../../domain/plan.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import { referenceRecipe, seededBytes } from '../../formats/recipe.fixture.ts';
 import { encodeRecipe } from '../../formats/recipe.ts';
@@ -20,7 +20,7 @@ function planOfDisk(disk: Uint8Array): DiskPlan {
   const wanted = referenceRecipe(disk);
   const places = createMatcher(wanted, { placesPerKey: 1, seed: 1 }).places();
   const digest = digestOfRecipe(wanted);
-  return buildPlan({ digest, wanted, images: [], places, coveredBytes: [], rates: DEFAULT_RATES });
+  return buildPlan({ digest, wanted, images: [], places, coveredBytes: [] });
 }
 
 beforeEach(async () => {
