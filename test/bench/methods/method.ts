@@ -83,6 +83,7 @@ export interface Cost {
 /** Watches a lab during a fetch. */
 export interface Observer {
   readonly delayMs?: number;
+  readonly offload?: boolean;
   watch(lab: Netlab): AsyncDisposable;
 }
 
@@ -105,9 +106,9 @@ async function measureTransfer(
 ): Promise<Cost> {
   const { runner, signal } = options;
   const rateBytesPerSecond = options.rateBytesPerSecond ?? undefined;
-  const { delayMs } = observer ?? {};
+  const { delayMs, offload } = observer ?? {};
   await using _ended = { [Symbol.asyncDispose]: async () => void (await transfer.close?.()) };
-  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond, delayMs });
+  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond, delayMs, offload });
   await transfer.serve(lab);
   // I4.
   await runner.run('sync', ['-f', '--', bench.folder], { timeoutMs: STEP_TIMEOUT_MS, signal });
