@@ -91,8 +91,10 @@ async function writeAll(
   for await (const piece of pieces) {
     for (let at = 0; at < piece.length; at += step) {
       const part = piece.subarray(at, at + step);
-      held.push(part);
-      if (part.length > SMALL_BYTES) await leave();
+      const isSmall = part.length <= SMALL_BYTES;
+      // The body may use its memory again as soon as it is asked for more.
+      held.push(isSmall ? part.slice() : part);
+      if (!isSmall) await leave();
     }
   }
   if (held.length > 0) await leave();
