@@ -8,7 +8,8 @@
  * I2: two launches at once install once: the installation holds flock(1) on the repository, which the
  *     kernel lets go of however the holder ends.
  * I3: a launch with everything in place starts nothing but the command itself.
- * I4: Node keeps what it compiled in the system's cache; where it may not write there, it compiles anew.
+ * I4: memory that was freed goes back to the system (ALLOCATOR).
+ * I5: Node keeps what it compiled in the system's cache; where it may not write there, it compiles anew.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -45,6 +46,7 @@ const STAMP = join(ROOT, 'node_modules', '.vmdn-installed');
 const COMMANDS = {
   start: { script: 'infra/demo/main.ts', packages: ['run', 'guests'] },
   test: { script: 'infra/check/main.ts', packages: ['run', 'guests'], packagesForRoot: ['dev'] },
+  bench: { script: 'test/bench/main.ts', packages: ['run', 'guests', 'bench'] },
   lab: { script: 'infra/lab/main.ts' },
   coordinator: { script: 'apps/coordinator/src/main.ts' },
   origin: { script: 'apps/origin/src/main.ts' },
@@ -213,12 +215,22 @@ function compileCache() {
   return home.startsWith('/') ? join(home, '.cache/vmdn/node-compile') : undefined;
 }
 
+/**
+ * glibc's allocator, mallopt(3): large buffers are mapped one by one and go back when they are freed, instead
+ * of making holes in an arena for each thread.
+ */
+const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144' };
+
 /** Replaces the launcher by the command, as far as Node 20 can: same terminal, signals, exit code. */
 function handOver(script, args) {
   const cache = compileCache();
   const child = spawn(pinnedNode(), [join(ROOT, script), ...args], {
     stdio: 'inherit',
-    env: cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache },
+    env: {
+      ...ALLOCATOR,
+      ...process.env,
+      ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+    },
   });
   // A terminal sends Ctrl-C to the whole process group: the child has it already.
   const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;

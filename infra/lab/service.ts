@@ -52,6 +52,13 @@ const STOP_MS_MAX = 25_000;
 const KILL_WAIT_MS = 10_000;
 const LOG_LINES_SHOWN = 15;
 /** The variables that a service may inherit: how programs are found and words are written. */
+/** What the launcher tells a service by itself (bin/vmdn.mjs). */
+export const LAUNCHER_SETTINGS = [
+  'NODE_COMPILE_CACHE',
+  'MALLOC_ARENA_MAX',
+  'MALLOC_MMAP_THRESHOLD_',
+] as const;
+
 const INHERITED = [
   'PATH',
   'HOME',
@@ -61,7 +68,7 @@ const INHERITED = [
   'XDG_CACHE_HOME',
   'XDG_RUNTIME_DIR',
   'NODE_EXTRA_CA_CERTS',
-  'NODE_COMPILE_CACHE',
+  ...LAUNCHER_SETTINGS,
 ];
 
 function environmentOf(options: ServiceOptions): Record<string, string> {

@@ -92,6 +92,25 @@ describe.skipIf(!isRoot)('as root, who alone may make namespaces', () => {
     expect(totalBytes).toBe(receivedBytes + sentBytes);
   });
 
+  test('I2: with offload the meter counts the headers of every segment too', async () => {
+    await using lab = await openNetlab({ runner, rateBytesPerSecond: 50_000_000, offload: true });
+    expect((await lab.meter()).totalBytes).toBe(0);
+    const payloadBytes = 20_000_000;
+    expect((await move(lab, payloadBytes)).bytes).toBe(payloadBytes);
+    const { receivedBytes, sentBytes } = await lab.meter();
+    const frames = payloadBytes / 1448;
+    const sentFrames = frames + (await lab.segments('origin')).sentAgain;
+    expect(receivedBytes / (frames * 1514)).toBeGreaterThan(0.999);
+    expect(receivedBytes / (sentFrames * 1514)).toBeLessThan(1.01);
+    expect(sentBytes).toBeGreaterThan(0);
+    expect(sentBytes).toBeLessThan(sentFrames * 94);
+  });
+
+  test('offload without a rate has no meter, and is refused', async () => {
+    const opening = openNetlab({ runner, offload: true });
+    await expect(opening).rejects.toMatchObject({ code: 'invalid_input' });
+  });
+
   test('a limited cable carries no more than its rate', async () => {
     const rateBytesPerSecond = 10_000_000;
     await using lab = await openNetlab({ runner, rateBytesPerSecond });

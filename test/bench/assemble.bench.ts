@@ -17,6 +17,7 @@ import { nonZeroBytesOf } from '@vmdn/core/domain/recipe.ts';
 import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import { decodeRecipe } from '@vmdn/core/formats/recipe.ts';
 import { type DiskFile, guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
+import { createImageUses } from '../../apps/edge/src/services/image-uses.ts';
 import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import { ASSEMBLE_METHODS, assembleReport } from './assemble-report.ts';
@@ -102,6 +103,7 @@ async function assembly(task: {
   const { digest, recipePath } = task.wanted.image;
   const partialImages = async () => [];
   const planner = createPlanner({
+    uses: createImageUses(),
     engine,
     store: edge,
     partialImages,

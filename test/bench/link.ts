@@ -10,8 +10,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Netlab, Segments } from '@vmdn/infra/netlab/netlab.ts';
+import type { Metered, Netlab, Segments } from '@vmdn/infra/netlab/netlab.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
 import {
@@ -23,15 +22,10 @@ import {
   type Sample,
 } from './link-report.ts';
 import { bareTcp } from './methods/bare-tcp.ts';
-import {
-  type Method,
-  measure,
-  type Observer,
-  STEP_TIMEOUT_MS,
-  type Task,
-} from './methods/method.ts';
+import { type Method, measure, type Observer, type Task } from './methods/method.ts';
 import { vmdn } from './methods/vmdn.ts';
-import { type Disk, openWorkbench, sha256OfFile, type Workbench } from './workbench.ts';
+import { randomDisk } from './random-disk.ts';
+import { openWorkbench } from './workbench.ts';
 
 /** Small: what the edge has does not matter here. */
 const BASE = 'tiny';
@@ -53,7 +47,7 @@ async function measureLink(link: Link, given: BenchmarkOptions): Promise<Measure
   await using bench = await openWorkbench(options);
   const [base] = await ensureGuests([BASE], options);
   const baseDisk = await bench.disk(base!);
-  const wanted = await randomDisk(options, bench, baseDisk, link.diskBytes);
+  const wanted = await randomDisk(options, bench, baseDisk.source, link.diskBytes);
   const task = { base: baseDisk, wanted, bench, options };
   return {
     bareTcp: await measureMethod(bareTcp, link, task),
@@ -64,29 +58,12 @@ async function measureLink(link: Link, given: BenchmarkOptions): Promise<Measure
 async function measureMethod(method: Method, link: Link, task: Task): Promise<LinkFigures> {
   const watched: Watched = { samples: [], segments: { sent: 0, sentAgain: 0 } };
   const observer: Observer = {
-    ...(link.delayMs === undefined ? {} : { delayMs: link.delayMs }),
+    // A relay carries packet by packet; 125 MB/s take what a network card does.
+    ...(link.delayMs === undefined ? { offload: true } : { delayMs: link.delayMs }),
     watch: (lab) => watch(lab, watched),
   };
   const [cost] = await measure(method, task, observer);
   return linkFigures(link, watched.samples, watched.segments, cost!.critical);
-}
-
-/** A VM with a disk of random bytes; it never boots. */
-async function randomDisk(
-  { runner, signal, progress }: BenchmarkOptions,
-  bench: Workbench,
-  { source }: Disk,
-  sizeBytes: number,
-): Promise<Disk> {
-  progress(`${sizeBytes / MIB} MiB of random bytes`);
-  const cacheFolder = await bench.freshFolder('random');
-  const rawPath = join(cacheFolder, 'random.raw');
-  const args = ['if=/dev/urandom', `of=${rawPath}`, `bs=${MIB}`, `count=${sizeBytes / MIB}`];
-  await runner.run('dd', [...args, 'status=none'], { timeoutMs: STEP_TIMEOUT_MS, signal });
-  const sha256 = await sha256OfFile(rawPath, signal);
-  const disk = { path: rawPath, format: 'raw' };
-  const guest = { ...source, name: 'random', disk, siteManifestPath: null };
-  return { name: 'random', source: guest, rawPath, sizeBytes, sha256, cacheFolder };
 }
 
 interface Watched {
@@ -96,19 +73,24 @@ interface Watched {
 
 /** Notes again and again how much has crossed, and at the end how much of it was sent again. */
 function watch(lab: Netlab, watched: Watched): AsyncDisposable {
+  const { samples } = watched;
   // What a process in there sees of its interface costs one read; asking a tool costs a process each time.
   const eye = lab.start('edge', 'sleep', ['infinity']);
   const stop = new AbortController();
   const loop = async (): Promise<void> => {
+    const atStart = await lab.meter();
     while (!stop.signal.aborted) {
       const table = await readFile(`/proc/${eye.pid}/net/dev`, 'latin1');
       const received = /^ *cable: *(\d+)/m.exec(table)?.[1];
       // Until it has entered the lab it sees this machine's interfaces.
       if (received !== undefined) {
-        watched.samples.push({ atMs: Date.now(), receivedBytes: Number(received) });
+        samples.push({ atMs: Date.now(), receivedBytes: Number(received) });
       }
       await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
     }
+    watched.segments = await lab.segments('origin');
+    const atEnd = await lab.meter();
+    watched.samples.splice(0, samples.length, ...asMetered(samples, atStart, atEnd));
   };
   const ended = loop();
   return {
@@ -116,7 +98,17 @@ function watch(lab: Netlab, watched: Watched): AsyncDisposable {
       stop.abort();
       await ended;
       await eye.stop();
-      watched.segments = await lab.segments('origin');
     },
   };
+}
+
+/** The interface says when bytes came; the meter says how many they were on the wire, headers included. */
+function asMetered(samples: readonly Sample[], atStart: Metered, atEnd: Metered): Sample[] {
+  const first = samples[0]?.receivedBytes ?? 0;
+  const seen = (samples.at(-1)?.receivedBytes ?? 0) - first;
+  const ratio = (atEnd.receivedBytes - atStart.receivedBytes) / Math.max(1, seen);
+  return samples.map(({ atMs, receivedBytes }) => ({
+    atMs,
+    receivedBytes: (receivedBytes - first) * ratio,
+  }));
 }

@@ -58,6 +58,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: [],
     load: () => import('./link.ts'),
   },
+  memory: {
+    words: 'the most memory that edge and origin take while an 11 GiB disk is delivered',
+    flags: [],
+    load: () => import('./memory.ts'),
+  },
   assemble: {
     words: 'seconds to put a disk together from local blocks, against cp --sparse=always',
     flags: [],

@@ -22,6 +22,19 @@ export interface BarPlot {
   readonly groups: readonly BarGroup[];
 }
 
+/** A plot of one group: seconds, or bytes when `format` says how to write them; ours are named. */
+export function simplePlot(
+  title: string,
+  values: Readonly<Record<string, number>>,
+  ours: readonly string[],
+  format = (value: number): string => `${value.toPrecision(3)} s`,
+): BarPlot {
+  const bars = Object.entries(values).map(([label, value]) => {
+    return { label, value, words: format(value), isOurs: ours.includes(label) };
+  });
+  return { title, groups: [{ title: '', bars }] };
+}
+
 const WIDTH = 760;
 const LABEL_WIDTH = 190;
 const WORDS_WIDTH = 110;

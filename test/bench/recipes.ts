@@ -27,6 +27,7 @@ import { createOutlineResolver } from '@vmdn/core/io/sync/outline-resolver.ts';
 import type { Guest } from '@vmdn/infra/lab/guests.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
+import { simplePlot } from './plot.ts';
 import { formatBytes, formatTable } from './table.ts';
 import { openWorkbench } from './workbench.ts';
 
@@ -159,6 +160,15 @@ function report(figures: ReadonlyMap<string, LightFigures>): BenchmarkReport {
   return {
     json: Object.fromEntries(figures),
     table: `Held: ${BASE}. Bytes as sent, zstd.\n\n${formatTable([heading, ...rows])}`,
+    plot: {
+      title: `Bytes of a recipe for an edge that has ${BASE}`,
+      groups: [...figures].map(([name, cost]) => {
+        const light = cost.outlineBytes + cost.rowsBytes;
+        const values = { plain: cost.plainBytes, 'outline and rows': light };
+        const [group] = simplePlot('', values, ['outline and rows'], formatBytes).groups;
+        return { title: name, bars: group!.bars };
+      }),
+    },
     promised: [{ words, holds: clone !== undefined && ratioOf(clone) <= RATIO_MAX }],
   };
 }

@@ -23,6 +23,7 @@ import { createPlanner } from '@vmdn/core/io/sync/planner.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
 import { treeOf } from './methods/rsync-tree.ts';
+import { simplePlot } from './plot.ts';
 import { formatBytes, formatTable } from './table.ts';
 import { type Disk, openWorkbench, precomputed, type Workbench } from './workbench.ts';
 
@@ -184,6 +185,11 @@ function report(library: readonly Candidate[], scored: Scored, rsync: number): B
   return {
     json: { vmdn: scored.seconds, rsync, images: library.length, blocks },
     table: `${sizes}\n\n${formatTable(rows)}`,
+    plot: simplePlot(
+      `Seconds to find the best of ${library.length} candidates`,
+      { 'one exact scan': scored.seconds, 'rsync dry runs': rsync },
+      ['one exact scan'],
+    ),
     promised: [{ words, holds: ratio >= RATIO_MIN && scored.seconds <= SECONDS_MAX }],
   };
 }

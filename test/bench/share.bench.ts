@@ -15,10 +15,12 @@ import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { guestVisibleSha256 } from '@vmdn/infra/lab/disk-proof.ts';
+import { createImageUses } from '../../apps/edge/src/services/image-uses.ts';
 import { createPlanner } from '../../apps/edge/src/services/planner.ts';
 import { createSyncEngine, type SyncEngine } from '../../apps/edge/src/sync/create-sync-engine.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
+import { simplePlot } from './plot.ts';
 import { NOTHING_MEASURED, openStore, type Store } from './store.ts';
 import { formatMegabytes, formatTable } from './table.ts';
 import { type Disk, openWorkbench } from './workbench.ts';
@@ -70,6 +72,7 @@ async function deliver(
   const partialImages = async () => [];
   const sharesInPlace = task.method === 'shared';
   const planner = createPlanner({
+    uses: createImageUses(),
     engine,
     store: edge,
     partialImages,
@@ -132,6 +135,12 @@ function report(shared: Figures, copied: Figures): BenchmarkReport {
   return {
     json: { shared, copied },
     table: formatTable(rows),
+    plot: simplePlot(
+      `Room that ${CLONE} takes on an edge with ${BASE}`,
+      { 'shared in place': shared.allocatedBytes, copied: copied.allocatedBytes },
+      ['shared in place'],
+      formatMegabytes,
+    ),
     promised: [
       {
         words: `room ≤ ${ROOM_MAX} × copied`,

@@ -3,7 +3,7 @@
  * composition root hands over what fills them.
  */
 
-export type { AheadSum, RecipeRead } from './store/ahead-store.ts';
+export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { HeldImage, HolderRow } from './store/image-store.ts';
@@ -20,7 +20,7 @@ export type {
 } from './store/schema/values.ts';
 export type { Store, Tables, Wakes } from './store/store.ts';
 export type { TeleportRow } from './store/teleport-store.ts';
-export type { DiskRow, VersionRow, Vm } from './store/vm-store.ts';
+export type { DiskRow, FreeSpaceRow, VersionRow, Vm } from './store/vm-store.ts';
 
 /** What happened: names with few values, so that they can be counted. */
 export type EventName =

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseName } from '@vmdn/core/domain/names.ts';
-import { describeVm } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { cacheStatistics, describeVm } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import {
   type FakeMirror,
@@ -34,6 +34,14 @@ const DEBIAN = { id: 'debian', versionId: '12', prettyName: 'Debian 12', archite
 function noise(seed: string, sizeBytes: number): Buffer {
   const blocks = Array.from({ length: sizeBytes / 32 }, (_, i) =>
     createHash('sha256').update(`${seed} ${i}`).digest(),
+  );
+  return Buffer.concat(blocks);
+}
+
+/** Blocks that differ, each of which compresses well: a package of them travels in a moment. */
+function pattern(seed: string, sizeBytes: number): Buffer {
+  const blocks = Array.from({ length: sizeBytes / 4096 }, (_, i) =>
+    Buffer.alloc(4096, createHash('sha256').update(`${seed} ${i}`).digest()),
   );
   return Buffer.concat(blocks);
 }
@@ -79,21 +87,30 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
   beforeEach(() => mirror.log.splice(0));
 
   /** A VM that has a package installed, and 1 MiB that nobody else has. */
-  const announce = async (vm: string, name: string): Promise<string> => {
-    const file = join(network.dir, `${vm}.raw`);
+  const announce = async (
+    vm: string,
+    name: string,
+    { version = 1, content = noise } = {},
+  ): Promise<string> => {
+    const file = join(network.dir, `${vm}-${version}.raw`);
     const sizes = { dataBytes: OWN_BYTES, sizeBytes: 32 * MEBIBYTE };
     await writeDisk(file, { firstSector: bootSector(), seed: vm, ...sizes });
     await using disk = await open(file, 'r+');
-    await disk.write(noise(name, FILE_BYTES), 0, FILE_BYTES, 8 * MEBIBYTE);
+    await disk.write(content(name, FILE_BYTES), 0, FILE_BYTES, 8 * MEBIBYTE);
     const packages = [{ name, version: '1.0', architecture: 'all' }];
-    await origin.announce(vm, 1, file, HARDWARE, { os: DEBIAN, packages });
+    await origin.announce(vm, version, file, HARDWARE, { os: DEBIAN, packages });
     return file;
   };
-  const publish = async (name: string, deb: Uint8Array): Promise<void> => {
-    const debs = { [`${name}_1.0`]: deb };
+  const publish = async (
+    ...packages: readonly (readonly [string, Uint8Array])[]
+  ): Promise<void> => {
+    const debs = Object.fromEntries(packages.map(([name, deb]) => [`${name}_1.0`, deb]));
     await publishSuite(mirror, { key, debs, installedKiB: FILE_BYTES / 1024 });
   };
-  const settingsOf = (name: string) => edgeSettings(network, name, { VMDN_MIRRORS: sources });
+  const settingsOf = (name: string, more: Readonly<Record<string, string>> = {}) =>
+    edgeSettings(network, name, { VMDN_MIRRORS: sources, ...more });
+  const largeDeb = async (name: string, content = noise) =>
+    [name, await makeLargeDeb(network.dir, name, content(name, FILE_BYTES))] as const;
   const planOf = async (vm: string) => {
     const { scores } = await network.client.call(describeVm, {
       params: { vm: parseName(vm, 'VM') },
@@ -104,10 +121,7 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     mirror.log.filter((line) => line.startsWith('200') && line.includes(`/${name}_`)).length;
 
   it('brings a package before anybody asks, and the origin sends only what is in none', async () => {
-    await publish(
-      'payload',
-      await makeLargeDeb(network.dir, 'payload', noise('payload', FILE_BYTES)),
-    );
+    await publish(await largeDeb('payload'));
     const file = await announce('has-payload', 'payload');
     await using _edge = await startEdge(await settingsOf('edge-one'));
     await vi.waitFor(async () => expect((await planOf('has-payload'))?.package).toBe(FILE_BYTES), {
@@ -121,14 +135,21 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     // It was here before the request: nothing of it crossed for the teleport.
     expect(disks[0]?.wireBytes.package).toBe(0);
     expect(bodiesOf('payload')).toBe(1);
+    // It is on record as what crossed ahead of any request, by edge.
+    const debBytes = (await readFile(join(network.dir, 'payload.deb'))).length;
+    const { ahead } = await network.client.call(cacheStatistics, {});
+    expect(ahead.byEdge.map(({ edge, packages }) => [edge, packages.package])).toEqual([
+      ['edge-one', debBytes],
+    ]);
+    expect(ahead.total.packages.package).toBe(debBytes);
     const image = join(network.dir, 'edge-one', 'store', 'images', disks[0]!.digest, 'disk.raw');
     expect(await sha256OfFile(image)).toBe(await sha256OfFile(file));
     await network.remove(teleport);
   });
 
   it('goes on without a package that is not what its index says', async () => {
-    const deb = await makeLargeDeb(network.dir, 'rotten', noise('rotten', FILE_BYTES));
-    await publish('rotten', deb);
+    const [name, deb] = await largeDeb('rotten');
+    await publish([name, deb]);
     const path = [...mirror.files.keys()].find((name) => name.includes('/rotten_'))!;
     const damaged = Buffer.from(deb);
     damaged[damaged.length >> 1]! ^= 1;
@@ -141,5 +162,32 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     expect(disks[0]?.diskBytes.package).toBe(0);
     expect(disks[0]?.diskBytes.origin).toBeGreaterThan(FILE_BYTES);
     await network.remove(teleport);
+  });
+
+  it('makes room for packages of what is offered now, never by one that is in use', async () => {
+    const content = pattern;
+    const names = ['early', 'late', 'third'];
+    await publish(...(await Promise.all(names.map((name) => largeDeb(name, content)))));
+    await announce('changing', 'early', { content });
+    const more = { VMDN_PACKAGES_QUOTA_BYTES: '20MiB' };
+    await using _edge = await startEdge(await settingsOf('edge-two', more));
+    const planned = (vm: string, bytes: number) =>
+      vi.waitFor(async () => expect((await planOf(vm))?.package).toBe(bytes), {
+        timeout: 60_000,
+        interval: 100,
+      });
+    await planned('changing', FILE_BYTES);
+    await announce('lasting', 'late', { content });
+    await planned('lasting', FILE_BYTES);
+    // There is room for two: both are in use, and the third stays away.
+    await announce('waiting', 'third', { content });
+    await planned('waiting', 0);
+    expect(bodiesOf('third')).toBe(0);
+    // Nobody offers what the first was for any more.
+    await announce('changing', 'none-of-the-mirror', { version: 2 });
+    await planned('waiting', FILE_BYTES);
+    await planned('lasting', FILE_BYTES);
+    const images = await readdir(join(network.dir, 'edge-two', 'store', 'images'));
+    expect(images).toHaveLength(2);
   });
 });

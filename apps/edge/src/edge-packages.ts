@@ -17,10 +17,13 @@ import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { openRecipeFolder, openRecords } from '@vmdn/core/io/store/records.ts';
 import { z } from 'zod';
 import type { EdgeEvents } from './events.ts';
+import type { BackgroundBudget } from './services/background-budget.ts';
+import type { ImageUses } from './services/image-uses.ts';
 import { createInstalledPackages } from './services/installed-packages.ts';
 import { createPackageImages } from './services/package-images.ts';
 import { measurePackageRates } from './services/package-rates.ts';
 import { createPackageRecipes } from './services/package-recipes.ts';
+import { createPackageRoom } from './services/package-room.ts';
 import { createPackages, type Packages } from './services/packages.ts';
 import type { Planner } from './services/planner.ts';
 import type { EdgeSettings } from './settings.ts';
@@ -74,22 +77,27 @@ export function wirePackages(
   parts: {
     readonly client: Pick<CoordinatorClient, 'call'>;
     readonly planner: Planner;
+    readonly uses: ImageUses;
+    readonly budget: BackgroundBudget;
     readonly quotaBytes: number;
     readonly events: EdgeEvents;
   },
 ): Packages {
   const { store, mirrors, unpacker, records } = machine;
-  const { client, planner, quotaBytes, events } = parts;
+  const { client, planner, uses, budget, quotaBytes, events } = parts;
   const recipes = createPackageRecipes({
     ...{ client, records, events },
     folder: machine.recipes,
     files: createRecipeFiles(),
   });
   const images = createPackageImages({
-    ...{ store, mirrors, unpacker, records, recipes, quotaBytes, events },
+    ...{ store, mirrors, unpacker, records, recipes, uses, budget, events },
+    room: createPackageRoom({ store, uses, quotaBytes, events }),
   });
   const inspect = createGuestInspector(machine);
   const installed = createInstalledPackages({ store, inspect, records: machine.installed, events });
   const rates = measurePackageRates();
-  return createPackages({ mirrors, images, installed, recipes, planner, rates, events });
+  return createPackages({
+    ...{ mirrors, images, installed, recipes, planner, uses, rates, budget, events },
+  });
 }

@@ -14,7 +14,7 @@ import {
 } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createDiskClient, type DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
-import { recipeRead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { readAhead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
@@ -48,14 +48,17 @@ import { type Reconciler, startReconciler } from './reconcilers/reconciler.ts';
 import { createScoresReconciler } from './reconcilers/scores.ts';
 import { createSeedsReconciler } from './reconcilers/seeds.ts';
 import { createTeleportsReconciler } from './reconcilers/teleports.ts';
+import { type BackgroundBudget, createBackgroundBudget } from './services/background-budget.ts';
 import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
+import { createImageUses } from './services/image-uses.ts';
+import { wakeOnChanges } from './services/library-wakes.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
-import { createRecipeReads } from './services/recipe-reads.ts';
+import { createReadsAhead } from './services/reads-ahead.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
@@ -121,7 +124,7 @@ interface Machine {
   readonly packages: PackageMachine;
   readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
-  readonly reads: Awaited<ReturnType<typeof openRecords<typeof recipeRead>>>;
+  readonly reads: Awaited<ReturnType<typeof openRecords<typeof readAhead>>>;
   readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
 }
 
@@ -168,7 +171,7 @@ async function openMachine(
     packages: await openPackageMachine(settings, means, stack),
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
-    reads: await openRecords(at('recipe-reads'), recipeRead),
+    reads: await openRecords(at('reads-ahead'), readAhead),
     newest: await openRecords(at('newest-versions'), newestVersions),
   };
 }
@@ -210,6 +213,12 @@ async function enrolHere(
   return { key, identity: await enrol({ client, store, key, ...node, ...means }) };
 }
 
+function backgroundBudget(settings: EdgeSettings): BackgroundBudget {
+  const bytesPerSecond = settings.backgroundBytesPerSecond;
+  const limiter = createUplinkLimiter({ bytesPerSecond });
+  return createBackgroundBudget({ limiter, cpuShare: settings.backgroundCpuShare });
+}
+
 /** All that it takes to make a disk. */
 function wireDeliveries(
   settings: EdgeSettings,
@@ -230,12 +239,15 @@ function wireDeliveries(
   const breakers = createHolderBreakers({ events });
   const recipes = createRecipes({ ...common, folder, light, breakers });
   const { sharesInPlace, packagesQuotaBytes: quotaBytes } = settings;
+  const uses = createImageUses();
   const ratios = createWireRatios({ client: disks, events });
-  const planner = createPlanner({ engine, store, partialImages, sharesInPlace, ratios });
-  const packages = wirePackages(machine.packages, { client, planner, quotaBytes, events });
-  const makers = { recipes, packages, planner, engine, breakers };
+  const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace, ratios });
+  const budget = backgroundBudget(settings);
+  const packageMeans = { client, planner, uses, budget, quotaBytes, events };
+  const packages = wirePackages(machine.packages, packageMeans);
+  const makers = { recipes, packages, planner, uses, engine, breakers };
   const deliveries = createDiskDeliveries({ ...common, ...makers });
-  return { recipes, planner, packages, deliveries, breakers };
+  return { recipes, planner, packages, deliveries, breakers, uses, budget };
 }
 
 /** Clients, services and reconcilers. */
@@ -260,9 +272,9 @@ function startWork(
   stack.use(disks);
   const capacity = createCapacity({ memoryMiB: settings.memoryMiB, vcpus: settings.vcpus });
   const versions = createVerifiedVersions({ records: machine.newest, client });
-  const reads = createRecipeReads({ client, records: machine.reads });
+  const reads = createReadsAhead({ client, records: machine.reads });
   const means = wireDeliveries(settings, { machine, disks, client, events }, stack);
-  const { recipes, planner, packages, deliveries, breakers } = means;
+  const { recipes, planner, packages, deliveries, breakers, uses, budget } = means;
   const desired = followDesiredState({ client, logger });
   stack.use(desired);
   const sources = { self, usesPeers: settings.usesPeers };
@@ -281,14 +293,13 @@ function startWork(
   const importImage = foreground.counted(
     createImportImage({ store, runner, socketDir, importDirs, pool }),
   );
+  const reading = { recipes, reads, planner, budget };
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
-    scores: createScoresReconciler({ ...common, recipes, reads, packages, planner }),
-    packages: createPackagesReconciler({
-      ...{ ...common, foreground, recipes, reads, packages, planner },
-    }),
+    scores: createScoresReconciler({ ...common, ...reading, packages }),
+    packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     holdings: createHoldingsReconciler({ client, store }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };
@@ -301,7 +312,7 @@ function startWork(
     for (const name of names) started.get(name)?.wake();
   };
   desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
-  store.onChange(() => wake('holdings', 'scores', 'packages'));
+  wakeOnChanges({ store, packages, wake });
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));
   return { client, capacity, breakers, wakeAll };
 }

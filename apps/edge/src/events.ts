@@ -113,6 +113,8 @@ function packageEvents(logger: Logger) {
         { event: 'package_unpacked', ...packageFacts(resolved), digest, unpackedBytes },
         'package unpacked',
       ),
+    packageEvicted: (digest: Digest, bytes: number) =>
+      logger.info({ event: 'package_evicted', digest, bytes }, 'package made room for another'),
     packageSkipped: (resolved: ResolvedPackage, error: unknown) =>
       logger.warn(
         { event: 'package_skipped', ...packageFacts(resolved), ...errorFacts(error) },

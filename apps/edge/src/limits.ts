@@ -23,8 +23,8 @@ export const SEEDS_MAX = 2;
 export const IMPORTS_MAX = 1;
 /** How long background planning waits for deliveries to end before it takes a turn all the same. */
 export const BACKGROUND_PATIENCE_MS = 30_000;
-/** Plans kept whole (8 bytes for each non-zero block; 1 GiB of disk is 2 MiB of plan). */
-export const PLANS_KEPT_MAX = 16;
+/** Plans kept: some 20 bytes for each non-zero block, so that 10 GiB of disks are ready. */
+export const PLANS_KEPT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Blocks whose compressed size a plan asks for at most: 64 MiB, which take a holder 0.2 s of one core. */
 export const SAMPLED_BLOCKS_MAX = 16_384;
@@ -73,6 +73,8 @@ export const PACKAGES_FETCHED_AT_ONCE = 4;
 export const PACKAGES_MISSING_BYTES_MIN = 2 * 1024 * 1024;
 /** Room that package images may take of the store unless said: those of some 15 kinds of servers. */
 export const PACKAGES_QUOTA_BYTES = 8 * 1024 ** 3;
+/** Share of the processors that background work takes unless said: guests and deliveries have the rest. */
+export const BACKGROUND_CPU_SHARE = 0.5;
 /** Until something was measured: a mirror on a 200 Mbit/s line, and what one core unpacks and hashes. */
 export const MIRROR_BYTES_PER_SECOND = 25_000_000;
 export const UNPACK_BYTES_PER_SECOND = 80_000_000;

@@ -18,7 +18,7 @@ import {
   pathList,
 } from '@vmdn/core/process/settings.ts';
 import { z } from 'zod';
-import { PACKAGES_QUOTA_BYTES } from './limits.ts';
+import { BACKGROUND_CPU_SHARE, PACKAGES_QUOTA_BYTES } from './limits.ts';
 
 /** `machine`, `none`, or absolute paths separated by colons. */
 function mirrorChoice() {
@@ -59,6 +59,12 @@ const schema = z.object({
   VMDN_MIRRORS: mirrorChoice().default('machine'),
   /** How much of the store package images may take. */
   VMDN_PACKAGES_QUOTA_BYTES: bytes().optional(),
+  /** What background work may read, packages and recipes ahead of any request together. */
+  VMDN_BACKGROUND_BYTES_PER_SECOND: bytes()
+    .pipe(z.number().min(1, 'at least 1 byte; leave it away for no limit'))
+    .optional(),
+  /** Which share of the processors background work may take. */
+  VMDN_BACKGROUND_CPU: decimal({ min: 0.01, max: 1 }).default(BACKGROUND_CPU_SHARE),
   http_proxy: z.string().max(2048).optional(),
   https_proxy: z.string().max(2048).optional(),
   no_proxy: z.string().max(65_536).optional(),
@@ -99,6 +105,8 @@ export interface EdgeSettings {
   readonly mirrors: 'machine' | 'none' | readonly string[];
   readonly mirrorProxies: MirrorProxySettings;
   readonly packagesQuotaBytes: number;
+  readonly backgroundBytesPerSecond: number | null;
+  readonly backgroundCpuShare: number;
   readonly sharesInPlace: boolean;
   readonly plaintextAllowed: boolean;
 }
@@ -151,6 +159,8 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
       byHost: new Map(hostsOf(raw.no_proxy).map((host) => [host, null])),
     },
     packagesQuotaBytes: raw.VMDN_PACKAGES_QUOTA_BYTES ?? PACKAGES_QUOTA_BYTES,
+    backgroundBytesPerSecond: raw.VMDN_BACKGROUND_BYTES_PER_SECOND ?? null,
+    backgroundCpuShare: raw.VMDN_BACKGROUND_CPU,
     sharesInPlace: raw.VMDN_SHARE_IN_PLACE,
     plaintextAllowed: raw.VMDN_PLAINTEXT === 'allow',
   };

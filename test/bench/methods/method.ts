@@ -35,6 +35,8 @@ export interface Transfer {
   close?(): Promise<void>;
   /** After the fetch: which part of the bytes was for what, where the method can tell. */
   parts?(): Parts;
+  /** After the fetch: the most memory that each process had, in bytes of RSS. */
+  peaks?(): Peaks;
   /** After the fetch: what counts as its time, where that is not all of it. */
   critical?(): Critical;
   /** Throws `corrupt` unless the edge has what the origin has. Removes the result. */
@@ -62,6 +64,9 @@ export interface Critical {
 /** Bytes of a cost by purpose, in words for people. */
 export type Parts = Readonly<Record<string, number>>;
 
+/** Most resident memory of a process (VmHWM of proc(5)), in bytes, by the process's name. */
+export type Peaks = Readonly<Record<string, number>>;
+
 /** What one transfer cost. */
 export interface Cost {
   readonly setting: string;
@@ -72,11 +77,13 @@ export interface Cost {
   readonly seconds: number;
   readonly critical: Critical;
   readonly parts: Parts;
+  readonly peaks: Peaks;
 }
 
 /** Watches a lab during a fetch. */
 export interface Observer {
   readonly delayMs?: number;
+  readonly offload?: boolean;
   watch(lab: Netlab): AsyncDisposable;
 }
 
@@ -99,9 +106,9 @@ async function measureTransfer(
 ): Promise<Cost> {
   const { runner, signal } = options;
   const rateBytesPerSecond = options.rateBytesPerSecond ?? undefined;
-  const { delayMs } = observer ?? {};
+  const { delayMs, offload } = observer ?? {};
   await using _ended = { [Symbol.asyncDispose]: async () => void (await transfer.close?.()) };
-  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond, delayMs });
+  await using lab = await openNetlab({ runner, signal, rateBytesPerSecond, delayMs, offload });
   await transfer.serve(lab);
   // I4.
   await runner.run('sync', ['-f', '--', bench.folder], { timeoutMs: STEP_TIMEOUT_MS, signal });
@@ -122,6 +129,7 @@ async function measureTransfer(
     seconds,
     critical: transfer.critical?.() ?? whole,
     parts: transfer.parts?.() ?? {},
+    peaks: transfer.peaks?.() ?? {},
   };
 }
 

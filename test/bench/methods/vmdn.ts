@@ -9,9 +9,10 @@ import { dirname, join } from 'node:path';
 import type { RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
 import { runtimeDir } from '@vmdn/core/process/paths.ts';
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
+import { LAUNCHER_SETTINGS } from '@vmdn/infra/lab/service.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { Netlab, Side } from '@vmdn/infra/netlab/netlab.ts';
-import type { Critical, Parts, Transfer } from './method.ts';
+import type { Critical, Parts, Peaks, Transfer } from './method.ts';
 import { checkDisk, type Method, STEP_TIMEOUT_MS, type Task, wireScript } from './method.ts';
 
 type Service = 'coordinator' | 'origin' | 'edge' | 'neighbour';
@@ -71,13 +72,21 @@ interface Scene {
   readonly vmsDir: string;
   /** What runs outside the lab. */
   readonly outside: RunningCommand[];
+  readonly services: Map<Service, RunningCommand>;
 }
 
 async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer> {
   const folder = await task.bench.freshFolder('vmdn', 'passable');
-  const scene: Scene = { task, surroundings, folder, vmsDir: join(folder, 'vms'), outside: [] };
+  const scene: Scene = {
+    task,
+    surroundings,
+    folder,
+    vmsDir: join(folder, 'vms'),
+    ...{ outside: [], services: new Map() },
+  };
   await mkdir(scene.vmsDir, { mode: 0o711 });
   let parts: Parts = {};
+  let peaks: Peaks = {};
   let critical: Critical = { startMs: 0, endMs: 0, bytes: 0 };
   let digest = '';
   return {
@@ -96,6 +105,7 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
       const asked = await ask(scene, lab);
       digest = asked.description?.disks[0]?.digest ?? digest;
       const atEnd = await lab.meter();
+      peaks = await peaksOf(scene);
       const { startMs, endMs } = asked;
       critical = { startMs, endMs, bytes: atEnd.totalBytes - atPlan.totalBytes };
       parts = {
@@ -111,6 +121,7 @@ async function prepare(task: Task, surroundings: Surroundings): Promise<Transfer
     },
     critical: () => critical,
     parts: () => parts,
+    peaks: () => peaks,
     verify: async () => {
       await checkDisk(await deliveredDisk(join(folder, 'edge'), digest), task);
       await rm(folder, { recursive: true });
@@ -229,6 +240,15 @@ async function mirrorBytes({ folder }: Scene): Promise<number> {
   return Number(await readFile(join(folder, MIRROR_COUNT_FILE), 'utf8'));
 }
 
+async function peaksOf({ services }: Scene): Promise<Peaks> {
+  const peaks: Record<string, number> = {};
+  for (const [service, { pid }] of services) {
+    const status = await readFile(`/proc/${pid}/status`, 'latin1');
+    peaks[service] = 1024 * Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]);
+  }
+  return peaks;
+}
+
 /** Starts a service on its side of the cable and waits until it answers. */
 async function start(
   scene: Scene,
@@ -241,6 +261,7 @@ async function start(
   const app = service === 'neighbour' ? 'edge' : service;
   const script = new URL(`../../../apps/${app}/src/main.ts`, import.meta.url).pathname;
   const env = {
+    ...launcherSettings(),
     ...settings,
     VMDN_STATE_DIR: stateDir,
     VMDN_LISTEN: `${lab.addresses[SIDE[service]]}:${PORT[service]}`,
@@ -248,6 +269,7 @@ async function start(
     VMDN_PLAINTEXT: 'allow',
   };
   const command = lab.start(SIDE[service], process.execPath, [script], { env, logPath });
+  scene.services.set(service, command);
   try {
     await lab.waitForListener(command, PORT[service], START_TIMEOUT_MS);
   } catch (error) {
@@ -264,6 +286,16 @@ async function start(
     {
       timeoutMs: START_TIMEOUT_MS,
     },
+  );
+}
+
+/** What the launcher told this process, and would tell a service that it starts. */
+function launcherSettings(): Record<string, string> {
+  return Object.fromEntries(
+    LAUNCHER_SETTINGS.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
 }
 

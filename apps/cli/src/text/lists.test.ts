@@ -15,11 +15,16 @@ describe('the statistics', () => {
   it('show apart what crossed before anybody asked, and nothing when nothing did', () => {
     const recipes = { ...NO_TIER_BYTES, origin: 2_300_000 };
     const seeds = { ...NO_TIER_BYTES, peer: 150_000_000 };
-    const some = { recipes, seeds };
+    const packages = { ...NO_TIER_BYTES, package: 15_100_000 };
+    const some = { recipes, packages, seeds };
     const shown = text({ total: some, byEdge: [{ edge: 'dublin' as Name, ...some }] });
-    expect(shown).toMatch(/ahead of time.*recipes from origins.*seeds from origins/);
-    expect(shown).toMatch(/edge dublin +2\.30 MB +\S+ +\S+ +150 MB/);
-    const none = { recipes: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+    expect(shown).toMatch(
+      /ahead of time.*recipes from origins.*packages from mirrors.*seeds from origins/,
+    );
+    expect(shown).toMatch(/edge dublin +2\.30 MB +\S+ +15\.1 MB +\S+ +150 MB/);
+    const none = { recipes: NO_TIER_BYTES, packages: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+    const onlyPackages = { ...none, packages };
+    expect(text({ total: onlyPackages, byEdge: [] })).toContain('ahead of time');
     expect(text({ total: none, byEdge: [] })).not.toContain('ahead of time');
   });
 });

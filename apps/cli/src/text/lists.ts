@@ -167,9 +167,14 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
       formatTiers(plan.diskBytes),
       formatBytesOrDash(plan.wireBytes),
       formatSeconds(plan.estimatedSeconds),
+      formatBytesOrDash(plan.copy.wireBytes),
+      formatSeconds(plan.copy.estimatedSeconds),
     ]),
   );
-  const columns = [...left('edge', 'of the virtual disk'), ...right('over the wire', 'estimated')];
+  const columns = [
+    ...left('edge', 'of the virtual disk'),
+    ...right('over the wire', 'estimated', 'a plain copy', 'estimated'),
+  ];
   lines.push('', renderTable(columns, rows, 'No edge has planned this version yet.'));
   if (withPackages) lines.push('', ...packages.map(({ name, version }) => `${name} ${version}`));
   return lines;
@@ -177,19 +182,22 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
 
 /** What crossed before anybody asked; nothing when nothing did. */
 function aheadLines({ total, byEdge }: Statistics['ahead']): string[] {
-  if (totalTierBytes(total.recipes) + totalTierBytes(total.seeds) === 0) return [];
+  const crossed = [total.recipes, total.packages, total.seeds].map(totalTierBytes);
+  if (crossed.every((bytes) => bytes === 0)) return [];
   const columns = [
     ...left('ahead of time, transferred'),
-    ...right('recipes from origins', 'from peers', 'seeds from origins', 'from peers'),
+    ...right('recipes from origins', 'from peers', 'packages from mirrors'),
+    ...right('seeds from origins', 'from peers'),
   ];
-  const row = (title: string, { recipes, seeds }: typeof total): string[] => [
+  const row = (title: string, { recipes, packages, seeds }: typeof total): string[] => [
     title,
-    ...[recipes.origin, recipes.peer, seeds.origin, seeds.peer].map(formatBytesOrDash),
+    ...[recipes.origin, recipes.peer, packages.package].map(formatBytesOrDash),
+    ...[seeds.origin, seeds.peer].map(formatBytesOrDash),
   ];
   const rows = byEdge.map((each) => row(`edge ${each.edge}`, each));
   return [
     renderTable(columns, [row('in total', total), ...rows], ''),
-    'In none of the numbers above: recipes that edges read for planning, and seeds.',
+    'In none of the numbers above: recipes read for planning, packages brought, and seeds.',
     '',
   ];
 }

@@ -29,6 +29,7 @@ function destinationRow(destination: Destination, mark: string): string[] {
     `${Math.round(destination.distanceKm).toLocaleString('en')} km`,
     fetched === null ? 'not planned yet' : formatBytes(fetched),
     plan === null ? DASH : formatBytesOrDash(plan.wireBytes),
+    plan === null ? DASH : formatBytesOrDash(plan.copy.wireBytes),
     formatSeconds(destination.estimatedSeconds),
     destination.reason,
   ];
@@ -43,6 +44,7 @@ export function destinationTable(chosen: Destination, others: readonly Destinati
       { title: 'distance', align: 'right' },
       { title: 'to fetch', align: 'right' },
       { title: 'over the wire', align: 'right' },
+      { title: 'a plain copy', align: 'right' },
       { title: 'estimated', align: 'right' },
       { title: 'why' },
     ],
@@ -91,6 +93,18 @@ export function tierTable(diskBytes: TierBytes, wireBytes: TierBytes): string {
   );
 }
 
+/** What stays home, or that nothing does and why; no line when it was not asked for. */
+export function skippedLines(skipFree: Teleport['skipFree']): string[] {
+  if (skipFree === null) return [];
+  const { skippedBytes, kept } = skipFree;
+  const why = kept.join('; ');
+  if (skippedBytes === 0) {
+    return [`skip-free: nothing to skip: ${why === '' ? 'what is free is zero already' : why}`];
+  }
+  const rest = why === '' ? '' : `; kept whole: ${why}`;
+  return [`skip-free: ${formatBytes(skippedBytes)} of free space stay home${rest}`];
+}
+
 /** What is said as soon as the coordinator answered. */
 export function routedLines(teleport: Teleport): string[] {
   const { vm, version, near, chosen, others, spilled } = teleport;
@@ -98,6 +112,7 @@ export function routedLines(teleport: Teleport): string[] {
   const where = `${chosen.edge}, ${km} km from ${placeWords(near as Place)}`;
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
+    ...skippedLines(teleport.skipFree),
     destinationTable(chosen, others),
   ];
 }
@@ -138,6 +153,7 @@ export function teleportRow(teleport: Teleport): string[] {
     teleport.state === 'syncing' && virtualSizeBytes > 0
       ? `syncing ${formatShare(verifiedBytes, virtualSizeBytes)}`
       : teleport.state,
+    teleport.skipFree === null ? teleport.method : `${teleport.method}, skip-free`,
     formatBytesOrDash(virtualSizeBytes),
     formatBytesOrDash(diskBytes.local + diskBytes.package + diskBytes.peer),
     formatBytesOrDash(totalTierBytes(wireBytes)),

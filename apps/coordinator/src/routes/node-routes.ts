@@ -15,7 +15,7 @@ import type { GrantIssuer } from '../services/grants.ts';
 import { heartbeat, reportHoldings } from '../services/nodes.ts';
 import { reportImport, reportSeed } from '../services/orders.ts';
 import { renewGrant, reportProgress } from '../services/progress.ts';
-import { reportRecipeReads } from '../services/read-ahead.ts';
+import { reportReadsAhead } from '../services/read-ahead.ts';
 import {
   announceVersion,
   readDescription,
@@ -63,8 +63,8 @@ export function mountNodeRoutes(
   mountOperation(app, ops.reportScores, guards.edge, ({ params, body }, node) =>
     reportScores(context, node, params, body),
   );
-  mountOperation(app, ops.reportRecipeReads, guards.edge, ({ body }, node) =>
-    reportRecipeReads(context, node, body.reads),
+  mountOperation(app, ops.reportReadsAhead, guards.edge, ({ body }, node) =>
+    reportReadsAhead(context, node, body.reads),
   );
   mountOperation(app, ops.reportProgress, guards.edge, ({ params, body }, node) =>
     reportProgress(context, node, params.teleport, body),

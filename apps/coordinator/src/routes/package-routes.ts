@@ -11,7 +11,6 @@ import type { Guards } from './guard.ts';
 
 /** Mounts what edges ask about packages. */
 export function mountPackageRoutes(app: App, packages: PackageRecipes, { edge }: Guards): void {
-  mountOperation(app, ops.lookupPackages, edge, ({ body }) => packages.lookup(body));
   mountOperation(app, ops.readPackageRecipes, edge, ({ body }) => packages.read(body));
   mountOperation(
     app,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { nonZeroBytesOf } from '@vmdn/core/domain/recipe.ts';
 import {
   diskOf,
   referenceDigest,
@@ -10,7 +11,6 @@ import {
 import { encodeRecipe } from '@vmdn/core/formats/recipe.ts';
 import {
   fetchPackageRecipes,
-  findKnownPackages,
   type PackageRecipe,
   sharePackageRecipe,
 } from '@vmdn/core/http/clients/package-recipes.ts';
@@ -59,10 +59,12 @@ function unpacked(n: number, seed = n) {
   };
 }
 
-async function fetchAll(as: TestNode, sha256s: readonly Digest[]): Promise<PackageRecipe[]> {
-  const found: PackageRecipe[] = [];
-  for await (const one of fetchPackageRecipes(as.client, { unpacker: 1, sha256s })) found.push(one);
-  return found;
+function fetchAll(
+  { client }: Pick<TestNode, 'client'>,
+  sha256s: readonly Digest[],
+  unpacker = 1,
+): Promise<PackageRecipe[]> {
+  return Array.fromAsync(fetchPackageRecipes(client, { unpacker, sha256s }));
 }
 
 /** The use cases over the same database, without HTTP, and what they told. */
@@ -82,8 +84,8 @@ async function packagesWith(options: Parameters<typeof createPackageRecipes>[1])
     },
     async known(...numbers: number[]) {
       const sha256s = numbers.map((n) => unpacked(n).sha256);
-      const { known } = await packages.lookup({ unpacker: 1, sha256s });
-      const names = new Set(known.map((row) => row.sha256));
+      const { recipes } = await packages.read({ unpacker: 1, sha256s });
+      const names = new Set(recipes.map((one) => one.sha256));
       return numbers.filter((n) => names.has(unpacked(n).sha256));
     },
     [Symbol.asyncDispose]: () => db.destroy(),
@@ -99,18 +101,17 @@ describe('a package recipe', () => {
     const move = "update nodes set project_id = (select id from projects where name = 'another')";
     await query(databaseUrl, `${move} where name = 'tokyo'`);
     const sha256s = [...made, unpacked(3)].map((one) => one.sha256);
-    const known = await findKnownPackages(other.client, { unpacker: 1, sha256s });
-    expect(known.map((one) => one.sha256)).toEqual(made.map((one) => one.sha256).sort());
-    expect(known[0]).toMatchObject({ virtualSizeBytes: 1_048_576, nonZeroBytes: 20_480 });
-    expect(known[0]).toMatchObject({ recipeBytes: made[0]!.file.length });
     const fetched = await fetchAll(other, sha256s);
+    expect(fetched.map((one) => one.sha256)).toEqual(made.map((one) => one.sha256).sort());
+    expect(fetched[0]!.recipe.virtualSizeBytes).toBe(1_048_576);
+    expect(nonZeroBytesOf(fetched[0]!.recipe)).toBe(20_480);
     for (const one of made) {
       const got = fetched.find(({ sha256 }) => sha256 === one.sha256);
       expect(got).toMatchObject({ digest: one.digest, keysRoot: one.keysRoot });
       expect(Buffer.from(got!.file)).toEqual(Buffer.from(one.file));
     }
     // Another unpacker makes other images.
-    expect(await findKnownPackages(other.client, { unpacker: 2, sha256s })).toEqual([]);
+    expect(await fetchAll(other, sha256s, 2)).toEqual([]);
   });
 
   it('I1: that has other roots than it is said to have is refused, and nothing is kept', async () => {
@@ -144,24 +145,23 @@ describe('a package recipe', () => {
     const origin = await enrolTestNode(network, { kind: 'origin', name: 'origin-1' });
     const { sha256 } = unpacked(1);
     const forbidden = { code: 'forbidden' };
-    for (const who of [origin.client, network.user]) {
-      const asked = findKnownPackages(who, { unpacker: 1, sha256s: [sha256] });
-      await expect(asked).rejects.toMatchObject(forbidden);
-      await expect(sharePackageRecipe(who, unpacked(1))).rejects.toMatchObject(forbidden);
+    for (const client of [origin.client, network.user]) {
+      await expect(fetchAll({ client }, [sha256])).rejects.toMatchObject(forbidden);
+      await expect(sharePackageRecipe(client, unpacked(1))).rejects.toMatchObject(forbidden);
     }
   });
 
-  it('is looked up with 4,999 others, in questions of 2,000', async () => {
+  it('is asked for with 4,999 others, in questions of 2,000', async () => {
     await sharePackageRecipe(edge.client, unpacked(1));
     const many = Array.from(
       { length: 4_999 },
       (_, n) => n.toString(16).padStart(64, '0') as Digest,
     );
     const sha256s = [...many, unpacked(1).sha256];
-    const known = await findKnownPackages(edge.client, { unpacker: 1, sha256s });
+    const known = await fetchAll(edge, sha256s);
     expect(known.map((one) => one.sha256)).toEqual([unpacked(1).sha256]);
     const body = { unpacker: 1, sha256s };
-    await expect(edge.client.call(ops.lookupPackages, { body })).rejects.toMatchObject({
+    await expect(edge.client.call(ops.readPackageRecipes, { body })).rejects.toMatchObject({
       code: 'invalid_input',
     });
   });
@@ -174,7 +174,7 @@ describe('what is kept', () => {
     for (const n of [1, 2, 3]) await all.put(n);
     const longAgo = "update package_recipes set used_at = now() - interval '2 hours'";
     await query(databaseUrl, longAgo);
-    // Looking one up is a use.
+    // Reading one is a use.
     expect(await all.known(1)).toEqual([1]);
     await all.put(4);
     expect(all.told.at(-1)).toBe('package_recipes_evicted');

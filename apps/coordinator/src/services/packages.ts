@@ -45,7 +45,6 @@ export interface SentRecipe extends Reported {
 }
 
 export interface PackageRecipes {
-  lookup(question: Question): Promise<{ readonly known: readonly PackageRow[] }>;
   /** Throws `busy`. */
   read(question: Question): Promise<{
     readonly recipes: readonly SentRecipe[];
@@ -75,13 +74,6 @@ export function createPackageRecipes(
   let answers = 0;
   const evict = createEviction(context, options);
   return {
-    lookup: ({ unpacker, sha256s }) =>
-      store.read(async (tables) => {
-        const known = await tables.packages.find(unpacker, sha256s);
-        await tables.packages.touch(unpacker, sha256s);
-        return { known };
-      }),
-
     async read(question) {
       if (answers >= PACKAGE_RECIPES_ANSWERS_MAX) {
         throw new VmdnError('busy', 'Many edges read package recipes now; ask again in a moment.');

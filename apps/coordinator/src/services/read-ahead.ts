@@ -1,13 +1,13 @@
-/** Room: coordinator, services. Recipes that edges read before anybody asked for the VM. */
+/** Room: coordinator, services. Recipes and packages that edges read before anybody asked for the VM. */
 
-import type { RecipeRead } from '../ports.ts';
+import type { ReadAhead } from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 
 /** Takes an edge's readings; those that it reported before change nothing. */
-export async function reportRecipeReads(
+export async function reportReadsAhead(
   context: Context,
   { node }: NodeIdentity,
-  reads: readonly RecipeRead[],
+  reads: readonly ReadAhead[],
 ) {
   const unique = [...new Map(reads.map((read) => [read.read, read])).values()];
   await context.store.transaction((tables) => tables.ahead.putReads(node.id, unique));

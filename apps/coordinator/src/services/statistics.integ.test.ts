@@ -32,12 +32,12 @@ describe('what crossed before anybody asked', () => {
       ['ashburn', 'us-east'],
     ]);
     const [dublin, ashburn] = [edges[0]!, edges[1]!];
-    const read = (tier: 'peer' | 'origin', wireBytes: number) => ({
+    const read = (tier: 'package' | 'peer' | 'origin', wireBytes: number) => ({
       ...{ read: randomUUID(), digest: digest('a'), tier, wireBytes },
     });
     const tell = (from: typeof dublin, reads: ReturnType<typeof read>[]) =>
-      from.client.call(node.reportRecipeReads, { body: { reads } });
-    const first = [read('origin', 1000), read('peer', 30)];
+      from.client.call(node.reportReadsAhead, { body: { reads } });
+    const first = [read('origin', 1000), read('peer', 30), read('package', 4000)];
     await tell(dublin, first);
     // Reported again, with one that is new; the same number at another edge is another reading.
     await tell(dublin, [...first, first[0]!, read('origin', 500)]);
@@ -58,17 +58,25 @@ describe('what crossed before anybody asked', () => {
     }
 
     const { total, ahead } = await network.user.call(client.cacheStatistics, {});
+    const packages = { ...NO_TIER_BYTES, package: 4000 };
     const seeds = { ...NO_TIER_BYTES, origin: 524_288 };
     expect(total.wireBytes).toEqual(NO_TIER_BYTES);
     expect(ahead.byEdge).toEqual([
-      { edge: 'ashburn', recipes: { ...NO_TIER_BYTES, origin: 7 }, seeds },
+      {
+        edge: 'ashburn',
+        recipes: { ...NO_TIER_BYTES, origin: 7 },
+        packages: NO_TIER_BYTES,
+        seeds,
+      },
       {
         edge: 'dublin',
         recipes: { ...NO_TIER_BYTES, peer: 30, origin: 1500 },
+        packages,
         seeds: NO_TIER_BYTES,
       },
     ]);
-    expect(ahead.total).toEqual({ recipes: { ...NO_TIER_BYTES, peer: 30, origin: 1507 }, seeds });
+    const recipes = { ...NO_TIER_BYTES, peer: 30, origin: 1507 };
+    expect(ahead.total).toEqual({ recipes, packages, seeds });
     await expect(tell(origin, first)).rejects.toMatchObject({ code: 'forbidden' });
   });
 });

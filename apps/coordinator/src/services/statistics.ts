@@ -3,8 +3,8 @@
  *
  * I1: everything is computed from rows that are absolute, so a report sent twice counts once.
  * I2: a request counts once it was delivered to the end; its bytes count from the first report on.
- * I3: what crossed before anybody asked (recipes read for planning, seeds) is no request's and counts apart;
- *     what a node sent is what both together received.
+ * I3: what crossed before anybody asked (recipes read for planning, packages, seeds) is no request's and
+ *     counts apart; what a node sent is what both together received.
  */
 
 import type { Name } from '@vmdn/core/domain/names.ts';
@@ -64,10 +64,15 @@ function tabulate(
 
 interface AheadRow {
   readonly recipes: TierBytes;
+  readonly packages: TierBytes;
   readonly seeds: TierBytes;
 }
 
-const NOTHING_AHEAD: AheadRow = { recipes: NO_TIER_BYTES, seeds: NO_TIER_BYTES };
+const NOTHING_AHEAD: AheadRow = {
+  recipes: NO_TIER_BYTES,
+  packages: NO_TIER_BYTES,
+  seeds: NO_TIER_BYTES,
+};
 
 function addAhead(row: AheadRow, { what, tier, wireBytes }: AheadSum): AheadRow {
   return { ...row, [what]: addTierBytes(row[what], { ...NO_TIER_BYTES, [tier]: wireBytes }) };

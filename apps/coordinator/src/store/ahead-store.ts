@@ -1,5 +1,6 @@
 /**
- * Room: store. What crossed the network before anybody asked: recipes read for planning, and seeding.
+ * Room: store. What crossed the network before anybody asked: recipes read for planning, packages
+ * brought, and seeding.
  *
  * I1: a reading counts once, however often it is reported: its row is keyed by the edge and the edge's own
  *     number for it. A seed's delivery is absolute, one for each order and edge.
@@ -11,8 +12,8 @@ import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
 
-/** One reading of a recipe. */
-export interface RecipeRead {
+/** One reading of a recipe, or of a package from a mirror. */
+export interface ReadAhead {
   readonly read: Id;
   readonly digest: Digest;
   readonly tier: Tier;
@@ -22,14 +23,14 @@ export interface RecipeRead {
 /** Bytes of one tier that crossed to an edge ahead of time. */
 export interface AheadSum {
   readonly edge: Name;
-  readonly what: 'recipes' | 'seeds';
+  readonly what: 'recipes' | 'packages' | 'seeds';
   readonly tier: Tier;
   readonly wireBytes: number;
 }
 
 export function aheadStore(db: Db) {
   return {
-    async putReads(edge: Id, reads: readonly RecipeRead[]): Promise<void> {
+    async putReads(edge: Id, reads: readonly ReadAhead[]): Promise<void> {
       if (reads.length === 0) return;
       await db
         .insertInto('recipe_reads')
@@ -48,7 +49,8 @@ export function aheadStore(db: Db) {
         select nodes.name as edge, ahead.what, ahead.tier,
           sum(ahead.wire_bytes)::bigint as "wireBytes"
         from (
-          select edge_id, 'recipes' as what, tier, wire_bytes from recipe_reads
+          select edge_id, case tier when 'package' then 'packages' else 'recipes' end as what,
+            tier, wire_bytes from recipe_reads
           union all
           select edge_id, 'seeds', tiers.key, tiers.value::bigint
           from seed_edges, jsonb_each_text(seed_edges.delivery -> 'wireBytes') tiers

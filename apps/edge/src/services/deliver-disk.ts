@@ -26,6 +26,7 @@ import type { EdgeEvents } from '../events.ts';
 import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { HolderBreakers } from './holder-breakers.ts';
+import type { ImageUses } from './image-uses.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
@@ -70,6 +71,7 @@ interface Deps {
   readonly recipes: Recipes;
   readonly packages: Pick<Packages, 'bring'>;
   readonly planner: Planner;
+  readonly uses: Pick<ImageUses, 'holdPlan' | 'deliver'>;
   readonly engine: Pick<SyncEngine, 'sync'>;
   readonly client: Pick<DiskClient, 'readBlocks'>;
   readonly breakers: HolderBreakers;
@@ -116,6 +118,7 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
     if (order.name !== null) await store.rename(digest, order.name);
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
+  using _delivered = deps.uses.deliver(digest);
   const onRead = async (cost: Cost): Promise<void> => {
     costs.set(digest, [...(costs.get(digest) ?? []), cost]);
   };
@@ -124,9 +127,10 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
     const { guest } = order;
     if (guest !== undefined) {
       const goesOn = (): boolean => true;
-      const wanted = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
-      const { wireBytes } = await deps.packages.bring(wanted);
-      if (wireBytes > 0) await onRead({ tier: 'package', wireBytes });
+      const onPackage = (_: Digest, wireBytes: number): Promise<void> =>
+        onRead({ tier: 'package', wireBytes });
+      const order = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
+      await deps.packages.bring({ ...order, onRead: onPackage });
     }
     return await planSoundly(deps, order, recipePath);
   });
@@ -140,6 +144,7 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   try {
     const crossedBefore = costs.get(digest) ?? [];
     costs.delete(digest);
+    using _used = deps.uses.holdPlan(digest);
     const foretold = foretell(deps, order, plan);
     const [synced, syncSeconds] = await timed(() =>
       sync(deps, order, plan, crossedBefore, foretold),

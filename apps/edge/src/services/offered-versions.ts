@@ -7,9 +7,10 @@ import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import type { PlanSummary } from '@vmdn/core/domain/plan-estimate.ts';
 import type { KnownVersion } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
+import type { BackgroundBudget } from './background-budget.ts';
 import type { DesiredStates } from './desired-states.ts';
 import type { Planner } from './planner.ts';
-import type { RecipeReads } from './recipe-reads.ts';
+import type { ReadsAhead } from './reads-ahead.ts';
 import type { Recipes } from './recipes.ts';
 import { holdersOf, type SourcePolicy, tierOf } from './remote-sources.ts';
 import { isRefusal, type VerifiedVersions } from './verified-versions.ts';
@@ -20,11 +21,12 @@ interface Deps {
   readonly events: EdgeEvents;
 }
 
-/** What it takes to read recipes ahead. */
+/** What it takes to read ahead. */
 export interface RecipeMeans {
   readonly sources: SourcePolicy;
   readonly recipes: Recipes;
-  readonly reads: RecipeReads;
+  readonly reads: ReadsAhead;
+  readonly budget: BackgroundBudget;
 }
 
 /** The newest version of each VM that its origin still has: nobody asks for an older one. */
@@ -38,20 +40,29 @@ export function offeredVersions({ desired }: Pick<Deps, 'desired'>): readonly Kn
 }
 
 /** The path of the recipe of a disk of a version, fetched ahead of any request when it is not here. */
-function offeredRecipe(
+async function offeredRecipe(
   deps: Pick<Deps, 'desired'> & RecipeMeans,
   known: KnownVersion,
   disk: DescribedDisk,
   signal: AbortSignal,
 ): Promise<string> {
   const { digest } = disk;
-  return deps.recipes.find({
-    ...disk,
-    holders: holdersOf(known, digest, deps.sources),
-    grant: () => recipeGrantOf(deps, known),
-    signal,
-    onRead: (cost) => deps.reads.note(digest, cost),
-  });
+  let wireBytes = 0;
+  try {
+    return await deps.recipes.find({
+      ...disk,
+      holders: holdersOf(known, digest, deps.sources),
+      grant: () => recipeGrantOf(deps, known),
+      signal,
+      onRead: async (cost) => {
+        wireBytes += cost.wireBytes;
+        await deps.reads.note(digest, cost);
+      },
+    });
+  } finally {
+    // Paid afterwards, when nobody else waits for the recipe any more.
+    await deps.budget.spend(wireBytes, signal);
+  }
 }
 
 /** A disk of a version, planned ahead of any request; how well what would travel compresses is known then. */
@@ -65,9 +76,11 @@ export async function offeredPlan(
   readonly plan: DiskPlan;
   readonly summary: PlanSummary;
 }> {
-  const { planner, sources } = deps;
+  const { planner, sources, budget } = deps;
   const recipePath = await offeredRecipe(deps, known, disk, signal);
+  const startedMs = performance.now();
   const plan = await planner.plan(disk.digest, recipePath, signal);
+  await budget.rest((performance.now() - startedMs) / 1000, signal);
   const holders = holdersOf(known, disk.digest, sources);
   await planner.measure(plan, { holders, grant: () => recipeGrantOf(deps, known), signal });
   return { recipePath, plan, summary: planner.estimate(plan, tierOf(holders)) };

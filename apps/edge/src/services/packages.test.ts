@@ -28,6 +28,8 @@ interface World {
   readonly failing?: readonly string[];
   /** Somebody else needs the edge once so many have come. */
   readonly until?: number;
+  /** That may be busy with background work side by side. */
+  readonly threads?: number;
   readonly resolve?: (signal: AbortSignal) => Promise<never>;
 }
 
@@ -35,6 +37,8 @@ interface World {
 function edge(world: World) {
   const fetched: string[] = [];
   const asked = { resolve: 0 };
+  const rests: number[] = [];
+  const read: number[] = [];
   const known = (sha256: string): string | undefined =>
     Object.keys(world.covered ?? {}).find((name) => resolved(name).sha256 === sha256);
   const packages = createPackages({
@@ -47,7 +51,9 @@ function edge(world: World) {
     } as never,
     images: {
       has: async () => false,
-      fetch: async (one) => {
+      fetch: async (one, { onRead, onBusy }) => {
+        onBusy(1);
+        await onRead(one.sha256, one.sizeBytes);
         if (world.failing?.includes(one.name)) throw new VmdnError('corrupt', 'for the test');
         fetched.push(one.name);
         return { wireBytes: one.sizeBytes, unpackedBytes: one.installedBytes };
@@ -66,14 +72,23 @@ function edge(world: World) {
         coveredBytes: offered.map((name) => world.covered?.[name] ?? 0),
       }),
     } as never,
+    uses: { releases: 0 },
     rates: measurePackageRates(),
+    budget: {
+      threads: world.threads ?? 4,
+      isHeldBack: false,
+      rest: async (busySeconds) => void rests.push(busySeconds),
+    },
     events: createEdgeEvents(createLogger('test', { level: 'silent' })),
   });
   const guest = { os: OS, packages: world.mirror.map(resolved) };
   const goesOn = (): boolean => fetched.length < (world.until ?? Number.POSITIVE_INFINITY);
   const bring = (isAwaited = false, signal = new AbortController().signal) =>
-    packages.bring({ digest: DISK, recipePath: 'recipe', guest, isAwaited, goesOn, signal });
-  return { bring, fetched, asked };
+    packages.bring({
+      ...{ digest: DISK, recipePath: 'recipe', guest, isAwaited, goesOn, signal },
+      onRead: async (_, wireBytes) => void read.push(wireBytes),
+    });
+  return { bring, fetched, asked, rests, read, packages };
 }
 
 describe('packages of a guest', () => {
@@ -109,6 +124,28 @@ describe('packages of a guest', () => {
     const world = edge({ mirror: ['bad', 'good'], missingBytes: 20 * MB, failing: ['bad'] });
     expect(await world.bring()).toMatchObject({ packages: 1 });
     expect(world.fetched).toEqual(['good']);
+  });
+
+  it('I4: tell what crossed for each, also for one that failed', async () => {
+    const world = edge({ mirror: ['bad', 'good'], missingBytes: 20 * MB, failing: ['bad'] });
+    await world.bring();
+    expect(world.read).toEqual([3 * MB, 3 * MB]);
+  });
+
+  it('I5: are followed by rest in proportion to the work, unless somebody waits', async () => {
+    const world = edge({ mirror: ['bad', 'good'], missingBytes: 20 * MB, failing: ['bad'] });
+    await world.bring();
+    expect(world.rests).toEqual([1, 1]);
+    await world.bring(true);
+    expect(world.rests).toHaveLength(2);
+  });
+
+  it('tell when the last order has ended', async () => {
+    const world = edge({ mirror: ['new'], missingBytes: 20 * MB });
+    const active: number[] = [];
+    world.packages.onIdle(() => active.push(world.packages.active, world.fetched.length));
+    await world.bring();
+    expect(active).toEqual([0, 1]);
   });
 
   it('I3: are looked at once while nothing here changes', async () => {

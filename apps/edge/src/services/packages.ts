@@ -6,8 +6,10 @@
  *     blocks come from elsewhere, and the delivery goes on.
  * I2: what a package covers is known from its recipe before it is fetched, here or from the coordinator;
  *     only of one that nobody has unpacked yet it is expected.
- * I3: a disk whose packages were looked at to the end is not looked at again until what this edge holds
- *     changes.
+ * I3: a disk whose packages were looked at to the end is not looked at again until what this edge holds, or
+ *     uses, changes.
+ * I4: what crosses for packages is told to whoever caused it, also when it was in vain.
+ * I5: what nobody waits for keeps to the budget of background work.
  */
 
 import type { InstalledPackage, OperatingSystem } from '@vmdn/core/domain/description.ts';
@@ -21,6 +23,8 @@ import type { PackageMirrors, ResolvedPackage } from '@vmdn/core/io/ports/packag
 import pLimit from 'p-limit';
 import type { EdgeEvents } from '../events.ts';
 import { PACKAGES_FETCHED_AT_ONCE, PACKAGES_MISSING_BYTES_MIN } from '../limits.ts';
+import type { BackgroundBudget } from './background-budget.ts';
+import type { ImageUses } from './image-uses.ts';
 import type { InstalledPackages } from './installed-packages.ts';
 import type { PackageImages } from './package-images.ts';
 import { packageKey } from './package-key.ts';
@@ -41,6 +45,8 @@ export interface PackageOrder {
   readonly guest: PackageGuest;
   /** Somebody waits for the disk: no more time is taken than the remote holders would take. */
   readonly isAwaited: boolean;
+  /** Told what crossed for each package, by the SHA-256 of its file, before the package is kept. */
+  readonly onRead: (sha256: Digest, wireBytes: number) => Promise<void>;
   /** Asked before each package: false ends the bringing for now. */
   readonly goesOn: () => boolean;
   readonly signal: AbortSignal;
@@ -57,6 +63,8 @@ export interface PackagesBrought {
 export interface Packages {
   /** Orders under way: scores wait for them. */
   readonly active: number;
+  /** Called whenever the last order under way has ended. */
+  onIdle(listener: () => void): void;
   /** Whether a disk's packages were looked at to the end, and nothing changed since (I3). */
   isSettled(digest: Digest): boolean;
   /** Brings what pays for itself. Throws `cancelled` only. */
@@ -71,18 +79,23 @@ interface Deps {
   readonly installed: InstalledPackages;
   readonly recipes: PackageRecipes;
   readonly planner: Planner;
+  readonly uses: Pick<ImageUses, 'releases'>;
   readonly rates: PackageRatesMeasured;
+  readonly budget: Pick<BackgroundBudget, 'rest' | 'threads' | 'isHeldBack'>;
   readonly events: EdgeEvents;
 }
 
 export function createPackages(deps: Deps): Packages {
-  const settled = new Map<Digest, number>();
-  const isSettled = (digest: Digest): boolean => settled.get(digest) === deps.planner.revision;
+  const settled = new Map<Digest, string>();
+  const world = (): string => `${deps.planner.revision} ${deps.uses.releases}`;
+  const isSettled = (digest: Digest): boolean => settled.get(digest) === world();
+  const listeners = new Set<() => void>();
   let active = 0;
   return {
     get active() {
       return active;
     },
+    onIdle: (listener) => void listeners.add(listener),
     isSettled,
     async bring(order) {
       const { digest, guest, signal } = order;
@@ -91,7 +104,8 @@ export function createPackages(deps: Deps): Packages {
       active += 1;
       try {
         const brought = await bring(deps, order, guest.os);
-        if (order.goesOn()) settled.set(digest, deps.planner.revision);
+        deps.events.packagesBrought(digest, brought);
+        if (order.goesOn()) settled.set(digest, world());
         return brought;
       } catch (error) {
         if (signal.aborted) throw error;
@@ -99,6 +113,7 @@ export function createPackages(deps: Deps): Packages {
         return NOTHING;
       } finally {
         active -= 1;
+        if (active === 0) for (const listener of listeners) listener();
       }
     },
   };
@@ -114,36 +129,41 @@ async function bring(
   if (missingBytes < PACKAGES_MISSING_BYTES_MIN) return NOTHING;
   const limit = within(deps, order, missingBytes);
   const chosen = await choose(deps, order, os, limit);
-  if (chosen.length === 0) return NOTHING;
-  const brought = await fetchAll(deps, order, chosen, limit);
-  deps.events.packagesBrought(order.digest, brought);
-  return brought;
+  return chosen.length === 0 ? NOTHING : await fetchAll(deps, order, chosen, limit);
 }
 
 async function fetchAll(
-  { images, rates, events }: Deps,
-  { goesOn, signal }: PackageOrder,
+  { images, rates, budget, events }: Deps,
+  { digest, isAwaited, onRead, goesOn, signal }: PackageOrder,
   chosen: readonly ResolvedPackage[],
   limitSignal: AbortSignal,
 ): Promise<PackagesBrought> {
-  const limit = pLimit(PACKAGES_FETCHED_AT_ONCE);
+  const atOnce = isAwaited ? PACKAGES_FETCHED_AT_ONCE : budget.threads;
+  const limit = pLimit(Math.min(atOnce, PACKAGES_FETCHED_AT_ONCE));
   const startedMs = performance.now();
   let [packages, wireBytes, unpackedBytes] = [0, 0, 0];
   const fetch = async (resolved: ResolvedPackage): Promise<void> => {
     if (limitSignal.aborted || !goesOn()) return;
+    let busySeconds = 0;
+    const onBusy = (seconds: number): void => {
+      busySeconds += seconds;
+    };
+    const order = { disk: digest, isAwaited, onRead, onBusy, signal: limitSignal };
     try {
-      const fetched = await images.fetch(resolved, limitSignal);
+      const fetched = await images.fetch(resolved, order);
       packages += 1;
       wireBytes += fetched.wireBytes;
       unpackedBytes += fetched.unpackedBytes;
     } catch (error) {
       if (!limitSignal.aborted) events.packageSkipped(resolved, error);
     }
+    if (!isAwaited) await budget.rest(busySeconds, limitSignal);
   };
   await Promise.all(chosen.map((resolved) => limit(() => fetch(resolved))));
   signal.throwIfAborted();
   const seconds = (performance.now() - startedMs) / 1000;
-  rates.observe({ wireBytes, unpackedBytes, seconds });
+  // What was held back tells nothing of the mirror.
+  if (isAwaited || !budget.isHeldBack) rates.observe({ wireBytes, unpackedBytes, seconds });
   return { packages, wireBytes, seconds };
 }
 

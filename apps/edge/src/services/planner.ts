@@ -4,10 +4,11 @@
  *
  * I1: a plan is only a hint for the executor, which verifies every segment: one that is out of date
  *     costs bytes, never correctness.
+ * I2: package images that a plan is made with stay until it is made, and those that it uses count as used.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import type { DiskPlan, LocalImage } from '@vmdn/core/domain/plan.ts';
+import { type DiskPlan, type LocalImage, planBytes, SELF } from '@vmdn/core/domain/plan.ts';
 import {
   DEFAULT_RATES,
   type DeliverySample,
@@ -17,8 +18,9 @@ import {
   type Rates,
 } from '@vmdn/core/domain/plan-estimate.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
-import { PLANS_KEPT_MAX } from '../limits.ts';
+import { PLANS_KEPT_BYTES_MAX } from '../limits.ts';
 import type { Coverage, SyncEngine } from '../sync/create-sync-engine.ts';
+import type { ImageUses } from './image-uses.ts';
 import type { WireRatios } from './wire-ratios.ts';
 
 export interface Planner {
@@ -45,23 +47,36 @@ export interface Planner {
   readonly revision: number;
 }
 
+interface KeptPlan {
+  readonly revision: number;
+  readonly plan: DiskPlan;
+  /** Package images that it takes blocks from. */
+  readonly packages: ReadonlySet<Digest>;
+}
+
 export function createPlanner(deps: {
   readonly engine: Pick<SyncEngine, 'plan' | 'coverage'>;
   readonly store: Pick<ImageStore, 'list' | 'onChange'>;
   /** Disks in the making, as sources for others. */
   readonly partialImages: () => Promise<readonly LocalImage[]>;
+  /** Told which package images plans use; they hold those that they are made with. */
+  readonly uses: Pick<ImageUses, 'planned' | 'hold'>;
   /** Whether disks may share the storage of an image that has most of them in place. */
   readonly sharesInPlace: boolean;
   readonly ratios: WireRatios;
 }): Planner {
-  const kept = new Map<Digest, { readonly revision: number; readonly plan: DiskPlan }>();
+  const kept = new Map<Digest, KeptPlan>();
   let learned: Rates = DEFAULT_RATES;
   const rates = (digest: Digest): Rates => deps.ratios.applied(digest, learned);
   let revision = 0;
   deps.store.onChange(() => {
     revision += 1;
   });
-  const images = async (wanted: Digest): Promise<readonly LocalImage[]> => {
+  const withImages = async <T>(
+    wanted: Digest,
+    work: (images: readonly LocalImage[]) => Promise<T>,
+  ): Promise<T> => {
+    const partial = await deps.partialImages();
     const whole = deps.store.list().map(
       ({ digest, name, kind, format, layers, recipePath, virtualSizeBytes }): LocalImage => ({
         digest,
@@ -73,9 +88,10 @@ export function createPlanner(deps: {
         canBeShared: deps.sharesInPlace && kind !== 'package' && format === 'raw',
       }),
     );
-    const partial = await deps.partialImages();
+    // Nothing was waited for since the list was read: no image of it is gone.
+    using _held = deps.uses.hold(packagesOf(whole));
     // What is in the making for the same digest is the staging itself, which the engine resumes.
-    return [...whole, ...partial.filter(({ digest }) => digest !== wanted)];
+    return await work([...whole, ...partial.filter(({ digest }) => digest !== wanted)]);
   };
   return {
     get revision() {
@@ -83,18 +99,25 @@ export function createPlanner(deps: {
     },
     async plan(digest, recipePath, signal) {
       const known = kept.get(digest);
-      if (known?.revision === revision) return known.plan;
+      if (known?.revision === revision) {
+        deps.uses.planned(digest, known.packages);
+        return known.plan;
+      }
       const before = revision;
-      const request = { digest, recipePath, images: await images(digest), signal };
-      const plan = await deps.engine.plan(request);
-      kept.delete(digest);
-      kept.set(digest, { revision: before, plan });
-      if (kept.size > PLANS_KEPT_MAX) kept.delete(kept.keys().next().value!);
-      return plan;
+      return await withImages(digest, async (images) => {
+        const plan = await deps.engine.plan({ digest, recipePath, images, signal });
+        const packages = packagesUsed(plan);
+        deps.uses.planned(digest, packages);
+        kept.delete(digest);
+        kept.set(digest, { revision: before, plan, packages });
+        forgetOldest(kept);
+        return plan;
+      });
     },
     async coverage(digest, recipePath, offered, signal) {
-      const request = { digest, recipePath, images: await images(digest), offered, signal };
-      return await deps.engine.coverage(request);
+      return await withImages(digest, (images) =>
+        deps.engine.coverage({ digest, recipePath, images, offered, signal }),
+      );
     },
     rates,
     estimate: (plan, remoteTier) => estimatePlan(plan, { ...rates(plan.digest), remoteTier }),
@@ -103,6 +126,29 @@ export function createPlanner(deps: {
       learned = learnRates(learned, sample);
     },
   };
+}
+
+function packagesOf(images: readonly LocalImage[]): readonly Digest[] {
+  return images.filter(({ tier }) => tier === 'package').map(({ digest }) => digest);
+}
+
+/** The package images that a plan takes blocks from. */
+function packagesUsed({ images, source, placeImage }: DiskPlan): ReadonlySet<Digest> {
+  const used = new Set<number>();
+  // The numbers from SELF on are no places.
+  for (const place of source) if (place < SELF) used.add(placeImage[place]!);
+  return new Set(packagesOf(images.filter((_, image) => used.has(image))));
+}
+
+/** Forgets plans from the oldest on, until the others fit; never the newest, which somebody waits for. */
+function forgetOldest(kept: Map<Digest, { readonly plan: DiskPlan }>): void {
+  let bytes = 0;
+  for (const { plan } of kept.values()) bytes += planBytes(plan);
+  for (const [digest, { plan }] of kept) {
+    if (bytes <= PLANS_KEPT_BYTES_MAX || kept.size === 1) return;
+    kept.delete(digest);
+    bytes -= planBytes(plan);
+  }
 }
 
 /** A plan's numbers as the contract has them. */

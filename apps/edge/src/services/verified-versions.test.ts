@@ -118,6 +118,7 @@ describe('a description that can’t be had now', () => {
       reads: { report: async () => undefined },
       events: { descriptionRefused: (...facts: unknown[]) => refused.push(facts) },
       recipes: { find: async () => Promise.reject(new VmdnError('timeout', 'far enough')) },
+      budget: { spend: async () => undefined },
       sources: {},
     } as never);
     const { signal } = new AbortController();

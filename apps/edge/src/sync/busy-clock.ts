@@ -21,6 +21,10 @@ export class BusyClock {
     if (this.#busy === 0) this.#totalMs += nowMs - this.#sinceMs;
   }
 
+  get isBusy(): boolean {
+    return this.#busy > 0;
+  }
+
   seconds(nowMs = performance.now()): number {
     return (this.#totalMs + (this.#busy > 0 ? nowMs - this.#sinceMs : 0)) / 1000;
   }

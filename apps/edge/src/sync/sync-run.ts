@@ -270,8 +270,14 @@ export class SyncRun {
     return { row, slot: NO_SLOT, fresh: 0, staged, self: schedule.selfMask(row), tier: 0 };
   }
 
+  /** While the link is in use one core is left to it: what it brings is what takes longest. */
+  get #localJobsMax(): number {
+    const { width } = this.#session;
+    return this.remoteClock.isBusy ? Math.max(1, width - 1) : width;
+  }
+
   #pump(): void {
-    while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#session.width) {
+    while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#localJobsMax) {
       const rows = this.schedule.takeReady(LOCAL_ROWS);
       if (rows.length === 0) return;
       this.#localJobs += 1;

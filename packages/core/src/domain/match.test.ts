@@ -114,7 +114,7 @@ describe('matching', () => {
 
   it('keeps fewer places per key the larger the disk is', () => {
     const keys = (blocks: number) => ({ ...recipeOfKeys([]), keys: { length: blocks * 2 } });
-    const perKey = [1e6, 1e7, 1e8].map((blocks) => placesPerKeyFor(keys(blocks) as Recipe));
+    const perKey = [1e6, 3e6, 1e8].map((blocks) => placesPerKeyFor(keys(blocks) as Recipe));
     expect(perKey).toEqual([3, 2, 1]);
   });
 

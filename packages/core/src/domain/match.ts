@@ -67,11 +67,11 @@ export function nonZeroBlocks(recipe: Recipe): Uint32Array {
   return blocks;
 }
 
-/** How many places to keep per key: fewer on giant disks, so that planning stays within memory. */
+/** How many places to keep per key: fewer on large disks, so that they take no more than some 60 MB. */
 export function placesPerKeyFor(wanted: Recipe): number {
   const blocks = nonZeroBlockCount(wanted);
-  if (blocks <= 8_000_000) return 3;
-  return blocks <= 32_000_000 ? 2 : 1;
+  if (blocks <= 2_000_000) return 3;
+  return blocks <= 4_000_000 ? 2 : 1;
 }
 
 /** The places found so far: `perKey` slots for each distinct key. */

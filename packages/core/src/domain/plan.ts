@@ -117,6 +117,15 @@ export function buildPlan(input: PlanInput): DiskPlan {
   };
 }
 
+/** Memory that a plan takes, in bytes: its columns and its recipe's. */
+export function planBytes(plan: DiskPlan): number {
+  const { segmentBitmap, segmentHashes, blockMasks, keys } = plan.wanted;
+  const { source, firstBlockOf, placeImage, placeBlock, placeBegins } = plan;
+  const ofRecipe = [segmentBitmap, segmentHashes, blockMasks, keys];
+  const columns = [...ofRecipe, source, firstBlockOf, placeImage, placeBlock, placeBegins];
+  return columns.reduce((sum, column) => sum + column.byteLength, 0);
+}
+
 /** For each row of the recipe, which of its blocks the plan fetches, and which repeat an earlier one. */
 export function planMasks(plan: DiskPlan): { remote: Uint16Array; self: Uint16Array } {
   const masks = plan.wanted.blockMasks;
@@ -260,15 +269,4 @@ export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C 
   const copy = shared(type, column.length);
   copy.set(column);
   return copy;
-}
-
-/** The recipe with every column in shared memory. */
-export function shareRecipe(recipe: Recipe): Recipe {
-  return {
-    virtualSizeBytes: recipe.virtualSizeBytes,
-    segmentBitmap: copyShared(Uint8Array, recipe.segmentBitmap),
-    segmentHashes: copyShared(Uint8Array, recipe.segmentHashes),
-    blockMasks: copyShared(Uint16Array, recipe.blockMasks),
-    keys: copyShared(Uint32Array, recipe.keys),
-  };
 }

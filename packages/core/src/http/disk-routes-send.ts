@@ -4,7 +4,7 @@
  * I1: a piece leaves only after the grant paid for it and the uplink let it through, in this order;
  *     so what the limiter counts never leaves uncounted or unpaid.
  * I2: no piece is asked of the body before the socket has taken the last one: a slow receiver holds
- *     the source back.
+ *     the source back. Only a piece of a few bytes is kept, and leaves with the next.
  * I3: a receiver that goes away, or takes nothing for `stallMs`, ends the request at once; a body
  *     that fails after the header cuts the connection, so that half an answer never looks whole.
  */
@@ -66,6 +66,9 @@ export function createSender(context: AppContext, options: SenderOptions): Sende
   };
 }
 
+/** So small a piece leaves with what follows: it is worth no turn at the uplink and no packet of its own. */
+const SMALL_BYTES = 16;
+
 async function writeAll(
   outgoing: ServerResponse,
   pieces: AsyncIterable<Uint8Array>,
@@ -75,20 +78,32 @@ async function writeAll(
 ): Promise<void> {
   const turn = options.uplink.openStream();
   const step = options.uplink.pieceBytesMax;
+  let held: Uint8Array[] = [];
+  const leave = async (): Promise<void> => {
+    const parts = held;
+    held = [];
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    signal.throwIfAborted();
+    request.spend(bytes);
+    await turn.take(bytes, signal);
+    await written(outgoing, parts, options.stallMs, signal);
+  };
   for await (const piece of pieces) {
     for (let at = 0; at < piece.length; at += step) {
       const part = piece.subarray(at, at + step);
-      signal.throwIfAborted();
-      request.spend(part.length);
-      await turn.take(part.length, signal);
-      if (!outgoing.write(part)) await drained(outgoing, options.stallMs, signal);
+      const isSmall = part.length <= SMALL_BYTES;
+      // The body may use its memory again as soon as it is asked for more.
+      held.push(isSmall ? part.slice() : part);
+      if (!isSmall) await leave();
     }
   }
+  if (held.length > 0) await leave();
 }
 
-/** Waits until the socket takes more. Throws `cancelled` or `timeout`. */
-async function drained(
+/** Writes the parts in one go; waits until the socket has taken them. Throws `cancelled` or `timeout`. */
+async function written(
   outgoing: ServerResponse,
+  parts: readonly Uint8Array[],
   stallMs: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -99,13 +114,15 @@ async function drained(
       new VmdnError('timeout', 'The receiver took nothing for too long.', { data: { stallMs } }),
     );
   }, stallMs);
-  outgoing.once('drain', resolve);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
+    outgoing.cork();
+    for (const part of parts)
+      outgoing.write(part, part === parts.at(-1) ? () => resolve() : undefined);
+    outgoing.uncork();
     await promise;
   } finally {
     clearTimeout(stalled);
-    outgoing.off('drain', resolve);
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -7,11 +7,21 @@
  *     stops, the coder is freed and the source is told to stop (its `return` has run) before the
  *     reader goes on.
  * I3: a frame whose window would need more than ZSTD_WINDOW_LOG_MAX is refused.
+ * I4: what does not compress is not compressed: as long as every piece of a body is random, it is stored.
+ *     From the first one that is not, all is compressed, in the same frame.
  */
 
 import type { Transform } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { VmdnError } from '../domain/errors.ts';
+import {
+  encodeStoredBlockHeader,
+  encodeStoredFrameHeader,
+  FRAME_HEADER_BYTES_MAX,
+  frameHeaderBytes,
+  isIncompressible,
+  STORED_BLOCK_BYTES_MAX,
+} from '../formats/zstd-stored.ts';
 
 /**
  * Window of what we send: 2^22 = 4 MiB; level 3's own is 2 MiB. A receiver refuses frames that want
@@ -28,11 +38,72 @@ export function compressedBytesMax(bytes: number): number {
   return bytes + Math.ceil(bytes / 256) + 64 * 1024;
 }
 
-/** Compresses a body at `level`. A piece of `source` must stay as it is until the next one is asked for. */
-export function compressBody(
+/** A piece so small says nothing of those that follow: the record before or behind them. */
+const SMALL_BYTES = 64;
+
+/** Codes a body, at `level` where it compresses. Pieces must stay as they are; they may be handed on. */
+export async function* compressBody(
   source: AsyncIterable<Uint8Array>,
   level: number,
 ): AsyncGenerator<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  try {
+    const undecided: Uint8Array[] = [];
+    let isStoring = false;
+    for (let next = await pieces.next(); !next.done; next = await pieces.next()) {
+      undecided.push(next.value);
+      if (!isStoring && next.value.length <= SMALL_BYTES) continue;
+      if (next.value.length > SMALL_BYTES && !isIncompressible(next.value)) {
+        const rest = compress(resume(undecided, pieces), level);
+        yield* isStoring ? withoutFrameHeader(rest) : rest;
+        return;
+      }
+      if (!isStoring) yield encodeStoredFrameHeader(WINDOW_LOG);
+      isStoring = true;
+      for (const piece of undecided.splice(0)) yield* stored(piece);
+    }
+    if (isStoring) yield encodeStoredBlockHeader(0, true);
+    else yield* compress(resume(undecided, pieces), level);
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+function* stored(piece: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < piece.length; at += STORED_BLOCK_BYTES_MAX) {
+    const block = piece.subarray(at, at + STORED_BLOCK_BYTES_MAX);
+    yield encodeStoredBlockHeader(block.length, false);
+    yield block;
+  }
+}
+
+/** What was taken from an iterator already, and the rest of it. */
+async function* resume(
+  taken: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield* taken;
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+}
+
+/** The blocks of a frame, to be put behind those of another. */
+async function* withoutFrameHeader(frame: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let head = new Uint8Array();
+  let isCut = false;
+  for await (const piece of frame) {
+    if (isCut) {
+      yield piece;
+      continue;
+    }
+    head = Buffer.concat([head, piece]);
+    if (head.length < FRAME_HEADER_BYTES_MAX) continue;
+    yield head.subarray(frameHeaderBytes(head));
+    isCut = true;
+  }
+  if (!isCut) yield head.subarray(frameHeaderBytes(head));
+}
+
+function compress(source: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
   const compressor = createZstdCompress({
     chunkSize: OUTPUT_BYTES,
     params: {

@@ -1,4 +1,6 @@
-/** Room: store, schema. Recipes read ahead of any request: one row for each reading, never changed. */
+/** Room: store, schema. Recipes, and packages (tier `package`), read ahead of any request: one
+ * row for each reading, never changed.
+ */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';

@@ -181,20 +181,16 @@ async function readWhole(
   const wire = countWire(answer, session.limits, wanted, compressedBytesMax(bytesMax));
   const coding = answer.headers['content-encoding'];
   if (coding !== undefined && coding !== 'zstd') throw corrupt('an unknown content coding');
-  const pieces: Uint8Array[] = [];
+  // It grows with what comes: a promise of two gigabytes alone takes no memory.
+  const buffer = new ArrayBuffer(0, { maxByteLength: bytesMax });
   let length = 0;
   for await (const piece of coding === 'zstd' ? decompressBody(wire.pieces) : wire.pieces) {
+    if (length + piece.length > bytesMax) throw corrupt('longer than promised');
+    buffer.resize(length + piece.length);
+    new Uint8Array(buffer, length).set(piece);
     length += piece.length;
-    if (length > bytesMax) throw corrupt('longer than promised');
-    pieces.push(piece);
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return { bytes, wireBytes: wire.bytes() };
+  return { bytes: new Uint8Array(buffer.transferToFixedLength()), wireBytes: wire.bytes() };
 }
 
 async function readBlocks(session: Session, wanted: BlocksRequest): Promise<{ wireBytes: number }> {

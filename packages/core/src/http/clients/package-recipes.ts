@@ -14,12 +14,7 @@ import {
   type UnpackedRecipe,
   unpackPackageRecipe,
 } from '../../formats/package-recipe.ts';
-import {
-  type KnownPackage,
-  lookupPackages,
-  putPackageRecipe,
-  readPackageRecipes,
-} from '../contracts/coordinator-packages.ts';
+import { putPackageRecipe, readPackageRecipes } from '../contracts/coordinator-packages.ts';
 import type { CoordinatorClient } from './coordinator-client.ts';
 
 type Client = Pick<CoordinatorClient, 'call'>;
@@ -42,19 +37,6 @@ function* portions(sha256s: readonly Digest[]): Generator<Digest[]> {
   for (let at = 0; at < unique.length; at += PACKAGES_PER_REQUEST_MAX) {
     yield unique.slice(at, at + PACKAGES_PER_REQUEST_MAX);
   }
-}
-
-/** The packages that have a known recipe. Throws what a call throws. */
-export async function findKnownPackages(
-  client: Client,
-  { unpacker, sha256s, signal }: PackageQuestion,
-): Promise<KnownPackage[]> {
-  const known: KnownPackage[] = [];
-  for (const portion of portions(sha256s)) {
-    const body = { unpacker, sha256s: portion };
-    known.push(...(await client.call(lookupPackages, { body, signal })).known);
-  }
-  return known;
 }
 
 /**

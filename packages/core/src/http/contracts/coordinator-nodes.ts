@@ -156,7 +156,9 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Lets this edge read recipes and blocks; renewed at half-life. */
+  /** Whether the disks are those without free space; never from a coordinator that knows of none. */
+  skipFree: z.boolean().default(false),
+  /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
 export type DesiredTeleport = z.infer<typeof desiredTeleport>;
@@ -252,28 +254,31 @@ export const reportScores = defineOperation({
 });
 
 /** Readings in one report; an edge that has more sends several. */
-export const RECIPE_READS_MAX = 1000;
+export const READS_AHEAD_MAX = 1000;
 
-/** A recipe that an edge read ahead of any request, also one that came in part or was wrong. */
-export const recipeRead = z.object({
+/**
+ * What an edge read ahead of any request, also what came in part or was wrong: a recipe from an origin or a
+ * peer, a package (by the SHA-256 of its file) from a mirror.
+ */
+export const readAhead = z.object({
   /** The edge's own number for this reading: reported again it counts once. */
   read: id,
   digest,
   tier: z.enum(['package', 'peer', 'origin']),
   wireBytes: byteCount,
 });
-export type RecipeRead = z.infer<typeof recipeRead>;
+export type ReadAhead = z.infer<typeof readAhead>;
 
-export const reportRecipeReads = defineOperation({
-  id: 'reportRecipeReads',
+export const reportReadsAhead = defineOperation({
+  id: 'reportReadsAhead',
   method: 'put',
-  path: '/v1/edges/self/recipe-reads',
-  summary: 'Recipes that this edge read ahead of any request; each counts once.',
+  path: '/v1/edges/self/reads-ahead',
+  summary: 'Recipes and packages that this edge read ahead of any request; each counts once.',
   caller: 'edge',
   status: 200,
   params: nothing,
   query: nothing,
-  body: z.object({ reads: z.array(recipeRead).max(RECIPE_READS_MAX) }),
+  body: z.object({ reads: z.array(readAhead).max(READS_AHEAD_MAX) }),
   reply: z.object({ accepted: z.literal(true) }),
 });
 
@@ -379,7 +384,7 @@ export const NODE_OPERATIONS = [
   desiredState,
   reportHoldings,
   reportScores,
-  reportRecipeReads,
+  reportReadsAhead,
   reportProgress,
   renewGrant,
   reportSeed,

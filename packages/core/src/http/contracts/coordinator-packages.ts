@@ -11,7 +11,7 @@
 import { z } from 'zod';
 import { PACKAGE_RECIPE_BYTES_MAX, PACKAGES_PER_REQUEST_MAX } from '../../domain/limits.ts';
 import { defineOperation } from './operation.ts';
-import { byteCount, digest, nothing } from './schemas.ts';
+import { digest, nothing } from './schemas.ts';
 
 /** Version of the unpacker: another one may lay files out in another way. */
 const unpacker = z.number().int().min(1).max(65_535);
@@ -26,33 +26,6 @@ const packedRecipe = z
   .string()
   .min(4)
   .max(Math.ceil(PACKED_BYTES_MAX / 3) * 4);
-
-/** A package image whose recipe is known. */
-const knownPackage = z.object({
-  sha256,
-  digest,
-  keysRoot: digest,
-  virtualSizeBytes: byteCount,
-  nonZeroBytes: byteCount,
-  /** Of the recipe file. */
-  recipeBytes: byteCount,
-  /** Of the recipe file, compressed, before base64. */
-  packedBytes: byteCount,
-});
-export type KnownPackage = z.infer<typeof knownPackage>;
-
-export const lookupPackages = defineOperation({
-  id: 'lookupPackages',
-  method: 'post',
-  path: '/v1/packages/lookup',
-  summary: 'Which of these packages have a known recipe; those that are not named have none.',
-  caller: 'edge',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: z.object({ unpacker, sha256s }),
-  reply: z.object({ known: z.array(knownPackage).max(PACKAGES_PER_REQUEST_MAX) }),
-});
 
 export const readPackageRecipes = defineOperation({
   id: 'readPackageRecipes',
@@ -84,4 +57,4 @@ export const putPackageRecipe = defineOperation({
   reply: z.object({ accepted: z.literal(true) }),
 });
 
-export const PACKAGE_OPERATIONS = [lookupPackages, readPackageRecipes, putPackageRecipe] as const;
+export const PACKAGE_OPERATIONS = [readPackageRecipes, putPackageRecipe] as const;

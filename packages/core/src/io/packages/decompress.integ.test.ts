@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import {
   createZstdCompress,
   gzipSync,
@@ -81,16 +82,17 @@ describe('decompression', () => {
   });
 
   test('I3: any damage gives bytes or one of our errors', async () => {
-    const packed = [packers.gzip, packers.zstd].map((pack) => pack(seededBytes('x', 3000)));
+    const inThread = ['gzip', 'zstd', 'xz', 'lzma'] as const;
+    const packed = new Map(inThread.map((kind) => [kind, packers[kind](seededBytes('x', 3000))]));
     const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
     await fc.assert(
-      fc.asyncProperty(damage, fc.constantFrom(0, 1), async (changes, which) => {
-        const bytes = Buffer.from(packed[which]!);
+      fc.asyncProperty(damage, fc.constantFrom(...inThread), async (changes, kind) => {
+        const bytes = Buffer.from(packed.get(kind)!);
         for (const [at, value] of changes) bytes[at % bytes.length] = value;
-        const result = await unpacked(which === 0 ? 'gzip' : 'zstd', bytes).catch((error) => error);
+        const result = await unpacked(kind, bytes).catch((error) => error);
         if (!Buffer.isBuffer(result)) expect(['corrupt', 'too_large']).toContain(result.code);
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     );
   });
 
@@ -117,19 +119,73 @@ describe('decompression', () => {
     packer.flush(() => packer.end(seededBytes('y', 1000)));
     const wide = Buffer.concat(await Array.fromAsync(packer));
     await expect(unpacked('zstd', wide)).rejects.toMatchObject({ code: 'too_large' });
-    const args = ['-c', '--lzma2=preset=0,dict=512MiB'];
-    const large = byTool('xz', args, seededBytes('x', 1000));
-    await expect(unpacked('xz', large)).rejects.toMatchObject({ code: 'too_large' });
+    const large = {
+      xz: byTool('xz', ['-c', '--lzma2=preset=0,dict=512MiB'], seededBytes('x', 1000)),
+      lzma: byTool('xz', ['-c', '-Flzma', '--lzma1=preset=0,dict=512MiB'], seededBytes('x', 1000)),
+    };
+    for (const kind of ['xz', 'lzma'] as const) {
+      await expect(unpacked(kind, large[kind])).rejects.toMatchObject({ code: 'too_large' });
+    }
+  });
+
+  test('I2: the largest preset passes, also several at once and one after the other', async () => {
+    const content = seededBytes('x', 300_000);
+    const packed = byTool('xz', ['-c', '-9'], content);
+    const many = await Promise.all([1, 2, 3].map(() => unpacked('xz', packed)));
+    for (let i = 0; i < 5; i += 1) many.push(await unpacked('xz', packed));
+    for (const one of many) expect(Buffer.compare(one, content)).toBe(0);
+  });
+
+  test('every filter and checksum that xz writes is read', async () => {
+    const content = readFileSync(process.execPath).subarray(0, 300_000);
+    const filters = ['--x86', '--arm64', '--delta=dist=4'].map((filter) => [filter, '--lzma2']);
+    const checks = ['none', 'crc32', 'crc64', 'sha256'].map((check) => [`--check=${check}`]);
+    for (const args of [...filters, ...checks, ['--block-size=100000'], ['-T2']]) {
+      const packed = byTool('xz', ['-c', ...args], content);
+      expect(Buffer.compare(await unpacked('xz', packed), content), args.join(' ')).toBe(0);
+    }
+  });
+
+  test('I3: a stream of xz is no lzma, and the other way round', async () => {
+    const content = seededBytes('x', 1000);
+    const lzip = Buffer.concat([Buffer.from('LZIP\u0001\u000c'), content]);
+    for (const bytes of [packers.xz(content), lzip]) {
+      await expect(unpacked('lzma', bytes)).rejects.toMatchObject({ code: 'corrupt' });
+    }
+    await expect(unpacked('xz', packers.lzma(content))).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  test('I3: what follows a stream, or nothing at all, is corrupt', async () => {
+    for (const kind of ['xz', 'lzma', 'zstd'] as const) {
+      const packed = packers[kind](seededBytes('x', 1000));
+      const longer = Buffer.concat([packed, Buffer.from('more bytes')]);
+      await expect(unpacked(kind, longer), kind).rejects.toMatchObject({ code: 'corrupt' });
+    }
+    for (const kind of ['xz', 'lzma'] as const) {
+      const nothing = Buffer.alloc(0);
+      await expect(unpacked(kind, nothing), kind).rejects.toMatchObject({ code: 'corrupt' });
+    }
+  });
+
+  test('a bomb does not keep its thread from hearing who cancels', async () => {
+    const bomb = packers.xz(Buffer.alloc(64 * 2 ** 20));
+    let turns = 0;
+    const count = setInterval(() => {
+      turns += 1;
+    }, 1);
+    expect((await unpacked('xz', bomb)).length).toBe(64 * 2 ** 20);
+    clearInterval(count);
+    expect(turns).toBeGreaterThan(5);
   });
 
   test('what the input throws is thrown', async () => {
-    async function* broken(): AsyncGenerator<Uint8Array> {
-      yield packers.gzip(seededBytes('x', 1000)).subarray(0, 500);
+    async function* broken(kind: keyof typeof packers): AsyncGenerator<Uint8Array> {
+      yield packers[kind](seededBytes('x', 1000)).subarray(0, 500);
       throw new Error('the mirror hung up');
     }
-    for (const kind of ['gzip', 'xz'] as const) {
+    for (const kind of kinds) {
       const budget = new UnpackBudget(1000);
-      const output = decompress(kind, broken(), { runner, budget, signal });
+      const output = decompress(kind, broken(kind), { runner, budget, signal });
       await expect(Array.fromAsync(output)).rejects.toThrow('the mirror hung up');
     }
   });

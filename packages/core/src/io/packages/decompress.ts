@@ -1,6 +1,6 @@
 /**
- * Room: io, packages. Decompression of streams: gzip and zstd by Node's zlib, xz, lzma and bzip2 by Debian's
- * tools.
+ * Room: io, packages. Decompression of streams: gzip and zstd by Node's zlib, xz and lzma by liblzma
+ * (lzma-decoder.ts), all in this thread; bzip2, of old packages, by its own tool.
  *
  * I1: what comes out counts against a budget that all streams of a package share; over it is `too_large`.
  * I2: memory is bounded: windows and dictionaries have limits, nothing is gathered.
@@ -18,11 +18,11 @@ import {
   PACKAGE_RATIO_MAX,
   PACKAGE_UNPACK_MS_MAX,
   PACKAGE_UNPACKED_BYTES_MAX,
-  XZ_MEMORY_MIB_MAX,
   ZSTD_WINDOW_LOG_MAX,
 } from '../../domain/limits.ts';
 import { corruptPackage, tooLargePackage } from '../../formats/archive.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
+import { decodeLzma } from './lzma-decoder.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'lzma' | 'bzip2';
 
@@ -73,17 +73,15 @@ function engine(
   input: AsyncIterable<Uint8Array>,
   { runner, signal }: DecompressDeps,
 ): AsyncIterable<Uint8Array> {
-  const limits = {
-    timeoutMs: PACKAGE_UNPACK_MS_MAX,
-    maxOutputBytes: PACKAGE_UNPACKED_BYTES_MAX,
-    signal,
-  };
-  const memory = `--memlimit-decompress=${XZ_MEMORY_MIB_MAX}MiB`;
-  const xz = (format: string): AsyncIterable<Uint8Array> =>
-    runner.filter('xz', ['--decompress', '--stdout', '--threads=1', format, memory], input, limits);
-  if (compression === 'xz') return xz('--format=xz');
-  if (compression === 'lzma') return xz('--format=lzma');
-  if (compression === 'bzip2') return runner.filter('bzip2', ['-d', '-c'], input, limits);
+  if (compression === 'xz' || compression === 'lzma') return decodeLzma(compression, input);
+  if (compression === 'bzip2') {
+    const limits = {
+      timeoutMs: PACKAGE_UNPACK_MS_MAX,
+      maxOutputBytes: PACKAGE_UNPACKED_BYTES_MAX,
+      signal,
+    };
+    return runner.filter('bzip2', ['-d', '-c'], input, limits);
+  }
   if (compression === 'none') return input;
   const chunkSize = ZLIB_CHUNK_BYTES;
   if (compression === 'gzip') return throughZlib(() => createGunzip({ chunkSize }), input, false);
@@ -160,9 +158,6 @@ function translate(error: unknown, compression: Compression): unknown {
     const { exitCode, stderr } = error.data;
     // An exit code is the tool's judgement of its input; a signal would be the machine's.
     if (error.code !== 'tool_failed' || typeof exitCode !== 'number') return error;
-    if (String(stderr).includes('Memory usage limit')) {
-      return tooLargePackage(`its ${compression} stream needs too much memory`, XZ_MEMORY_MIB_MAX);
-    }
     return corruptPackage(`its ${compression} stream is broken: ${String(stderr)}`);
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';

@@ -15,11 +15,14 @@ const content = seededBytes('content', 3 * 2 ** 20);
 const control = tarOf([{ path: './md5sums', content: Buffer.from('sums\n') }]);
 const xz = (bytes: Uint8Array): Buffer =>
   execFileSync('xz', ['-0', '-c'], { input: bytes, maxBuffer: 2 ** 28 });
-const deb = debOf(
-  ['control.tar', control],
-  ['data.tar.xz', xz(tarOf([{ path: './file', content }]))],
-);
+const data = tarOf([{ path: './file', content }]);
+const deb = debOf(['control.tar', control], ['data.tar.xz', xz(data)]);
 const sha256 = createHash('sha256').update(deb).digest('hex');
+/** Of old packages: the one kind that a process of its own decompresses. */
+const oldDeb = debOf(
+  ['control.tar', control],
+  ['data.tar.bz2', execFileSync('bzip2', ['-c'], { input: data, maxBuffer: 2 ** 28 })],
+);
 let directory: string;
 
 beforeAll(async () => {
@@ -37,8 +40,9 @@ async function* pieces(bytes: Uint8Array = deb, length = 50_000): AsyncGenerator
 }
 
 /** The start of the package, then nothing more, for ever. */
-async function* stalled(): AsyncGenerator<Uint8Array> {
-  yield deb.subarray(0, 2 ** 20);
+async function* stalled(bytes: Uint8Array, onHalf: () => void): AsyncGenerator<Uint8Array> {
+  yield bytes.subarray(0, 2 ** 20);
+  onHalf();
   await new Promise(() => {});
 }
 
@@ -91,12 +95,26 @@ describe('the unpacker and its threads', () => {
     expect((await unpacker.unpack(order('bad'))).files).toBe(3);
   });
 
-  test('I3: a cancelled job ends at once, whatever its source does, and its xz with it', async () => {
+  test('I3: a cancelled job ends at once, whatever its source does', async () => {
+    await using unpacker = createPackageUnpacker({ workerCount: 1 });
+    const aborter = new AbortController();
+    const half = Promise.withResolvers<void>();
+    const bytes = stalled(deb, half.resolve);
+    const running = unpacker.unpack({ ...order('stalled', bytes), signal: aborter.signal });
+    running.catch(() => {});
+    await half.promise;
+    aborter.abort();
+    await expect(running).rejects.toMatchObject({ code: 'cancelled' });
+    expect(await readdir(join(directory, 'stalled'))).toEqual([]);
+    expect((await unpacker.unpack(order('stalled'))).files).toBe(3);
+  });
+
+  test('I3: the process that decompresses an old package ends with its job', async () => {
     await using unpacker = createPackageUnpacker({ workerCount: 1 });
     const aborter = new AbortController();
     const before = childrenOf(process.pid);
     let children: number[] = [];
-    const bytes = stalled();
+    const bytes = stalled(oldDeb, () => {});
     const running = unpacker.unpack({ ...order('cancelled', bytes), signal: aborter.signal });
     running.catch(() => {});
     await vi.waitFor(
@@ -114,10 +132,10 @@ describe('the unpacker and its threads', () => {
     await expect(late).rejects.toMatchObject({ code: 'cancelled' });
   });
 
-  test('an edge that is killed leaves no xz behind', async () => {
+  test('an edge that is killed leaves no bzip2 behind', async () => {
     const url = JSON.stringify(new URL('./package-unpacker.ts', import.meta.url).href);
     const path = join(directory, 'package.deb');
-    await writeFile(path, deb);
+    await writeFile(path, oldDeb);
     const script = `
       const { createPackageUnpacker } = await import(${url});
       const { readFileSync } = await import('node:fs');
@@ -126,7 +144,7 @@ describe('the unpacker and its threads', () => {
       setInterval(() => {}, 1000);
       await createPackageUnpacker({ workerCount: 1 }).unpack({
         format: 'deb', name: 'killed', bytes: bytes(), signal: new AbortController().signal,
-        expected: { sha256: ${JSON.stringify(sha256)}, sizeBytes: ${deb.length} },
+        expected: { sha256: ${JSON.stringify(sha256)}, sizeBytes: ${oldDeb.length} },
         stagingDir: ${JSON.stringify(join(directory, 'killed'))},
       });`;
     const scriptPath = join(directory, 'killed.mjs');
@@ -140,7 +158,7 @@ describe('the unpacker and its threads', () => {
       () => {
         const found = childrenOf(parent.pid);
         expect(found.length).toBe(1);
-        expect(readFileSync(`/proc/${found[0]}/comm`, 'utf8')).toBe('xz\n');
+        expect(readFileSync(`/proc/${found[0]}/comm`, 'utf8')).toBe('bzip2\n');
         return found;
       },
       { timeout: 30_000 },

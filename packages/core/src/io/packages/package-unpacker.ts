@@ -43,6 +43,7 @@ async function unpackInThread(pool: WorkerPool, order: UnpackOrder): Promise<Unp
   const { name, stagingDir, signal } = order;
   if (signal.aborted) throw new VmdnError('cancelled', `Unpacking ${name} was cancelled.`);
   const worker = pool.take(1)[0]!;
+  const before = worker.performance.eventLoopUtilization();
   const conversation = new Conversation(worker);
   const onAbort = (): void => conversation.say({ kind: 'abort' });
   signal.addEventListener('abort', onAbort, { once: true });
@@ -53,6 +54,7 @@ async function unpackInThread(pool: WorkerPool, order: UnpackOrder): Promise<Unp
     return unpacked;
   } finally {
     signal.removeEventListener('abort', onAbort);
+    order.onBusy?.(worker.performance.eventLoopUtilization(before).active / 1000);
     await pool.give([worker], state);
     if (conversation.isThreadDead) {
       await removeImage(stagingDir).catch(() => {});

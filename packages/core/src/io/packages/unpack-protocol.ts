@@ -11,7 +11,7 @@ import type { UnpackedPackage, UnpackOrder } from '../ports/package-unpacker.ts'
 /** Enough that neither side waits for the other's turn of its event loop. */
 export const UNPACK_BYTES_AHEAD = 2 ** 20;
 
-export type UnpackJob = Omit<UnpackOrder, 'bytes' | 'signal'>;
+export type UnpackJob = Omit<UnpackOrder, 'bytes' | 'signal' | 'onBusy'>;
 
 export type UnpackMessage =
   | { readonly kind: 'job'; readonly job: UnpackJob }

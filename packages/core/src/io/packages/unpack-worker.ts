@@ -1,6 +1,6 @@
 /**
  * Room: io, packages. The thread that unpacks packages, one after the other, with the bytes that the other
- * side sends. The decompressing processes are its children: the kernel ends them with it.
+ * side sends. What decompresses bzip2 is its child: the kernel ends it with the thread.
  *
  * I1: each job is answered once, after its files are complete or removed.
  */

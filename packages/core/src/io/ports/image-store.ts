@@ -83,10 +83,15 @@ export interface ImageStore extends DiskLibrary {
   rename(digest: Digest, name: Name): Promise<StoredImage>;
   /** Takes an image out of use, and all that stand on it; keeps their files for people to look at. */
   quarantine(digest: Digest, reason: string): Promise<void>;
+  /**
+   * Takes an image out of the store and removes its files; those who have it open keep it. Off the list
+   * before anything is waited for. Throws `not_found`, and `conflict` when another image stands on it.
+   */
+  remove(digest: Digest): Promise<void>;
   /** Throws `no_room` with what is missing. */
   reserve(request: ReservationRequest): Promise<void>;
   release(key: string): void;
   space(): Promise<StoreSpace>;
-  /** Called after each change of the list. Returns how to stop. */
-  onChange(listener: () => void): () => void;
+  /** Called after each change of the list, with the kind of image that changed. Returns how to stop. */
+  onChange(listener: (kind: ImageKind) => void): () => void;
 }

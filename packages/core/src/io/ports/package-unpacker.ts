@@ -22,6 +22,8 @@ export interface UnpackOrder {
   /** Made if it is not there; a `disk.raw` and `recipe` in it are left over and are replaced. */
   readonly stagingDir: string;
   readonly signal: AbortSignal;
+  /** Told, once, for how many seconds a thread was busy with it, also when it failed. */
+  readonly onBusy?: (seconds: number) => void;
 }
 
 export interface UnpackedPackage {

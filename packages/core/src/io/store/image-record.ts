@@ -6,7 +6,7 @@
  *     was taken.
  */
 
-import { open, stat } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Digest, isDigest } from '../../domain/digest.ts';
@@ -14,9 +14,15 @@ import { VmdnError } from '../../domain/errors.ts';
 import { NAME_PATTERN, type Name } from '../../domain/names.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { readBoundedFile } from '../files/files.ts';
+import { DISK_FILE } from '../files/shared-file.ts';
 
 export const RECIPE_FILE = 'recipe';
-export const RECORD_FILE = 'image.json';
+const RECORD_FILE = 'image.json';
+const KEPT_FILES: ReadonlySet<string> = new Set([
+  ...Object.values(DISK_FILE),
+  RECIPE_FILE,
+  RECORD_FILE,
+]);
 const RECORD_BYTES_MAX = 16 * 1024;
 /** Sectors of `st_blocks`, whatever the file system's block size (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
@@ -45,6 +51,13 @@ const imageRecord = z.object({
   fingerprint,
 });
 export type ImageRecord = z.infer<typeof imageRecord>;
+
+/** Removes what the sync engine kept beside a disk, when the process ended before it could go. */
+export async function sweepExtras(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (!KEPT_FILES.has(name)) await rm(join(dir, name), { recursive: true, force: true });
+  }
+}
 
 /** Reads the record of the image in `dir`. Throws `corrupt`, `not_found`. */
 export async function readImageRecord(dir: string): Promise<ImageRecord> {

@@ -184,16 +184,48 @@ describe('the image store', () => {
     expect(names.sort((a, b) => a - b)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
+  it('removes an image for good: its bytes are gone, and it can come again', async () => {
+    const store = await openStore();
+    const disk = testDisk('removed');
+    const { digest } = await store.adopt(await stageDisk(store, disk));
+    const removing = store.remove(digest);
+    // Nobody finds it from this moment on.
+    expect(store.list()).toEqual([]);
+    await removing;
+    for (const folder of ['images', 'staging', 'quarantine']) {
+      expect(await readdir(join(root, folder))).toEqual([]);
+    }
+    await expect(store.remove(digest)).rejects.toMatchObject({ code: 'not_found' });
+    const again = await store.adopt(await stageDisk(store, disk));
+    expect((await reopen(store)).find(digest)?.digest).toBe(again.digest);
+  });
+
+  it('I1, I3: a kill while an image is removed leaves it whole or gone', async () => {
+    const store = await openStore();
+    const { digest } = await store.adopt(await stageDisk(store, testDisk('half')));
+    await rename(join(root, 'images', digest), join(root, 'staging', `removed-${digest}`));
+    const after = await reopen(store);
+    expect([after.list(), await after.stagings(), quarantined]).toEqual([[], [], []]);
+  });
+
   it('tells listeners of every change', async () => {
     const store = await openStore();
     let changes = 0;
-    const stop = store.onChange(() => {
+    const kinds: string[] = [];
+    const stop = store.onChange((kind) => {
       changes += 1;
+      kinds.push(kind);
     });
     const { digest } = await store.adopt(await stageDisk(store, testDisk('heard')));
     await store.rename(digest, parseName('base', 'image'));
     await store.quarantine(digest, 'because');
     expect(changes).toBe(3);
+    expect(kinds).toEqual(['snapshot', 'base', 'base']);
+    const packed = await stageDisk(store, testDisk('package'));
+    await store.adopt({ ...packed, kind: 'package' });
+    await store.remove(packed.digest);
+    expect(kinds.slice(3)).toEqual(['package', 'package']);
+    changes = 3;
     stop();
     await store.adopt(await stageDisk(store, testDisk('unheard')));
     expect(changes).toBe(3);

@@ -5,6 +5,7 @@
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
  *   <root>/staging/package-<sha256>/      packages being unpacked; gone after a restart
+ *   <root>/staging/removed-<digest>/      images on their way out; gone after a restart
  *   <root>/images/<digest>/disk.raw       sparse, immutable; or
  *   <root>/images/<digest>/disk.qcow2     the same of a disk that shares storage (shared-disk.md)
  *   <root>/images/<digest>/recipe         its recipe file
@@ -12,7 +13,7 @@
  *   <root>/quarantine/<digest>.<n>/       what was not what it said, with `reason.txt`
  *
  * I1: `images/<digest>` appears by one rename of a directory that is complete and durable, and
- *     disappears by one rename into quarantine.
+ *     disappears by one rename, into quarantine or to be removed.
  * I2: names inside the store are digests and numbers: nothing from outside becomes a path.
  * I3: after a kill at any point the next start finds each image whole or not at all: temporary files
  *     are swept, records that do not parse and images without bytes go to quarantine.
@@ -39,7 +40,7 @@ import {
 import { openLayeredFile } from '../files/layered-file.ts';
 import { DISK_FILE, diskFileBytes } from '../files/shared-file.ts';
 import type { ServedDisk } from '../ports/disk-library.ts';
-import type { Adoption, ImageStore, StoredImage } from '../ports/image-store.ts';
+import type { Adoption, ImageKind, ImageStore, StoredImage } from '../ports/image-store.ts';
 import { imageLayers, inspectStagedDisk, keepOwnSegments } from './image-bases.ts';
 import {
   allocatedBytes,
@@ -48,23 +49,16 @@ import {
   imageFingerprint,
   isSameFingerprint,
   RECIPE_FILE,
-  RECORD_FILE,
   readImageRecord,
+  sweepExtras,
   syncDiskFile,
   writeImageRecord,
 } from './image-record.ts';
 import { takeOwnerLock } from './owner-lock.ts';
-import { moveToQuarantine } from './quarantine.ts';
+import { moveToQuarantine, removeImageFiles } from './quarantine.ts';
 import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
 import { createStoreLedger } from './store-space.ts';
 import { firstBadSegment } from './verify-image.ts';
-
-const KEPT_FILES: ReadonlySet<string> = new Set([
-  DISK_FILE.raw,
-  DISK_FILE.qcow2,
-  RECIPE_FILE,
-  RECORD_FILE,
-]);
 
 export interface ImageStoreOptions {
   readonly root: string;
@@ -82,7 +76,7 @@ interface Store {
   readonly options: ImageStoreOptions;
   readonly dirs: { readonly staging: string; readonly images: string; readonly quarantine: string };
   readonly entries: Map<Digest, Entry>;
-  readonly listeners: Set<() => void>;
+  readonly listeners: Set<(kind: ImageKind) => void>;
   /** Checks under way, so that ten readers of a changed file read it through once. */
   readonly checks: Map<Digest, Promise<void>>;
   readonly recipes: RecipeMemory;
@@ -136,6 +130,7 @@ function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
     adopt: (adoption) => adopt(store, adoption),
     rename: (digest, name) => renameImage(store, digest, name),
     quarantine: (digest, reason) => quarantine(store, digest, reason),
+    remove: (digest) => remove(store, digest),
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -180,13 +175,6 @@ function hasBase(store: Store, { base }: Pick<ImageRecord, 'base'>): boolean {
   return base === null || store.entries.get(base)?.record.format === 'raw';
 }
 
-/** What the sync engine kept beside a disk, when the process ended before it could go. */
-async function sweepExtras(dir: string): Promise<void> {
-  for (const name of await readdir(dir)) {
-    if (!KEPT_FILES.has(name)) await rm(join(dir, name), { recursive: true, force: true });
-  }
-}
-
 async function loadEntry(store: Store, digest: Digest): Promise<Entry> {
   const dir = join(store.dirs.images, digest);
   const record = await readImageRecord(dir);
@@ -208,8 +196,8 @@ async function entryOf(dir: string, record: ImageRecord): Promise<Entry> {
   return { record, image: { digest, keysRoot, name, kind, ...sizes, ...places } };
 }
 
-function changed(store: Store): void {
-  for (const listener of store.listeners) listener();
+function changed({ listeners }: Store, { kind }: Pick<ImageRecord, 'kind'>): void {
+  for (const listener of listeners) listener(kind);
 }
 
 async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
@@ -256,7 +244,7 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
       await quarantine(store, digest, BASE_GONE);
       throw baseGone(digest, base);
     }
-    changed(store);
+    changed(store, record);
     return entry.image;
   } catch (error) {
     throw fileError(error, target);
@@ -290,7 +278,7 @@ async function renameImage(store: Store, digest: Digest, name: Name): Promise<St
   const { record, image } = requireEntry(store, digest);
   if (record.name === name && record.kind === 'base') return image;
   await replaceRecord(store, { ...record, name, kind: 'base' });
-  changed(store);
+  changed(store, { kind: 'base' });
   return store.entries.get(digest)!.image;
 }
 
@@ -315,9 +303,25 @@ async function quarantine(store: Store, digest: Digest, reason: string): Promise
   }
   await moveToQuarantine(store.dirs, digest, reason);
   store.options.onQuarantine?.(digest, reason);
-  changed(store);
-  const onIt = [...store.entries.values()].filter(({ record }) => record.base === digest);
-  for (const { record } of onIt) await quarantine(store, record.digest, BASE_GONE);
+  // One without a record may have been anything.
+  changed(store, entry?.record ?? { kind: 'snapshot' });
+  for (const { record } of imagesOn(store, digest))
+    await quarantine(store, record.digest, BASE_GONE);
+}
+
+function imagesOn({ entries }: Store, base: Digest): readonly Entry[] {
+  return [...entries.values()].filter(({ record }) => record.base === base);
+}
+
+async function remove(store: Store, digest: Digest): Promise<void> {
+  const { record } = requireEntry(store, digest);
+  if (imagesOn(store, digest).length > 0) {
+    throw new VmdnError('conflict', 'Another image shares storage with it.', { data: { digest } });
+  }
+  store.entries.delete(digest);
+  store.recipes.forget(digest);
+  changed(store, record);
+  await removeImageFiles(store.dirs, digest);
 }
 
 async function intact(store: Store, digest: Digest): Promise<StoredImage> {

@@ -1,7 +1,9 @@
 /**
- * Room: io, store. The folder of images that were not what they said, for people to look at.
+ * Room: io, store. How images leave: into the folder of those that were not what they said, for people to
+ * look at, or for good.
  *
- * I1: an image gets there by one rename; the newest QUARANTINE_MAX are kept.
+ * I1: an image leaves by one rename; of those in quarantine the newest QUARANTINE_MAX are kept.
+ * I2: what is removed lies in the staging area first, which is swept at the next start: no half image stays.
  */
 
 import { readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -30,6 +32,22 @@ export async function moveToQuarantine(
   }
   for (const old of (await quarantined(dir)).slice(0, -QUARANTINE_MAX)) {
     await rm(join(dir, old.name), { recursive: true, force: true });
+  }
+}
+
+/** Removes an image's directory. */
+export async function removeImageFiles(
+  dirs: { readonly images: string; readonly staging: string },
+  digest: Digest,
+): Promise<void> {
+  const target = join(dirs.staging, `removed-${digest}`);
+  try {
+    await rm(target, { recursive: true, force: true });
+    await rename(join(dirs.images, digest), target);
+    await fsyncDir(dirs.images);
+    await rm(target, { recursive: true, force: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError(error, target);
   }
 }
 

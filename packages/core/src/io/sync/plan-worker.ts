@@ -14,7 +14,7 @@ import {
   type Matcher,
   placesPerKeyFor,
 } from '../../domain/match.ts';
-import { buildPlan, type DiskPlan, type LocalImage, shareRecipe } from '../../domain/plan.ts';
+import { buildPlan, type DiskPlan, type LocalImage } from '../../domain/plan.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
@@ -27,9 +27,9 @@ function plan(order: PlanOrder): DiskPlan {
   if (images.length > MAX_IMAGES_PER_PLAN) {
     throw new VmdnError('too_large', `A plan takes at most ${MAX_IMAGES_PER_PLAN} images.`);
   }
-  const wanted = shareRecipe(wantedRecipe(order));
+  const wanted = wantedRecipe(order);
   const matcher = createMatcher(wanted, {
-    placesPerKey: placesPerKeyFor(wanted),
+    placesPerKey: Math.min(placesPerKeyFor(wanted), images.length),
     seed: randomInt(2 ** 32),
   });
   const inPlace: Share[] = [];

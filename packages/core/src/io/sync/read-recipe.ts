@@ -1,8 +1,8 @@
 /**
- * Room: io, sync. Recipe files as worker threads read them: whole, at once, and bounded.
+ * Room: io, sync. Recipe files as worker threads read them: whole, at once, bounded, in shared memory.
  */
 
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import type { Recipe } from '../../domain/recipe.ts';
@@ -10,10 +10,26 @@ import { decodeRecipe } from '../../formats/recipe.ts';
 
 /** The recipe at `path`. Throws `too_large`, `corrupt`, and what node:fs throws. */
 export function readRecipe(path: string): Recipe {
-  if (statSync(path).size > MAX_RECIPE_BYTES) {
-    throw new VmdnError('too_large', `${path} is larger than a recipe can be.`, { data: { path } });
+  const fd = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    if (size > MAX_RECIPE_BYTES) {
+      const words = `${path} is larger than a recipe can be.`;
+      throw new VmdnError('too_large', words, { data: { path } });
+    }
+    // Shared memory: the columns, which are views into it, can be handed to other threads as they are.
+    const bytes = new Uint8Array(new SharedArrayBuffer(size));
+    let at = 0;
+    while (at < size) {
+      const length = readSync(fd, bytes, at, size - at, at);
+      // A file that became shorter meanwhile does not decode.
+      if (length === 0) break;
+      at += length;
+    }
+    return decodeRecipe(bytes);
+  } finally {
+    closeSync(fd);
   }
-  return decodeRecipe(readFileSync(path));
 }
 
 /** The recipe at `path`; undefined when it cannot be read or decoded. */

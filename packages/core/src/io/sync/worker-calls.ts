@@ -3,11 +3,15 @@
  *
  * I1: every question is answered; when the thread dies, what it was asked fails with `internal` and the
  *     next question starts another.
- * I2: a thread that was asked nothing does not keep the process alive.
+ * I2: a thread that was asked nothing does not keep the process alive, and ends after IDLE_MS.
  * I3: an error crosses as code, message and data; one that is not ours comes out as an Error with the
  *     errno as its code.
+ * I4: what an answer was made with is given back at once: columns of hundreds of megabytes, which V8 would
+ *     keep until the next answers have added theirs.
  */
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parentPort, type Transferable, Worker } from 'node:worker_threads';
 import { ERROR_CODES, type ErrorCode, type ErrorData, VmdnError } from '../../domain/errors.ts';
 
@@ -23,6 +27,9 @@ export interface WorkerCalls<Order, Value> {
   /** Ends the thread; what is asked afterwards is `cancelled`. Idempotent. */
   close(): Promise<void>;
 }
+
+/** A thread takes 30 MB and 0.15 s to start: it stays for a series of questions, not for a quiet night. */
+const IDLE_MS = 15_000;
 
 interface Message<Order> {
   readonly number: number;
@@ -50,7 +57,10 @@ export function answerCalls<Order, Value>(
   handle: (order: Order) => Value,
   transferOf: (value: Value) => readonly Transferable[] = () => [],
 ): void {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
   parentPort?.on('message', ({ number, order }: Message<Order>) => {
+    setImmediate(collectGarbage);
     try {
       const value = handle(order);
       const answer: Answer<Value> = { kind: 'done', number, value };
@@ -80,6 +90,7 @@ class ThreadCalls<Order, Value> implements WorkerCalls<Order, Value> {
   readonly #url: URL;
   readonly #work: string;
   #worker: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
   readonly #pending = new Map<number, Pending<Value>>();
   #number = 0;
   #isClosed = false;
@@ -96,7 +107,7 @@ class ThreadCalls<Order, Value> implements WorkerCalls<Order, Value> {
     return new Promise((resolve, reject) => {
       const abandon = (): void => {
         this.#pending.delete(number);
-        if (this.#pending.size === 0) this.#worker?.unref();
+        if (this.#pending.size === 0) this.#rest();
         reject(this.#cancelled());
       };
       signal?.addEventListener('abort', abandon, { once: true });
@@ -108,6 +119,7 @@ class ThreadCalls<Order, Value> implements WorkerCalls<Order, Value> {
       };
       this.#pending.set(number, { resolve: settled(resolve), reject: settled(reject) });
       const worker = this.#thread();
+      clearTimeout(this.#idle);
       worker.ref();
       worker.postMessage({ number, order }, transfer);
     });
@@ -116,7 +128,19 @@ class ThreadCalls<Order, Value> implements WorkerCalls<Order, Value> {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#failAll(this.#cancelled());
+    clearTimeout(this.#idle);
     await this.#worker?.terminate();
+  }
+
+  /** Nobody waits: the thread ends soon, unless it is asked again. */
+  #rest(): void {
+    const worker = this.#worker;
+    worker?.unref();
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (this.#worker === worker) this.#worker = undefined;
+      void worker?.terminate();
+    }, IDLE_MS).unref();
   }
 
   #thread(): Worker {
@@ -125,7 +149,7 @@ class ThreadCalls<Order, Value> implements WorkerCalls<Order, Value> {
     worker.on('message', (answer: Answer<Value>) => {
       const pending = this.#pending.get(answer.number);
       this.#pending.delete(answer.number);
-      if (this.#pending.size === 0) worker.unref();
+      if (this.#pending.size === 0) this.#rest();
       if (answer.kind === 'done') pending?.resolve(answer.value);
       else pending?.reject(errorOf(answer));
     });

@@ -1,8 +1,8 @@
 /**
- * Room: edge, services. Recipes that were read ahead of any request: kept until the coordinator has counted
- * them.
+ * Room: edge, services. What was read ahead of any request, recipes and packages: kept until the coordinator
+ * has counted it.
  *
- * I1: a reading is noted durably before its recipe is kept: no kill takes it from the count.
+ * I1: a reading is noted durably before what it brought is kept: no kill takes it from the count.
  * I2: it is forgotten only after the coordinator took it; its number makes it count once there, however often
  *     it is reported.
  */
@@ -12,24 +12,23 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import {
-  RECIPE_READS_MAX,
-  type RecipeRead,
-  reportRecipeReads,
+  READS_AHEAD_MAX,
+  type ReadAhead,
+  reportReadsAhead,
 } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { Records } from '@vmdn/core/io/ports/records.ts';
-import type { RecipeCost } from './recipes.ts';
 
-export interface RecipeReads {
+export interface ReadsAhead {
   /** Durable before it returns. */
-  note(digest: Digest, cost: RecipeCost): Promise<void>;
+  note(digest: Digest, cost: Pick<ReadAhead, 'tier' | 'wireBytes'>): Promise<void>;
   /** Tells the coordinator what it does not know yet. Throws what the coordinator's client throws. */
   report(signal: AbortSignal): Promise<void>;
 }
 
-export function createRecipeReads(deps: {
+export function createReadsAhead(deps: {
   readonly client: Pick<CoordinatorClient, 'call'>;
-  readonly records: Records<RecipeRead>;
-}): RecipeReads {
+  readonly records: Records<ReadAhead>;
+}): ReadsAhead {
   const { client, records } = deps;
   return {
     async note(digest, { tier, wireBytes }) {
@@ -38,11 +37,11 @@ export function createRecipeReads(deps: {
     },
     async report(signal) {
       const keys = await records.keys();
-      for (let first = 0; first < keys.length; first += RECIPE_READS_MAX) {
-        const some = keys.slice(first, first + RECIPE_READS_MAX);
+      for (let first = 0; first < keys.length; first += READS_AHEAD_MAX) {
+        const some = keys.slice(first, first + READS_AHEAD_MAX);
         const reads = await Promise.all(some.map((key) => records.read(key)));
         const body = { reads: reads.filter((read) => read !== null) };
-        await client.call(reportRecipeReads, { body, signal });
+        await client.call(reportReadsAhead, { body, signal });
         for (const key of some) await records.remove(key);
       }
     },

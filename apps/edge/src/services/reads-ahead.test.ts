@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { type RecipeRead, recipeRead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { type ReadAhead, readAhead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { openRecords } from '@vmdn/core/io/store/records.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRecipeReads } from './recipe-reads.ts';
+import { createReadsAhead } from './reads-ahead.ts';
 
 const DIGEST = 'ab'.repeat(32) as Digest;
 const { signal } = new AbortController();
@@ -20,8 +20,8 @@ afterEach(() => rm(dir, { recursive: true }));
 
 /** The edge's readings after a restart, and what its coordinator hears; `isAway` makes calls fail. */
 async function restarted(isAway: boolean) {
-  const heard: RecipeRead[][] = [];
-  const call = async (_: unknown, { body }: { body: { reads: RecipeRead[] } }) => {
+  const heard: ReadAhead[][] = [];
+  const call = async (_: unknown, { body }: { body: { reads: ReadAhead[] } }) => {
     heard.push(body.reads);
     if (isAway) throw new VmdnError('unavailable', 'away');
     return { accepted: true };
@@ -29,7 +29,7 @@ async function restarted(isAway: boolean) {
   const client = { call } as unknown as Pick<CoordinatorClient, 'call'>;
   return {
     heard,
-    reads: createRecipeReads({ client, records: await openRecords(dir, recipeRead) }),
+    reads: createReadsAhead({ client, records: await openRecords(dir, readAhead) }),
   };
 }
 
