@@ -32,6 +32,8 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     vm: 'web-01' as Name,
     version: 1,
     near: { region: 'london' as Name },
+    method: 'exact',
+    skipFree: null,
     state: 'running',
     epoch: 1,
     edge,

@@ -2,7 +2,8 @@
  * Room: test, bench. How much memory a delivery takes, however large the disk: the most that each process
  * had resident, while 11 GiB of random bytes come from the origin as fast as this machine can.
  *
- * I1: coordinator, origin and edge are the processes they are; a figure stands only when the disk is verified.
+ * I1: coordinator, origin and edge are the processes they are; a figure stands only when the disk is
+ *     verified.
  */
 
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';

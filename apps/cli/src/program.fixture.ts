@@ -54,6 +54,8 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     vm: 'web-01' as Name,
     version: 3,
     near: { region: 'paris' as Name },
+    method: 'exact',
+    skipFree: null,
     state,
     epoch: 1,
     edge: 'paris-1' as Name,
@@ -80,6 +82,10 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     finishedAt: null,
     ...change,
   };
+}
+
+function skipped(wish: { readonly skipFree?: boolean | undefined }): Partial<Teleport> {
+  return wish.skipFree === true ? { skipFree: { skippedBytes: GIB / 4, kept: [] } } : {};
 }
 
 function seedIn(state: Seed['edges'][number]['state'], message: string | null = null): Seed {
@@ -119,14 +125,14 @@ export async function startStandIn(script: Script): Promise<StandIn> {
     asked.push(body);
     if (body.vm === 'nobody')
       throw new VmdnError('not_found', 'There is no VM nobody. See: vmdn vms');
-    return teleportIn('routed');
+    return teleportIn('routed', skipped(body));
   });
   mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
   mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);
-    const { chosen, others, vm, version } = teleportIn('routed');
-    return { vm, version, spilled: false, chosen, others };
+    const { chosen, others, vm, version, method, skipFree } = teleportIn('routed', skipped(body));
+    return { vm, version, method, skipFree, spilled: false, chosen, others };
   });
   mountOperation(app, listEdges, guard, async () => ({ nodes: [] }));
   mountOperation(app, listImages, guard, async () => ({

@@ -49,6 +49,17 @@ describe('vmdn teleport', () => {
     expect(stdout).not.toContain('\u001b');
   });
 
+  it('with --skip-free asks for it, and says what stays home or why nothing does', async () => {
+    const { env, asked } = await standIn();
+    const args = ['web-01', '--near', 'paris', '--skip-free'];
+    const { stdout } = await runTool(['teleport', ...args], env);
+    const plan = await runTool(['plan', ...args], env);
+    const wish = { vm: 'web-01', near: { region: 'paris' }, skipFree: true };
+    expect(asked).toEqual([wish, wish]);
+    expect(stdout).toContain('skip-free: 268 MB of free space stay home\n');
+    expect(plan.stdout).toContain('skip-free: 268 MB of free space stay home\n');
+  });
+
   it('draws and redraws on a terminal, and takes the drawing away', async () => {
     const { env } = await standIn();
     const { stdout } = await runTool(['teleport', 'web-01', '--near', '48.85,2.35'], env, {

@@ -6,6 +6,8 @@ import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSettings } from './config.ts';
 import { createCoordinator } from './coordinator.ts';
+import { openDatabase } from './store/database.ts';
+import { MIGRATIONS } from './store/migrate.ts';
 import { query, quiet, startTestDatabase, type TestDatabase } from './testing/test-database.ts';
 import { report, startTestCoordinator, startTestVm } from './testing/test-network.ts';
 
@@ -94,9 +96,11 @@ describe('a coordinator', () => {
     const { edges } = await startTestVm(first);
     const before = await edges[0]!.client.call(node.desiredState, {});
     await first[Symbol.asyncDispose]();
-    await query(databaseUrl, 'alter table vm_versions drop column description_digest');
-    await query(databaseUrl, 'drop table package_recipes, recipe_reads');
-    await query(databaseUrl, 'alter table imports drop column error_code');
+    const db = openDatabase(databaseUrl, quiet);
+    for (const [name, { down }] of Object.entries(MIGRATIONS).reverse()) {
+      if (name >= '0003') await down?.(db);
+    }
+    await db.destroy();
     await query(databaseUrl, "delete from kysely_migration where name >= '0003'");
     await using second = await startTestCoordinator(databaseUrl);
     const after = await edges[0]!.at(second.url).call(node.desiredState, {});

@@ -20,7 +20,7 @@ export type {
 } from './store/schema/values.ts';
 export type { Store, Tables, Wakes } from './store/store.ts';
 export type { TeleportRow } from './store/teleport-store.ts';
-export type { DiskRow, VersionRow, Vm } from './store/vm-store.ts';
+export type { DiskRow, FreeSpaceRow, VersionRow, Vm } from './store/vm-store.ts';
 
 /** What happened: names with few values, so that they can be counted. */
 export type EventName =

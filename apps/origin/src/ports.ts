@@ -11,6 +11,7 @@ import type {
 } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
+import type { FreeRanges } from '@vmdn/core/domain/free-ranges.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
@@ -78,13 +79,24 @@ export interface GuestFacts {
   readonly remarks: readonly string[];
 }
 
+interface DescribedBytes {
+  readonly recipe: Recipe;
+  readonly digest: Digest;
+  readonly keysRoot: Digest;
+}
+
 /** Reads whole disks: recipes and guests. */
 export interface DiskReaders {
-  /** Throws `source_changed`, `unavailable`, `cancelled`. */
+  /** The disk as it is, and without its free space. Throws `source_changed`, `unavailable`, `cancelled`. */
   describeDisk(
     locked: LockedDisk,
     signal: AbortSignal,
-  ): Promise<{ readonly recipe: Recipe; readonly digest: Digest; readonly keysRoot: Digest }>;
+  ): Promise<
+    DescribedBytes & {
+      readonly withoutFree: DescribedBytes;
+      readonly free: { readonly ranges: FreeRanges; readonly kept: readonly string[] };
+    }
+  >;
   /** Throws only `cancelled`. */
   inspectGuest(locked: readonly LockedDisk[], signal: AbortSignal): Promise<GuestFacts>;
 }
@@ -99,6 +111,9 @@ export interface ContentCache {
   recipe(digest: Digest): Promise<{ readonly recipe: Recipe; readonly path: string }>;
   /** Stores a recipe durably; returns the length of its file. */
   putRecipe(digest: Digest, recipe: Recipe): Promise<number>;
+  /** What is free of the disk that has this digest without it. Throws as `recipe`. */
+  freeRanges(digest: Digest): Promise<FreeRanges>;
+  putFreeRanges(digest: Digest, ranges: FreeRanges, virtualSizeBytes: number): Promise<void>;
   /** Removes what belongs to none of these. */
   sweep(keep: {
     readonly prints: ReadonlySet<SourcePrint>;
@@ -111,6 +126,8 @@ export interface ContentCache {
 export interface VersionRecord {
   readonly version: number;
   readonly digests: readonly Digest[];
+  /** Of the same disks without their free space; none from before it was looked for. */
+  readonly skipFreeDigests: readonly Digest[];
   /** Null for old versions: nobody asks for them again. */
   readonly description: Description | null;
 }

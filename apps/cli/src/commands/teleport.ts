@@ -17,22 +17,35 @@ import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
 import { renderTable } from '../text/table.ts';
-import { destinationTable, finishedLines, routedLines, teleportRow } from '../text/teleports.ts';
+import {
+  destinationTable,
+  finishedLines,
+  routedLines,
+  skippedLines,
+  teleportRow,
+} from '../text/teleports.ts';
 import { type CommandContext, examples } from './command.ts';
 
-interface PlaceOptions {
+interface WishOptions {
   readonly near: string;
   readonly within?: string;
+  readonly skipFree?: boolean;
 }
 
 const NEAR = ['--near <place>', 'a region, a city, or LATITUDE,LONGITUDE'] as const;
 const WITHIN = ['--within <km>', 'how far from the place an edge may be (default: 1000)'] as const;
 
-function placeBody(vm: string, options: PlaceOptions) {
+const SKIP_FREE = [
+  '--skip-free',
+  'leave free space behind: deleted files and swap stay home, every file is equal',
+] as const;
+
+function wishBody(vm: string, options: WishOptions) {
   return {
     vm: parseName(vm, 'VM'),
     near: parsePlace(options.near),
     ...(options.within === undefined ? {} : { withinKm: parseKm(options.within) }),
+    ...(options.skipFree === true ? { skipFree: true } : {}),
   };
 }
 
@@ -74,9 +87,9 @@ async function follow(context: CommandContext, first: Teleport): Promise<void> {
 async function runTeleport(
   context: CommandContext,
   vm: string,
-  options: PlaceOptions & { readonly detach?: boolean },
+  options: WishOptions & { readonly detach?: boolean },
 ): Promise<void> {
-  const body = placeBody(vm, options);
+  const body = wishBody(vm, options);
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -85,8 +98,8 @@ async function runTeleport(
   context.output.line(`To follow it: vmdn status ${teleport.teleport} --follow`);
 }
 
-async function runPlan(context: CommandContext, vm: string, options: PlaceOptions): Promise<void> {
-  const body = placeBody(vm, options);
+async function runPlan(context: CommandContext, vm: string, options: WishOptions): Promise<void> {
+  const body = wishBody(vm, options);
   const client = await context.client();
   const plan = await client.call(planTeleport, { body, signal: context.signal });
   const { output } = context;
@@ -96,6 +109,7 @@ async function runPlan(context: CommandContext, vm: string, options: PlaceOption
   output.line(
     `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
   );
+  for (const line of skippedLines(plan.skipFree)) output.line(line);
   output.line(destinationTable(plan.chosen, plan.others));
 }
 
@@ -144,6 +158,7 @@ async function runList(
         { title: 'version', align: 'right' },
         { title: 'edge' },
         { title: 'state' },
+        { title: 'method' },
         { title: 'virtual', align: 'right' },
         { title: 'from near', align: 'right' },
         { title: 'transferred', align: 'right' },
@@ -161,12 +176,14 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .description('run a VM near a place, and watch it get there')
     .requiredOption(...NEAR)
     .option(...WITHIN)
+    .option(...SKIP_FREE)
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
       examples(
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
+        'vmdn teleport web-01 --near paris --skip-free',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )
@@ -176,6 +193,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .description('what a teleport would move from where, without moving it')
     .requiredOption(...NEAR)
     .option(...WITHIN)
+    .option(...SKIP_FREE)
     .addHelpText('after', examples('vmdn plan web-01 --near tokyo'))
     .action((vm: string, options) => runPlan(context(), vm, options));
   program

@@ -93,6 +93,18 @@ export function tierTable(diskBytes: TierBytes, wireBytes: TierBytes): string {
   );
 }
 
+/** What stays home, or that nothing does and why; no line when it was not asked for. */
+export function skippedLines(skipFree: Teleport['skipFree']): string[] {
+  if (skipFree === null) return [];
+  const { skippedBytes, kept } = skipFree;
+  const why = kept.join('; ');
+  if (skippedBytes === 0) {
+    return [`skip-free: nothing to skip: ${why === '' ? 'what is free is zero already' : why}`];
+  }
+  const rest = why === '' ? '' : `; kept whole: ${why}`;
+  return [`skip-free: ${formatBytes(skippedBytes)} of free space stay home${rest}`];
+}
+
 /** What is said as soon as the coordinator answered. */
 export function routedLines(teleport: Teleport): string[] {
   const { vm, version, near, chosen, others, spilled } = teleport;
@@ -100,6 +112,7 @@ export function routedLines(teleport: Teleport): string[] {
   const where = `${chosen.edge}, ${km} km from ${placeWords(near as Place)}`;
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
+    ...skippedLines(teleport.skipFree),
     destinationTable(chosen, others),
   ];
 }
@@ -140,6 +153,7 @@ export function teleportRow(teleport: Teleport): string[] {
     teleport.state === 'syncing' && virtualSizeBytes > 0
       ? `syncing ${formatShare(verifiedBytes, virtualSizeBytes)}`
       : teleport.state,
+    teleport.skipFree === null ? teleport.method : `${teleport.method}, skip-free`,
     formatBytesOrDash(virtualSizeBytes),
     formatBytesOrDash(diskBytes.local + diskBytes.package + diskBytes.peer),
     formatBytesOrDash(totalTierBytes(wireBytes)),

@@ -74,8 +74,8 @@ async function routeAgain(
   row: TeleportRow,
   version: number,
 ): Promise<RouteAnswer | null> {
-  const { project, vmId, near, withinKm, id } = row;
-  const wish = { project, vmId, version, near, withinKm, teleport: id };
+  const { project, vmId, near, withinKm, skipFree, id } = row;
+  const wish = { project, vmId, version, near, withinKm, skipFree, teleport: id };
   return answerOf(await findRoute(context, tables, wish));
 }
 
@@ -111,7 +111,7 @@ async function versionToDeliver(
 
 /** Whether the version can be finished without its origin: other holders, or the edge's own images. */
 async function isCovered(context: Context, tables: Tables, row: TeleportRow): Promise<boolean> {
-  const disks = await tables.vms.disks(row.vmId, row.version);
+  const disks = await tables.vms.disks(row.vmId, row.version, row.skipFree);
   const digests = disks.map((disk) => disk.digest);
   const { silenceSeconds } = context.timing;
   const holders = await tables.images.holders(row.project, digests, silenceSeconds);
@@ -119,7 +119,8 @@ async function isCovered(context: Context, tables: Tables, row: TeleportRow): Pr
   const mine = scores.find((score) => score.edgeId === row.edgeId);
   return disks.every((disk, index) => {
     const isHeld = holders.some((holder) => holder.digest === disk.digest);
-    return isHeld || mine?.disks[index]?.plan.diskBytes.origin === 0;
+    // Scores speak of the disks as they are.
+    return isHeld || (!row.skipFree && mine?.disks[index]?.plan.diskBytes.origin === 0);
   });
 }
 

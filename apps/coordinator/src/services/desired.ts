@@ -35,6 +35,7 @@ interface Outline {
 
 interface OutlinedVersion {
   readonly row: VersionRow;
+  /** As they are, and without free space. */
   readonly disks: readonly DiskRow[];
   readonly origin: NodeFacts;
   readonly holders: readonly HolderRow[];
@@ -162,12 +163,13 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
   const disksByKey = new Map(outline.versions.map(({ row, disks }) => [keyOf(row), disks]));
   const teleports = outline.teleports.map(async (row) => {
     const purpose = { purpose: 'teleport', teleport: row.id, epoch: row.epoch } as const;
-    const disks = disksByKey.get(keyOf(row))!;
+    const disks = disksByKey.get(keyOf(row))!.filter((disk) => disk.skipFree === row.skipFree);
     return {
       teleport: row.id,
       epoch: row.epoch,
       state: row.state,
       version: byKey.get(keyOf(row))!,
+      skipFree: row.skipFree,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });
@@ -205,7 +207,11 @@ async function knownVersion(
     },
     descriptionDigest: row.descriptionDigest,
     holders: holders.map((holder) => ({ ...holderOf(holder), digest: holder.digest })),
-    recipeGrant: await grants.issue(node, { purpose: 'background' }, disks),
+    recipeGrant: await grants.issue(
+      node,
+      { purpose: 'background' },
+      disks.filter((disk) => !disk.skipFree),
+    ),
   };
 }
 

@@ -78,7 +78,7 @@ async function applyReport(
     return row.state;
   }
   requireMove(row, report.state);
-  const disks = await tables.vms.disks(row.vmId, row.version);
+  const disks = await tables.vms.disks(row.vmId, row.version, row.skipFree);
   for (const delivery of report.disks) requirePlausible(delivery, disks);
   const key = { teleport: row.id, epoch: row.epoch, edge: node.id, version: row.version };
   await tables.deliveries.put(key, report.disks);
@@ -137,7 +137,7 @@ export async function renewGrant(
       );
     }
     await tables.teleports.renewLeases(identity.node.id, context.timing.leaseSeconds);
-    return await tables.vms.disks(row.vmId, row.version);
+    return await tables.vms.disks(row.vmId, row.version, row.skipFree);
   });
   const purpose = { purpose: 'teleport', teleport, epoch } as const;
   return { grant: await grants.issue(identity.node, purpose, disks, randomId()) };

@@ -2,6 +2,8 @@
  * Room: coordinator, services. Gathers what domain/routing.ts decides on.
  *
  * I1: under the project's routing lock, room that was promised to a teleport is not promised twice.
+ * I2: edges plan the disks as they are; the same plans, which then say too much rather than too little, stand
+ *     for those without free space.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -25,6 +27,8 @@ export interface RouteRequest {
   readonly version: number;
   readonly near: PlaceValue;
   readonly withinKm: number | null;
+  /** Whether its disks are those without free space. */
+  readonly skipFree: boolean;
   /** A teleport whose own promise doesn't count against it. */
   readonly teleport: Id | null;
 }
@@ -79,7 +83,7 @@ async function demandOf(
   nodes: readonly NodeHealth[],
 ): Promise<Demand & { readonly originId: Id }> {
   const { hardware, vm } = await tables.vms.description(request.vmId, request.version);
-  const disks = await tables.vms.disks(request.vmId, request.version);
+  const disks = await tables.vms.disks(request.vmId, request.version, request.skipFree);
   const { originId } = (await tables.vms.find(request.project, vm))!;
   const origin = nodes.find((node) => node.id === originId);
   return {

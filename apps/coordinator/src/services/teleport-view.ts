@@ -4,14 +4,27 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import type { DeliveryValue, Tables, TeleportRow } from '../ports.ts';
+import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
+import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
 
-function viewOf(row: TeleportRow, disks: readonly DeliveryValue[]) {
+/** What is skipped of a version's disks. */
+export function skippedValue(disks: readonly FreeSpaceRow[]) {
+  const { skippedBytes, kept } = skippedFree(disks);
+  return { skippedBytes, kept: [...kept] };
+}
+
+function viewOf(
+  row: TeleportRow,
+  disks: readonly DeliveryValue[],
+  freeSpace: readonly FreeSpaceRow[],
+) {
   return {
     teleport: row.id,
     vm: row.vm,
     version: row.version,
     near: row.near,
+    method: row.method,
+    skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     state: row.state,
     epoch: row.epoch,
     edge: row.edge,
@@ -32,13 +45,18 @@ function viewOf(row: TeleportRow, disks: readonly DeliveryValue[]) {
 
 export type TeleportView = ReturnType<typeof viewOf>;
 
-/** Views of rows, with one query for all deliveries. */
+/** Views of rows, with one query for all deliveries and one for all that skip free space. */
 export async function viewTeleports(
   tables: Tables,
   rows: readonly TeleportRow[],
 ): Promise<TeleportView[]> {
   const delivered = await tables.deliveries.present(rows.map((row) => row.id));
-  return rows.map((row) => viewOf(row, delivered.get(row.id) ?? []));
+  const skipping = rows.filter((row) => row.skipFree);
+  const freeSpace = skipping.length === 0 ? [] : await tables.vms.freeSpaceOf(skipping);
+  return rows.map((row) => {
+    const mine = freeSpace.filter((disk) => disk.vmId === row.vmId && disk.version === row.version);
+    return viewOf(row, delivered.get(row.id) ?? [], mine);
+  });
 }
 
 /** One view. Throws `not_found`. */

@@ -9,12 +9,14 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isFinal, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
+  skippedValue,
   type TeleportView,
   unknownTeleport,
   viewTeleport,
@@ -26,7 +28,14 @@ export interface TeleportRequest {
   readonly vm: Name;
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
+  readonly method?: TeleportMethod | undefined;
+  readonly skipFree?: boolean | undefined;
   readonly requestId?: Id | undefined;
+}
+
+/** What a request means where it says nothing. */
+function wishOf({ method = 'exact', skipFree = false, withinKm }: TeleportRequest) {
+  return { method, skipFree, withinKm: withinKm ?? null };
 }
 
 interface RequestedVersion {
@@ -86,8 +95,12 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const asked = [request.vm, request.withinKm ?? null, placeWords(request.near)];
-  const known = [present.vm, present.withinKm, placeWords(present.near)];
+  const { method, skipFree, withinKm } = wishOf(request);
+  const asked = [request.vm, withinKm, method, skipFree, placeWords(request.near)];
+  const known = [
+    ...[present.vm, present.withinKm, present.method, present.skipFree],
+    placeWords(present.near),
+  ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
   throw new VmdnError(
     'conflict',
@@ -110,8 +123,8 @@ async function addTeleport(
   request: TeleportRequest,
 ): Promise<TeleportView> {
   const version = await requestedVersion(tables, project, request.vm);
-  const withinKm = request.withinKm ?? null;
-  const wish = { project, ...version, near: request.near, withinKm, teleport: null };
+  const { method, skipFree, withinKm } = wishOf(request);
+  const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
     project,
@@ -119,7 +132,7 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     near: request.near,
-    withinKm,
+    ...{ withinKm, method, skipFree },
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
@@ -135,11 +148,14 @@ export async function planTeleport(
 ) {
   return await context.store.read(async (tables) => {
     const version = await requestedVersion(tables, project, request.vm);
-    const withinKm = request.withinKm ?? null;
-    const wish = { project, ...version, near: request.near, withinKm, teleport: null };
+    const { method, skipFree, withinKm } = wishOf(request);
+    const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
     const { spilled, chosen, others } = answer;
-    return { vm: request.vm, version: version.version, spilled, chosen, others: [...others] };
+    return {
+      ...{ vm: request.vm, version: version.version, method, spilled, chosen, others: [...others] },
+      skipFree: skipFree ? skippedValue(await tables.vms.freeSpaceOf([version])) : null,
+    };
   });
 }
 

@@ -9,6 +9,7 @@
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
+import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { DiskScore, Tables, Vm } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 import { contentHash } from './secrets.ts';
@@ -48,7 +49,8 @@ export async function announceVersion(
         descriptionDigest: context.keys.descriptionDigestOf(announced.description),
         contentHash: hash,
       });
-      await tables.images.putDescribed(project, description.disks);
+      const { disks } = description;
+      await tables.images.putDescribed(project, [...disks, ...wantedDisks(disks, true)]);
       await tables.vms.withdrawLiveBefore(vm.id, key.version);
     }
     await tables.notify(`edges:${project}`, 'jobs');
@@ -160,7 +162,7 @@ export async function reportScores(
 ) {
   await context.store.transaction(async (tables) => {
     const vm = await tables.vms.find(project, key.vm);
-    const disks = vm === undefined ? [] : await tables.vms.disks(vm.id, key.version);
+    const disks = vm === undefined ? [] : await tables.vms.disks(vm.id, key.version, false);
     if (vm === undefined || disks.length === 0) throw unknownVersion(key);
     const isOfVersion =
       disks.length === report.disks.length &&

@@ -108,8 +108,8 @@ export function deliveryStore(db: Db) {
         join teleports on teleports.id = d.teleport_id and teleports.epoch = d.epoch
         join deliveries on deliveries.teleport_id = d.teleport_id
           and deliveries.epoch = d.epoch and deliveries.digest = d.digest
-        left join disks on disks.vm_id = teleports.vm_id and disks.version = d.version
-          and disks.digest = d.digest
+        left join wanted_disks disks on disks.vm_id = teleports.vm_id and disks.version = d.version
+          and disks.skip_free = teleports.skip_free and disks.digest = d.digest
         where d.teleport_id = any(${teleports as Id[]})
         order by d.teleport_id, disks.position, d.digest`.execute(db);
       return groupDeliveries(rows);
@@ -137,10 +137,11 @@ export function deliveryStore(db: Db) {
           select distinct on (d.teleport_id) d.teleport_id, d.epoch, d.edge_id, teleports.vm_id
           from delivered_disks d join teleports on teleports.id = d.teleport_id
           where teleports.project_id = ${project}
-          group by d.teleport_id, d.epoch, d.edge_id, d.version, teleports.vm_id
+          group by d.teleport_id, d.epoch, d.edge_id, d.version, teleports.vm_id, teleports.skip_free
           having bool_and(d.verified_bytes = d.virtual_size_bytes) and count(*) =
-            (select count(distinct disks.digest) from disks
-              where disks.vm_id = teleports.vm_id and disks.version = d.version)
+            (select count(distinct disks.digest) from wanted_disks disks
+              where disks.vm_id = teleports.vm_id and disks.version = d.version
+                and disks.skip_free = teleports.skip_free)
           order by d.teleport_id, d.epoch desc
         ), requests as (
           select complete.edge_id, complete.vm_id,

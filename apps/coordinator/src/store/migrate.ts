@@ -16,10 +16,12 @@ import { packageRecipes } from './migrations/0004-package-recipes.ts';
 import { recipeReads } from './migrations/0005-recipe-reads.ts';
 import { importErrors } from './migrations/0006-import-errors.ts';
 import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
-import { holders } from './migrations/0008-holders.ts';
+import { holderFaults } from './migrations/0008-holder-faults.ts';
+import { skipFree } from './migrations/0009-skip-free.ts';
 import type { Schema } from './schema/schema.ts';
 
-const MIGRATIONS: Readonly<Record<string, Migration>> = {
+/** All migrations, oldest first. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-taken-on': takenOn,
   '0003-description-digest': descriptionDigest,
@@ -27,7 +29,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-recipe-reads': recipeReads,
   '0006-import-errors': importErrors,
   '0007-planned-deliveries': plannedDeliveries,
-  '0008-holders': holders,
+  '0008-holder-faults': holderFaults,
+  '0009-skip-free': skipFree,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -8,6 +8,7 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Room } from '@vmdn/core/domain/routing.ts';
+import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
 import { RECONCILED_MAX } from '../limits.ts';
@@ -24,6 +25,8 @@ export interface TeleportRow {
   readonly version: number;
   readonly near: PlaceValue;
   readonly withinKm: number | null;
+  readonly method: TeleportMethod;
+  readonly skipFree: boolean;
   readonly state: TeleportState;
   readonly epoch: number;
   readonly edgeId: Id;
@@ -42,17 +45,12 @@ export interface TeleportRow {
   readonly finishedAt: Date | null;
 }
 
-export interface NewTeleport {
-  readonly project: Id;
-  readonly requestId: Id | null;
+type Requested = 'project' | 'requestId' | 'version' | 'near' | 'withinKm' | 'method' | 'skipFree';
+type Routed = 'spilled' | 'chosen' | 'others';
+
+export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
   readonly vm: Id;
-  readonly version: number;
-  readonly near: PlaceValue;
-  readonly withinKm: number | null;
   readonly edge: Id;
-  readonly spilled: boolean;
-  readonly chosen: DestinationValue;
-  readonly others: readonly DestinationValue[];
   readonly leaseSeconds: number;
 }
 
@@ -89,6 +87,8 @@ const COLUMNS = [
   'teleports.version',
   'teleports.near',
   'teleports.within_km as withinKm',
+  'teleports.method',
+  'teleports.skip_free as skipFree',
   'teleports.state',
   'teleports.epoch',
   'teleports.edge_id as edgeId',
@@ -170,6 +170,8 @@ function teleportRoutes(db: Db) {
           version: teleport.version,
           near: JSON.stringify(teleport.near),
           within_km: teleport.withinKm,
+          method: teleport.method,
+          skip_free: teleport.skipFree,
           state: 'routed',
           edge_id: teleport.edge,
           lease_expires_at: leaseOf(teleport.leaseSeconds),
@@ -343,15 +345,15 @@ function teleportSums(db: Db) {
     async promised(project: Id, except: Id | null): Promise<ReadonlyMap<Id, Room>> {
       const { rows: found } = await sql<{ edge: Id } & Room>`
         with unfinished as (
-          select t.id, t.epoch, t.vm_id, t.version, t.edge_id,
+          select t.id, t.epoch, t.vm_id, t.version, t.skip_free, t.edge_id,
             t.taken_on_at is not null and nodes.last_seen_at > t.taken_on_at as counted
           from teleports t join nodes on nodes.id = t.edge_id
           where t.project_id = ${project} and t.state = any(${[...UNFINISHED]})
             and t.id is distinct from ${except}
         )
         select u.edge_id as edge,
-          sum((select coalesce(sum(d.non_zero_bytes), 0) from disks d
-            where d.vm_id = u.vm_id and d.version = u.version
+          sum((select coalesce(sum(d.non_zero_bytes), 0) from wanted_disks d
+            where d.vm_id = u.vm_id and d.version = u.version and d.skip_free = u.skip_free
               and not exists (select from holdings h
                 where h.node_id = u.edge_id and h.digest = d.digest)
               and not (u.counted and exists (select from delivered_disks dd

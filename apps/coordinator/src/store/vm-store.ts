@@ -1,6 +1,6 @@
 /** Room: store. VMs, their versions with disks, and the edges' scores for them. */
 
-import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type { Description, SkipFreeDisk, VersionState } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
@@ -47,6 +47,16 @@ export interface DiskRow {
   readonly virtualSizeBytes: number;
   readonly nonZeroBytes: number;
   readonly recipeBytes: number;
+  /** Whether it is the disk without its free space. */
+  readonly skipFree: boolean;
+}
+
+/** What a version's description says of the free space of its disks. */
+export interface FreeSpaceRow {
+  readonly vmId: Id;
+  readonly version: number;
+  readonly nonZeroBytes: number;
+  readonly skipFree: SkipFreeDisk | null;
 }
 
 export interface ScoreRow {
@@ -166,6 +176,7 @@ function versionWrites(db: Db) {
         non_zero_bytes: disk.nonZeroBytes,
         keys_root: disk.keysRoot,
         recipe_bytes: disk.recipeBytes,
+        skip_free: disk.skipFree === undefined ? null : JSON.stringify(disk.skipFree),
       }));
       await db.insertInto('disks').values(disks).execute();
     },
@@ -192,34 +203,50 @@ function versionWrites(db: Db) {
   };
 }
 
+type VersionKey = Pick<VersionRow, 'vmId' | 'version'>;
+
+function isOneOf(versions: readonly VersionKey[]) {
+  return sql<boolean>`(vm_id, version) in (select * from unnest(
+    ${versions.map((row) => row.vmId)}::uuid[], ${versions.map((row) => row.version)}::int[]))`;
+}
+
+function diskRows(db: Db) {
+  return db
+    .selectFrom('wanted_disks')
+    .select(['vm_id as vmId', 'version', 'digest', 'virtual_size_bytes as virtualSizeBytes'])
+    .select(['non_zero_bytes as nonZeroBytes', 'recipe_bytes as recipeBytes'])
+    .select('skip_free as skipFree');
+}
+
 function versionContents(db: Db) {
   return {
-    disks: (vm: Id, version: number): Promise<DiskRow[]> =>
-      db
-        .selectFrom('disks')
-        .select(['vm_id as vmId', 'version', 'digest', 'virtual_size_bytes as virtualSizeBytes'])
-        .select(['non_zero_bytes as nonZeroBytes', 'recipe_bytes as recipeBytes'])
+    /** The disks as they are, or those without free space, in order. */
+    disks: (vm: Id, version: number, skipFree: boolean): Promise<DiskRow[]> =>
+      diskRows(db)
         .where('vm_id', '=', vm)
         .where('version', '=', version)
+        .where('skip_free', '=', skipFree)
         .orderBy('position')
         .execute(),
 
-    /** Disks of many versions at once, in order. */
-    disksOf: (versions: readonly VersionRow[]): Promise<DiskRow[]> =>
-      versions.length === 0
-        ? Promise.resolve([])
-        : db
-            .selectFrom('disks')
-            .select(['vm_id as vmId', 'version', 'digest', 'recipe_bytes as recipeBytes'])
-            .select(['virtual_size_bytes as virtualSizeBytes', 'non_zero_bytes as nonZeroBytes'])
-            .where(
-              sql<boolean>`(vm_id, version) in (select * from unnest(
-                ${versions.map((row) => row.vmId)}::uuid[], ${versions.map((row) => row.version)}::int[]))`,
-            )
-            .orderBy('vm_id')
-            .orderBy('version')
-            .orderBy('position')
-            .execute(),
+    /** Disks of many versions at once, as they are and without free space, each in order. */
+    disksOf: (versions: readonly VersionKey[]): Promise<DiskRow[]> =>
+      diskRows(db)
+        .where(isOneOf(versions))
+        .orderBy('vm_id')
+        .orderBy('version')
+        .orderBy('position')
+        .execute(),
+
+    /** The free space of the disks of many versions at once, in order. */
+    freeSpaceOf: (versions: readonly VersionKey[]): Promise<FreeSpaceRow[]> =>
+      db
+        .selectFrom('disks')
+        .select(['vm_id as vmId', 'version', 'non_zero_bytes as nonZeroBytes'])
+        .select('skip_free as skipFree')
+        .where(isOneOf(versions))
+        .orderBy('position')
+        .execute(),
 
     async description(vm: Id, version: number): Promise<Description> {
       const row = await db

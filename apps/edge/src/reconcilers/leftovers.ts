@@ -7,6 +7,7 @@
  */
 
 import { type Digest, isDigest } from '@vmdn/core/domain/digest.ts';
+import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
@@ -32,7 +33,8 @@ export function createLeftoversReconciler(deps: {
           if (isRefusal(error)) return undefined;
           throw error;
         });
-      for (const { digest } of description?.disks ?? []) digests.add(digest);
+      const disks = description?.disks ?? [];
+      for (const { digest } of [...disks, ...wantedDisks(disks, true)]) digests.add(digest);
     }
     if (deps.deliveries.active > 0 || isUnfinished) return;
     for (const key of await deps.store.stagings()) {

@@ -14,6 +14,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
+import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
@@ -84,6 +85,7 @@ interface Pass {
   readonly job: PursuitJob;
   readonly teleport: Id;
   readonly epoch: number;
+  /** With the disks that this teleport delivers. */
   readonly description: Description;
   readonly grants: GrantKeeper;
   readonly reports: TeleportReports;
@@ -124,9 +126,10 @@ async function beginPass(
   teleport: Id,
   epoch: number,
 ): Promise<Pass> {
-  const { version: known, grant } = job.desired();
+  const { version: known, skipFree, grant } = job.desired();
   const before = await deps.records.read(teleport);
-  const description = await deps.versions.verify(known, { isTakenOn: before !== null });
+  const verified = await deps.versions.verify(known, { isTakenOn: before !== null });
+  const description = { ...verified, disks: wantedDisks(verified.disks, skipFree) };
   deps.capacity.take(teleport, description.hardware);
   const digests = description.disks.map(({ digest }) => digest);
   const { vm, version } = known;

@@ -1,6 +1,6 @@
 /**
- * Room: origin, io. What was computed of disks and guests: recipes by digest, contents by the source's
- * print, guests by the digests of their disks. All of it can be made anew.
+ * Room: origin, io. What was computed of disks and guests: recipes and maps of free space by digest, contents
+ * by the source's print, guests by the digests of their disks. All of it can be made anew.
  *
  * I1: written durably and whole; a file that is damaged counts as missing.
  * I2: a recipe is handed out only after its digest and keysRoot were recomputed from it.
@@ -14,6 +14,7 @@ import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '@vmdn/core/domain/limits.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
+import { decodeFreeMap, encodeFreeMap, FREE_MAP_BYTES_MAX } from '@vmdn/core/formats/free-map.ts';
 import { decodeRecipe, encodeRecipe, recipeFileBytes } from '@vmdn/core/formats/recipe.ts';
 import {
   describedDisk,
@@ -27,7 +28,7 @@ import { LEDGER_BYTES_MAX, RECIPE_MEMORY_BYTES_MAX } from '../limits.ts';
 import type { ContentCache, DiskContent, GuestFacts, SourcePrint } from '../ports.ts';
 
 /** Raised when what is computed of a source or guest changes: older entries then count as missing. */
-const CACHE_VERSION = 1;
+const CACHE_VERSION = 2;
 
 const contentSchema = describedDisk.extend({
   cacheVersion: z.literal(CACHE_VERSION),
@@ -43,10 +44,10 @@ const guestSchema = z.object({
 
 /** The cache in `dir`, which is made when it is missing. */
 export async function openContentCache(dir: string): Promise<ContentCache> {
-  const [contents, guests, recipes] = ['contents', 'guests', 'recipes'].map((sub) =>
+  const [contents, guests, recipes, maps] = ['contents', 'guests', 'recipes', 'free'].map((sub) =>
     join(dir, sub),
-  ) as [string, string, string];
-  for (const path of [dir, contents, guests, recipes]) {
+  ) as [string, string, string, string];
+  for (const path of [dir, contents, guests, recipes, maps]) {
     await ensurePrivateDir(path);
     await sweepTemps(path);
   }
@@ -54,7 +55,10 @@ export async function openContentCache(dir: string): Promise<ContentCache> {
   const guestPath = (digests: readonly Digest[]): string =>
     join(guests, `${hashOf(digests.join())}.json`);
   const recipePath = (digest: Digest): string => join(recipes, `${digest}.recipe`);
+  const mapPath = (digest: Digest): string => join(maps, `${digest}.free`);
   const memory = createRecipeMemory();
+  const load = (digest: Digest): Promise<Recipe> =>
+    memory.get(digest, () => loadRecipe(recipePath(digest), digest));
   return {
     async contentOf(print) {
       const found = contentSchema.safeParse(await readJson(contentPath(print)));
@@ -67,19 +71,31 @@ export async function openContentCache(dir: string): Promise<ContentCache> {
     },
     putGuest: (digests, facts) => writeJson(guestPath(digests), facts),
     async recipe(digest) {
-      const path = recipePath(digest);
-      const recipe = await memory.get(digest, () => loadRecipe(path, digest));
-      return { recipe, path };
+      return { recipe: await load(digest), path: recipePath(digest) };
     },
     async putRecipe(digest, recipe) {
       const bytes = encodeRecipe(recipe);
       await durableWrite(recipePath(digest), bytes);
       return bytes.length;
     },
+    async freeRanges(digest) {
+      const { virtualSizeBytes } = await load(digest);
+      try {
+        const bytes = await readBoundedFile(mapPath(digest), FREE_MAP_BYTES_MAX);
+        return decodeFreeMap(bytes, virtualSizeBytes);
+      } catch (cause) {
+        const message = "The map of this disk's free space must be made anew.";
+        throw new VmdnError('not_found', message, { cause });
+      }
+    },
+    async putFreeRanges(digest, ranges, virtualSizeBytes) {
+      await durableWrite(mapPath(digest), encodeFreeMap(ranges, virtualSizeBytes));
+    },
     async sweep(keep) {
       await removeOthers(contents, new Set([...keep.prints].map(contentPath)));
       await removeOthers(guests, new Set(keep.guests.map(guestPath)));
       await removeOthers(recipes, new Set([...keep.digests].map(recipePath)));
+      await removeOthers(maps, new Set([...keep.digests].map(mapPath)));
       memory.keep(keep.digests);
     },
   };

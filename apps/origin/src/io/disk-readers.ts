@@ -4,10 +4,16 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
-import { describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
+import { type DiskDescription, describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { inspectGuest } from '@vmdn/core/io/inspect/inspect-guest.ts';
 import type { DiskReaders } from '../ports.ts';
+
+type Described = Pick<DiskDescription, 'recipe' | 'digest' | 'keysRoot'>;
+
+function bytesOf({ recipe, digest, keysRoot }: Described) {
+  return { recipe, digest, keysRoot: keysRoot as string as Digest };
+}
 
 /** Readers that use `workDir`, a private folder, for temporary files. */
 export function createDiskReaders(options: {
@@ -18,13 +24,9 @@ export function createDiskReaders(options: {
   const pool = createHashPool();
   return {
     async describeDisk({ socketPath, virtualSizeBytes }, signal) {
-      const { recipe, digest, keysRoot } = await describeDisk({
-        socketPath,
-        virtualSizeBytes,
-        signal,
-        pool,
-      });
-      return { recipe, digest, keysRoot: keysRoot as string as Digest };
+      const options = { socketPath, virtualSizeBytes, signal, pool, findsFree: true };
+      const { withoutFree, free, ...whole } = await describeDisk(options);
+      return { ...bytesOf(whole), withoutFree: bytesOf(withoutFree), free };
     },
     inspectGuest: (locked, signal) =>
       inspectGuest({ ...options, socketPaths: locked.map((disk) => disk.socketPath), signal }),

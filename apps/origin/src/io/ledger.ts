@@ -26,6 +26,7 @@ const recordSchema = z.object({
       z.object({
         version: z.number().int().min(1),
         digests: z.array(digest).min(1),
+        skipFreeDigests: z.array(digest).default([]),
         description: description.nullable(),
       }),
     )

@@ -10,7 +10,16 @@ const logger = createLogger('test', { level: 'silent' });
 
 function standing(version: number, state: VersionState, isNewest: boolean): VersionStanding {
   const description = isNewest ? ({ vm: 'web', version } as unknown as Description) : null;
-  return { vm: 'web' as Name, version, digests: [], isNewest, description, state, pin: 'none' };
+  return {
+    vm: 'web' as Name,
+    version,
+    digests: [],
+    skipFreeDigests: [],
+    isNewest,
+    description,
+    state,
+    pin: 'none',
+  };
 }
 
 /** A book with these standings, and a coordinator that writes down what it is told. */

@@ -78,31 +78,53 @@ async function contentOf(
   signal: AbortSignal,
 ): Promise<DiskContent> {
   const known = await cache.contentOf(locked.print);
-  if (known !== undefined && (await hasRecipe(cache, known))) return known;
+  if (known !== undefined && (await hasRecipes(cache, known))) return known;
   const started = performance.now();
-  const { recipe, digest, keysRoot } = await readers.describeDisk(locked, signal);
-  const recipeBytes = await cache.putRecipe(digest, recipe);
-  const blocks = nonZeroBlockCount(recipe);
+  const { withoutFree, free, ...whole } = await readers.describeDisk(locked, signal);
+  const { virtualSizeBytes } = whole.recipe;
+  const { digest } = withoutFree;
+  // First of all: whoever has the recipe of a disk without its free space has the map as well.
+  if (digest !== whole.digest) await cache.putFreeRanges(digest, free.ranges, virtualSizeBytes);
   const content: DiskContent = {
     print: locked.print,
-    digest,
-    virtualSizeBytes: recipe.virtualSizeBytes,
-    nonZeroBytes: Math.min(blocks * BLOCK_BYTES, recipe.virtualSizeBytes),
-    keysRoot,
-    recipeBytes,
+    virtualSizeBytes,
+    ...(await putRecipe(cache, whole)),
+    skipFree: { ...(await putRecipe(cache, withoutFree)), kept: free.kept },
   };
   await cache.putContent(content);
   const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
   logger.info(
-    { event: 'disk_described', vm: vm.name, digest, seconds, nonZeroBytes: content.nonZeroBytes },
+    {
+      ...{ event: 'disk_described', vm: vm.name, digest: content.digest, seconds },
+      nonZeroBytes: content.nonZeroBytes,
+      skipFree: content.skipFree,
+    },
     'described a disk',
   );
   return content;
 }
 
-async function hasRecipe(cache: ContentCache, content: DiskContent): Promise<boolean> {
+type DescribedBytes = Pick<
+  Awaited<ReturnType<DiskReaders['describeDisk']>>,
+  'recipe' | 'digest' | 'keysRoot'
+>;
+
+/** Stores a recipe; returns what a description says of it. */
+async function putRecipe(cache: ContentCache, { recipe, digest, keysRoot }: DescribedBytes) {
+  const recipeBytes = await cache.putRecipe(digest, recipe);
+  const blocks = nonZeroBlockCount(recipe);
+  const nonZeroBytes = Math.min(blocks * BLOCK_BYTES, recipe.virtualSizeBytes);
+  return { digest, nonZeroBytes, keysRoot, recipeBytes };
+}
+
+async function hasRecipes(
+  cache: ContentCache,
+  { digest, skipFree }: DiskContent,
+): Promise<boolean> {
   try {
-    await cache.recipe(content.digest);
+    await cache.recipe(digest);
+    if (skipFree !== undefined && skipFree.digest !== digest)
+      await cache.freeRanges(skipFree.digest);
     return true;
   } catch {
     return false;

@@ -4,10 +4,13 @@
  * I1: a live source is served only while it looks exactly as it did when it was described; whoever finds
  *     that it does not says so, and the version is withdrawn.
  * I2: a recipe is served without touching the source's lock: it is taken at the first read of blocks.
+ * I3: by the digest of a disk without its free space no free byte leaves: it is made zero right after it was
+ *     read, by the map that was kept with the recipe; without the map nothing is served.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { type ErrorCode, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { NO_FREE_RANGES, zeroFree } from '@vmdn/core/domain/free-ranges.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { DiskLibrary, ServedDisk } from '@vmdn/core/io/ports/disk-library.ts';
 import type { ContentCache, LockedDisk, SourceLocks } from '../ports.ts';
@@ -45,11 +48,7 @@ async function openDisk(options: ServedDisksOptions, digest: Digest): Promise<Se
   }
   const trouble = troubleOf(options, place);
   if (place.kind === 'live') await requirePrint(options, place).catch(trouble);
-  const { recipe, path } = await options.cache.recipe(digest).catch((cause: unknown) => {
-    if (place.kind === 'live') options.onTrouble(place.vm, cause);
-    const message = 'The recipe of this disk is being made anew; try again.';
-    throw new VmdnError('unavailable', message, { cause });
-  });
+  const { recipe, path, free } = await recordsOf(options, digest, place);
   let locking: Promise<LockedDisk> | undefined;
   return {
     digest,
@@ -60,6 +59,7 @@ async function openDisk(options: ServedDisksOptions, digest: Digest): Promise<Se
       locking ??= lockPlace(options, place);
       try {
         await (await locking).readInto(target, offsetBytes);
+        zeroFree(free, target, offsetBytes);
       } catch (error) {
         trouble(error);
       }
@@ -69,6 +69,22 @@ async function openDisk(options: ServedDisksOptions, digest: Digest): Promise<Se
       locked?.release();
     },
   };
+}
+
+/** Recipe and free ranges. Throws `unavailable` while they have to be made anew. */
+async function recordsOf(
+  { cache, onTrouble }: ServedDisksOptions,
+  digest: Digest,
+  place: Readable,
+) {
+  try {
+    const free = place.withoutFree ? await cache.freeRanges(digest) : NO_FREE_RANGES;
+    return { ...(await cache.recipe(digest)), free };
+  } catch (cause) {
+    if (place.kind === 'live') onTrouble(place.vm, cause);
+    const message = 'The recipe of this disk is being made anew; try again.';
+    throw new VmdnError('unavailable', message, { cause });
+  }
 }
 
 type Readable = Exclude<DiskPlace, { kind: 'withdrawn' }>;

@@ -3,7 +3,8 @@
  * is in. Kept in memory, written through to the ledger.
  *
  * I1: version numbers of a VM count up from 1 and are in the ledger before anybody hears of them; a new
- *     one is given only when the disks' digests or the hardware differ from the newest one's.
+ *     one is given only when the disks' digests (also those without free space) or the hardware differ
+ *     from the newest one's.
  * I2: a source counts as matching only after it was seen off and unchanged by this very process; until it
  *     was looked at nothing is said of its versions: a restart withdraws nothing.
  */
@@ -32,9 +33,11 @@ import type {
 
 /** Where the bytes of a digest can be read. */
 export type DiskPlace =
-  | { readonly kind: 'pin'; readonly disk: DiskSource }
+  | { readonly kind: 'pin'; readonly disk: DiskSource; readonly withoutFree: boolean }
   | {
       readonly kind: 'live';
+      /** Whether the digest is that of the disk without its free space. */
+      readonly withoutFree: boolean;
       readonly vm: Name;
       readonly disk: DiskSource;
       readonly print: SourcePrint;
@@ -46,6 +49,7 @@ export interface VersionStanding {
   readonly vm: Name;
   readonly version: number;
   readonly digests: readonly Digest[];
+  readonly skipFreeDigests: readonly Digest[];
   readonly isNewest: boolean;
   /** Of the newest version only. */
   readonly description: Description | null;
@@ -134,11 +138,13 @@ class Book implements VersionBook {
   async record(vm: VmSpecification, content: VmContent): Promise<boolean> {
     const source = { disks: vm.disks, prints: content.disks.map((disk) => disk.print) };
     const digests = content.disks.map((disk) => disk.digest);
+    const skipFreeDigests = content.disks.map((disk) => disk.skipFree?.digest ?? disk.digest);
     const known = this.#records.get(vm.name);
     const newest = known?.versions.at(-1);
     const isSame =
       newest !== undefined &&
       isDeepStrictEqual(newest.digests, digests) &&
+      isDeepStrictEqual(newest.skipFreeDigests, skipFreeDigests) &&
       isDeepStrictEqual(newest.description?.hardware, vm.hardware);
     if (isSame && isDeepStrictEqual(known!.source, source)) {
       this.setMatching(vm.name, true);
@@ -146,7 +152,8 @@ class Book implements VersionBook {
     }
     const version = (newest?.version ?? 0) + 1;
     const old = (known?.versions ?? []).map((each) => ({ ...each, description: null }));
-    const added = { version, digests, description: this.#describe(vm, version, content) };
+    const description = this.#describe(vm, version, content);
+    const added = { version, digests, skipFreeDigests, description };
     const versions = isSame ? known!.versions : [...old.slice(-OLD_VERSIONS_MAX), added];
     await this.#save({ vm: vm.name, versions, source });
     this.setMatching(vm.name, true);
@@ -171,14 +178,27 @@ class Book implements VersionBook {
   }
 
   placeOf(digest: Digest): DiskPlace | undefined {
+    const whole = this.#find(digest, false);
+    if (whole !== undefined && whole.kind !== 'withdrawn') return whole;
+    return this.#find(digest, true) ?? whole;
+  }
+
+  #find(digest: Digest, withoutFree: boolean): DiskPlace | undefined {
+    const pins = this.#options.pins.list();
+    const own = withoutFree ? undefined : pins.get(digest);
+    if (own !== undefined) return { kind: 'pin', disk: diskOf(own), withoutFree };
     let isKnown = false;
-    const pin = this.#options.pins.list().get(digest);
-    if (pin !== undefined) return { kind: 'pin', disk: diskOf(pin) };
     for (const { vm, versions, source } of this.#records.values()) {
-      isKnown ||= versions.some((version) => version.digests.includes(digest));
-      const i = versions.at(-1)!.digests.indexOf(digest);
-      if (i < 0 || !this.isMatching(vm)) continue;
-      return { kind: 'live', vm, disk: source.disks[i]!, print: source.prints[i]! };
+      for (const version of versions) {
+        const i = (withoutFree ? version.skipFreeDigests : version.digests).indexOf(digest);
+        if (i < 0) continue;
+        isKnown = true;
+        const pin = pins.get(version.digests[i]!);
+        if (pin !== undefined) return { kind: 'pin', disk: diskOf(pin), withoutFree };
+        if (version !== versions.at(-1) || !this.isMatching(vm)) continue;
+        const [disk, print] = [source.disks[i]!, source.prints[i]!];
+        return { kind: 'live', vm, disk, print, withoutFree };
+      }
     }
     return isKnown ? { kind: 'withdrawn' } : undefined;
   }
@@ -193,16 +213,18 @@ class Book implements VersionBook {
   }
 
   #standing(vm: Name, record: VersionRecord, isNewest: boolean): VersionStanding {
-    const { version, digests, description } = record;
+    const { version, digests, skipFreeDigests, description } = record;
     const pins = this.#options.pins.list();
     const now = this.#options.now();
     const { state, pin } = decideVersion(this.#options.policy, {
       isNewest,
       sourceMatches: this.isMatching(vm),
-      teleporting: digests.some((digest) => (this.#teleports.get(digest) ?? 0) > now),
+      teleporting: [...digests, ...skipFreeDigests].some(
+        (digest) => (this.#teleports.get(digest) ?? 0) > now,
+      ),
       pinIsThere: digests.every((digest) => pins.has(digest)),
     });
-    return { vm, version, digests, isNewest, description, state, pin };
+    return { vm, version, digests, skipFreeDigests, isNewest, description, state, pin };
   }
 
   #describe(vm: VmSpecification, version: number, content: VmContent): Description {

@@ -227,7 +227,7 @@ class Watcher implements VmWatcher {
       .filter((each) => each.isNewest || each.state !== 'withdrawn');
     await cache.sweep({
       prints: new Set(names.flatMap((name) => book.source(name)?.prints ?? [])),
-      digests: new Set(standings.flatMap((each) => each.digests)),
+      digests: new Set(standings.flatMap((each) => [...each.digests, ...each.skipFreeDigests])),
       guests: standings.map((each) => each.digests),
     });
   }

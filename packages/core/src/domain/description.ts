@@ -38,6 +38,21 @@ export interface DescribedDisk {
   readonly keysRoot: Digest;
   /** Length of the recipe file. */
   readonly recipeBytes: number;
+  /** The disk with its free space as zero; absent where its origin did not look for it. */
+  readonly skipFree?: SkipFreeDisk | undefined;
+}
+
+/**
+ * A disk with its free space as zero: deleted files and swap stay home. It has the size of the disk as it
+ * is, and its digest where nothing could be skipped.
+ */
+export interface SkipFreeDisk {
+  readonly digest: Digest;
+  readonly nonZeroBytes: number;
+  readonly keysRoot: Digest;
+  readonly recipeBytes: number;
+  /** What was kept whole although it may hold free space, and why: a line each, for people. */
+  readonly kept: readonly string[];
 }
 
 export interface Description {

@@ -118,6 +118,16 @@ export const PACKAGES_PER_REQUEST_MAX = 2000;
 /** Compressed recipes in one answer; those of a guest with 500 packages are some 3 MB. */
 export const PACKAGE_RECIPES_ANSWER_BYTES_MAX = 8 * 2 ** 20;
 
+/** Free ranges of a disk: 64 MiB of memory; the free space of a well-used 1 TiB has some 100,000 pieces. */
+export const FREE_RANGES_MAX = 2 ** 22;
+
+/** Block groups of an ext volume: 32 TiB with blocks of 4 KiB, 2 TiB with blocks of 1 KiB. */
+export const EXT_GROUPS_MAX = 2 ** 18;
+
+/** What a description may say of the parts of a disk that were kept whole: lines, characters of each. */
+export const KEPT_REMARKS_MAX = 32;
+export const KEPT_REMARK_CHARACTERS_MAX = 200;
+
 function assertRelations(): void {
   const relations: readonly boolean[] = [
     MAX_DISK_BYTES / BLOCK_BYTES < 2 ** 32 - 1,

@@ -8,6 +8,7 @@
 
 import { HASH_BYTES } from '../domain/digest.ts';
 import { SEGMENTS_PER_PAGE } from '../domain/limits.ts';
+import { popcount32 } from '../domain/recipe-index.ts';
 import { BLOCKS_PER_SEGMENT, segmentCount } from '../domain/units.ts';
 import { rootsOfPage } from './page-roots.ts';
 import type { PageDescription } from './recipe-builder.ts';
@@ -53,6 +54,23 @@ export class PageDescriber {
     this.#rows += 1;
     this.#keyCount += keys;
     return mask;
+  }
+
+  /**
+   * Takes segment `index` over from a page in hand elsewhere, to which it was the last one added; without
+   * hashing it again.
+   */
+  addFrom(other: PageDescriber, index: number): void {
+    const mask = other.#masks[index]!;
+    if (mask === 0) return;
+    const [row, keys] = [other.#rows - 1, popcount32(mask)];
+    const hash = other.#hashes.subarray(row * HASH_BYTES, (row + 1) * HASH_BYTES);
+    this.#hashes.set(hash, this.#rows * HASH_BYTES);
+    const firstWord = (other.#keyCount - keys) * 2;
+    this.#keys.set(other.#keys.subarray(firstWord, other.#keyCount * 2), this.#keyCount * 2);
+    this.#masks[index] = mask;
+    this.#rows += 1;
+    this.#keyCount += keys;
   }
 
   /** The description of the page in hand as page `page` of a disk of this size. */

@@ -12,6 +12,8 @@ import { SECTOR_BYTES } from '../domain/units.ts';
 export interface Partition {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
+  /** There, and true, when the table says that it is Linux swap. */
+  readonly isSwap?: true;
 }
 
 /** Linux's own limit for logical partitions is far above; nobody has more than a dozen. */
@@ -22,11 +24,21 @@ const GPT_ENTRY_BYTES_MAX = 512;
 const GPT_SIGNATURE = 'EFI PART';
 const GPT_PROTECTIVE = 0xee;
 const EXTENDED_TYPES: ReadonlySet<number> = new Set([0x05, 0x0f, 0x85]);
+const SWAP_TYPE = 0x82;
+/** 0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, as it lies on the disk. */
+const SWAP_GUID = [0x43c4a4ab0657fd6dn, 0x4f4f4bc8_3309e584n] as const;
+
+/** A partition in sectors. */
+interface SectorRange {
+  readonly start: number;
+  readonly count: number;
+  readonly isSwap?: true;
+}
 
 /** What the sector at the start of a disk, or of an extended partition, says. Numbers are sectors. */
 export interface MbrSector {
   readonly isProtective: boolean;
-  readonly partitions: readonly { readonly start: number; readonly count: number }[];
+  readonly partitions: readonly SectorRange[];
   /** Start of the first extended partition (from the start of the disk, or of the outermost one). */
   readonly extendedStart: number | null;
 }
@@ -35,7 +47,7 @@ export interface MbrSector {
 export function parseMbrSector(sector: Uint8Array): MbrSector | null {
   if (sector.length < SECTOR_BYTES || sector[510] !== 0x55 || sector[511] !== 0xaa) return null;
   const view = new DataView(sector.buffer, sector.byteOffset, sector.length);
-  const partitions: { start: number; count: number }[] = [];
+  const partitions: SectorRange[] = [];
   let extendedStart: number | null = null;
   let isProtective = false;
   for (let at = 446; at < 510; at += 16) {
@@ -47,17 +59,20 @@ export function parseMbrSector(sector: Uint8Array): MbrSector | null {
     if (type === 0 || count === 0) continue;
     if (type === GPT_PROTECTIVE) isProtective = true;
     else if (EXTENDED_TYPES.has(type)) extendedStart ??= start;
-    else partitions.push({ start, count });
+    else partitions.push({ start, count, ...(type === SWAP_TYPE && { isSwap: true }) });
   }
   return { isProtective, partitions, extendedStart };
 }
 
 /** Sectors to a partition within the disk; null when it sticks out or is empty. */
-export function partitionAt(start: number, count: number, diskBytes: number): Partition | null {
+export function partitionAt(
+  { start, count, isSwap }: SectorRange,
+  diskBytes: number,
+): Partition | null {
   const offsetBytes = start * SECTOR_BYTES;
   const lengthBytes = count * SECTOR_BYTES;
   const isInside = start > 0 && count > 0 && offsetBytes + lengthBytes <= diskBytes;
-  return isInside ? { offsetBytes, lengthBytes } : null;
+  return isInside ? { offsetBytes, lengthBytes, ...(isSwap && { isSwap }) } : null;
 }
 
 /** Where a GPT's entries lie and what they must hash to. */
@@ -106,11 +121,13 @@ export function parseGptEntries(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const partitions: Partition[] = [];
   for (let at = 0; at < bytes.length; at += header.entryBytes) {
-    const isUnused = view.getBigUint64(at, true) === 0n && view.getBigUint64(at + 8, true) === 0n;
-    if (isUnused) continue;
+    const type = [view.getBigUint64(at, true), view.getBigUint64(at + 8, true)] as const;
+    if (type[0] === 0n && type[1] === 0n) continue;
+    const isSwap = type[0] === SWAP_GUID[0] && type[1] === SWAP_GUID[1];
     const first = Number(view.getBigUint64(at + 32, true));
     const last = Number(view.getBigUint64(at + 40, true));
-    const partition = partitionAt(first, last - first + 1, diskBytes);
+    const range = { start: first, count: last - first + 1, ...(isSwap && { isSwap }) };
+    const partition = partitionAt(range, diskBytes);
     if (partition !== null) partitions.push(partition);
   }
   return partitions;

@@ -2,14 +2,13 @@
 
 import type { ClientsTable } from './clients.ts';
 import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
-import type { DisksTable } from './disks.ts';
+import type { DisksTable, WantedDisksView } from './disks.ts';
 import type { EnrolmentTokensTable } from './enrolment-tokens.ts';
 import type { HoldingsTable } from './holdings.ts';
 import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
 import type { NodesTable } from './nodes.ts';
 import type { PackageRecipesTable } from './package-recipes.ts';
-import type { PartialHoldingsTable } from './partial-holdings.ts';
 import type { ProjectsTable } from './projects.ts';
 import type { RecipeReadsTable } from './recipe-reads.ts';
 import type { ScoresTable } from './scores.ts';
@@ -27,10 +26,10 @@ export interface Schema {
   enrolment_tokens: EnrolmentTokensTable;
   images: ImagesTable;
   holdings: HoldingsTable;
-  partial_holdings: PartialHoldingsTable;
   vms: VmsTable;
   vm_versions: VmVersionsTable;
   disks: DisksTable;
+  wanted_disks: WantedDisksView;
   scores: ScoresTable;
   teleports: TeleportsTable;
   delivered_disks: DeliveredDisksTable;

@@ -1,6 +1,7 @@
 /** Room: store, schema. Teleports: one row each, a state machine with a lease. */
 
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
 import type { DestinationValue, EndpointValue, PlaceValue } from './values.ts';
@@ -13,6 +14,9 @@ export interface TeleportsTable {
   version: number;
   near: Json<PlaceValue>;
   within_km: number | null;
+  method: GeneratedId<TeleportMethod>;
+  /** Whether it delivers the disks without their free space. */
+  skip_free: GeneratedId<boolean>;
   state: TeleportState;
   epoch: GeneratedId<number>;
   edge_id: Id;

@@ -20,6 +20,8 @@ import {
   place,
   planSummary,
   seconds,
+  skippedFree,
+  teleportMethod,
   teleportState,
   tierBytes,
   timestamp,
@@ -54,6 +56,8 @@ export const teleport = z.object({
   vm: name,
   version: z.number().int(),
   near: place,
+  method: teleportMethod,
+  skipFree: skippedFree,
   state: teleportState,
   epoch: z.number().int(),
   edge: name,
@@ -73,6 +77,21 @@ export const teleport = z.object({
 });
 export type Teleport = z.infer<typeof teleport>;
 
+/** What users ask for: a VM, a place, and how its disks are made. */
+const wish = {
+  vm: name,
+  near: place,
+  /** How far from the place an edge may be; 1,000 km unless said. */
+  withinKm: z.number().positive().max(20_040).optional(),
+  /** `exact` unless said. */
+  method: teleportMethod.optional(),
+  /**
+   * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.
+   * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
+   */
+  skipFree: z.boolean().optional(),
+};
+
 const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(1000).optional() });
 
 export const requestTeleport = defineOperation({
@@ -85,10 +104,7 @@ export const requestTeleport = defineOperation({
   params: nothing,
   query: nothing,
   body: z.object({
-    vm: name,
-    near: place,
-    /** How far from the place an edge may be; 1,000 km unless said. */
-    withinKm: z.number().positive().max(20_040).optional(),
+    ...wish,
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -157,10 +173,12 @@ export const planTeleport = defineOperation({
   status: 200,
   params: nothing,
   query: nothing,
-  body: z.object({ vm: name, near: place, withinKm: z.number().positive().max(20_040).optional() }),
+  body: z.object(wish),
   reply: z.object({
     vm: name,
     version: z.number().int(),
+    method: teleportMethod,
+    skipFree: skippedFree,
     spilled: z.boolean(),
     chosen: destination,
     others: z.array(destination),

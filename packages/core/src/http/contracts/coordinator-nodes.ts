@@ -156,7 +156,9 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Lets this edge read recipes and blocks; renewed at half-life. */
+  /** Whether the disks are those without free space; never from a coordinator that knows of none. */
+  skipFree: z.boolean().default(false),
+  /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
 export type DesiredTeleport = z.infer<typeof desiredTeleport>;

@@ -8,7 +8,9 @@ import { DESCRIPTION_SCHEMA, VERSION_STATES } from '../../domain/description.ts'
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { DISK_FORMATS } from '../../domain/disk-format.ts';
 import { ERROR_CODES } from '../../domain/errors.ts';
+import { KEPT_REMARK_CHARACTERS_MAX, KEPT_REMARKS_MAX } from '../../domain/limits.ts';
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
+import { TELEPORT_METHODS } from '../../domain/skip-free.ts';
 import { TELEPORT_STATES } from '../../domain/teleport.ts';
 
 /** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
@@ -81,6 +83,16 @@ export const describedDisk = z.object({
   nonZeroBytes: byteCount,
   keysRoot: digest,
   recipeBytes: byteCount,
+  /** The disk with its free space as zero; absent from origins that do not look for it. */
+  skipFree: z
+    .object({
+      digest,
+      nonZeroBytes: byteCount,
+      keysRoot: digest,
+      recipeBytes: byteCount,
+      kept: z.array(z.string().max(KEPT_REMARK_CHARACTERS_MAX)).max(KEPT_REMARKS_MAX),
+    })
+    .optional(),
 });
 export const description = z.object({
   schema: z.literal(DESCRIPTION_SCHEMA),
@@ -113,6 +125,12 @@ export type PublicKey = z.infer<typeof publicKey>;
 
 export const versionState = z.enum(VERSION_STATES);
 export const teleportState = z.enum(TELEPORT_STATES);
+/** `exact`: the delivered disks are bit-identical with the version's, or with those without free space. */
+export const teleportMethod = z.enum(TELEPORT_METHODS);
+/** What a teleport that skips free space skips, and what it kept whole and why; null: it skips none. */
+export const skippedFree = z
+  .object({ skippedBytes: byteCount, kept: z.array(z.string()) })
+  .nullable();
 
 export const tierBytes = z.object({
   zero: byteCount,

@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { DiskFormat } from '../../domain/disk-format.ts';
+import { zeroFree } from '../../domain/free-ranges.ts';
 import {
   diskOf,
   referenceDigest,
@@ -14,6 +15,7 @@ import {
 } from '../../formats/recipe.fixture.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
+import { makeExtDisk } from '../inspect/free-space.fixture.ts';
 import { describeDisk } from './describe-disk.ts';
 import { createHashPool } from './hash-pool.ts';
 
@@ -35,10 +37,15 @@ afterAll(async () => {
 /** Kept for all tests here: starting threads takes longer than these small disks. */
 const pool = createHashPool({ workerCount: 2 });
 
-async function describeFile(path: string, format: DiskFormat, workers = pool) {
+async function describeFile(
+  path: string,
+  format: DiskFormat,
+  workers = pool,
+  findsFree: boolean | undefined = undefined,
+) {
   const disk = await openDiskExport({ layers: [{ path, format }], socketDir, runner });
   try {
-    return await describeDisk({ ...disk, pool: workers });
+    return await describeDisk({ ...disk, pool: workers, ...(findsFree && { findsFree }) });
   } finally {
     await disk.close();
   }
@@ -125,6 +132,44 @@ describe('describing a disk', () => {
     expect(written.readBytes).toBe(5 * 2 ** 20);
     expect(written.recipe.blockMasks.length).toBe(0);
     expect(written.digest).toBe(referenceDigest(new Uint8Array(5 * 2 ** 20)));
+  });
+
+  test('I4: a disk without its free space has the recipe of a disk that is zero there', async () => {
+    for (const [name, mkfs, place] of [
+      ['aligned', ['-t', 'ext4', '-b', '4096'], {}],
+      [
+        'odd',
+        ['-t', 'ext4', '-b', '1024'],
+        { layout: 'start=63, type=83\n', offsetBytes: 63 * 512 },
+      ],
+    ] as const) {
+      const { path } = await makeExtDisk(runner, directory, { name, mkfs, sizeMiB: 20, ...place });
+      const bytes = new Uint8Array(await readFile(path));
+      for (const format of ['raw', 'qcow2'] as const) {
+        const file = format === 'raw' ? path : await convert(path, format);
+        const found = await describeFile(file, format, pool, true);
+        expect(found.recipe).toEqual(referenceRecipe(bytes));
+        const zeroed = bytes.slice();
+        zeroFree(found.free.ranges, zeroed, 0);
+        expect(found.withoutFree.recipe).toEqual(referenceRecipe(zeroed));
+        expect(found.withoutFree.digest).toBe(referenceDigest(zeroed));
+        expect(found.withoutFree.keysRoot).toBe(referenceKeysRoot(zeroed));
+        expect(found.withoutFree.digest).not.toBe(found.digest);
+      }
+      const unasked = await describeFile(path, 'raw');
+      expect(unasked.withoutFree.digest).toBe(unasked.digest);
+    }
+  });
+
+  test('I4: a disk that is zero where it is free is the same without it', async () => {
+    const path = join(directory, 'zeros-free.raw');
+    const disk = await makeExtDisk(runner, directory, { name: 'full', mkfs: ['-t', 'ext2'] });
+    const bytes = new Uint8Array(await readFile(disk.path));
+    const { free } = await describeFile(disk.path, 'raw', pool, true);
+    zeroFree(free.ranges, bytes, 0);
+    await writeFile(path, bytes);
+    const { digest, withoutFree } = await describeFile(path, 'raw', pool, true);
+    expect(withoutFree.digest).toBe(digest);
   });
 
   test('progress grows and ends at the size of the disk', async () => {

@@ -5,6 +5,7 @@
  * I2: extents that block status calls ZERO are not read; everything else is, and zero is decided by content.
  * I3: whatever fails or is cancelled, no connection is left behind when the promise settles, and no thread
  *     but idle ones of the caller's pool.
+ * I4: the disk without its free space is described from the same bytes, read once.
  */
 
 import type { Worker } from 'node:worker_threads';
@@ -16,6 +17,7 @@ import { SEGMENT_BYTES } from '../../domain/units.ts';
 import { pageCount } from '../../formats/key-pages.ts';
 import { rootsOfPages } from '../../formats/page-roots.ts';
 import { buildRecipe, type PageDescription } from '../../formats/recipe-builder.ts';
+import { type FreeSpace, findFreeSpace, NO_FREE_SPACE } from '../inspect/free-space.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
 import { createHashPool, type HashPool } from './hash-pool.ts';
 import {
@@ -36,12 +38,21 @@ export interface DescribeDiskOptions {
   readonly onProgress?: (doneBytes: number) => void;
   /** Threads to use; without it some are started for this disk alone. */
   readonly pool?: HashPool;
+  /** Whether to find the disk's free space, and describe the disk without it too; default false. */
+  readonly findsFree?: boolean;
 }
 
-export interface DiskDescription {
+interface Described {
   readonly recipe: Recipe;
   readonly digest: Digest;
   readonly keysRoot: MerkleRoot;
+}
+
+export interface DiskDescription extends Described {
+  /** The disk with its free space as zero; the same as the disk where nothing of it is free or differs. */
+  readonly withoutFree: Described;
+  /** Nothing where it was not looked for. */
+  readonly free: FreeSpace;
   /** Bytes read through the export; the rest of the disk was ZERO by block status. */
   readonly readBytes: number;
 }
@@ -53,21 +64,38 @@ export interface DiskDescription {
 export async function describeDisk(options: DescribeDiskOptions): Promise<DiskDescription> {
   const { virtualSizeBytes, signal } = options;
   if (signal?.aborted) throw cancelled();
-  const { pages, readBytes } = await describePages(options);
-  const recipe = buildRecipe(virtualSizeBytes, pages);
+  const { pages, pagesWithoutFree, free, readBytes } = await describePages(options);
+  const described = describedBy(virtualSizeBytes, pages);
+  const withoutFree =
+    pagesWithoutFree === null ? described : describedBy(virtualSizeBytes, pagesWithoutFree);
   options.onProgress?.(virtualSizeBytes);
-  return { recipe, ...rootsOfPages(virtualSizeBytes, pages), readBytes };
+  return { ...described, withoutFree, free, readBytes };
 }
 
-interface Described {
+function describedBy(virtualSizeBytes: number, pages: readonly PageDescription[]): Described {
+  return { recipe: buildRecipe(virtualSizeBytes, pages), ...rootsOfPages(virtualSizeBytes, pages) };
+}
+
+interface Collected {
   readonly pages: readonly PageDescription[];
+  /** Null: the same. */
+  readonly pagesWithoutFree: readonly PageDescription[] | null;
   readonly readBytes: number;
 }
 
-async function describePages(options: DescribeDiskOptions): Promise<Described> {
+interface Maps {
+  readonly map: HashJob['map'];
+  readonly free: FreeSpace;
+}
+
+async function describePages(
+  options: DescribeDiskOptions,
+): Promise<Collected & { readonly free: FreeSpace }> {
   const { socketPath, virtualSizeBytes, signal } = options;
   const pageTotal = pageCount(virtualSizeBytes);
-  if (pageTotal === 0) return { pages: [], readBytes: 0 };
+  if (pageTotal === 0) {
+    return { pages: [], pagesWithoutFree: null, free: NO_FREE_SPACE, readBytes: 0 };
+  }
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const pool = options.pool ?? createHashPool();
   // Threads take a while to start: they do so while the map is made.
@@ -83,12 +111,18 @@ async function describePages(options: DescribeDiskOptions): Promise<Described> {
     });
     // A thread that fails before the map is made is reported below, not as an unhandled rejection.
     collected.catch(() => {});
-    const map = await Promise.race([makeMap(options), abort.promise, collected.then(neverMapped)]);
-    const job: HashJob = { socketPath, virtualSizeBytes, control, map };
+    const maps = await Promise.race([
+      makeMaps(options),
+      abort.promise,
+      collected.then(neverMapped),
+    ]);
+    const free = new Float64Array(new SharedArrayBuffer(maps.free.ranges.byteLength));
+    free.set(maps.free.ranges);
+    const job: HashJob = { socketPath, virtualSizeBytes, control, map: maps.map, free };
     for (const worker of workers) worker.postMessage(job);
     const described = await Promise.race([collected, abort.promise]);
     state = 'good';
-    return described;
+    return { ...described, free: maps.free };
   } finally {
     signal?.removeEventListener('abort', onAbort);
     Atomics.store(control, CONTROL_STOP, 1);
@@ -102,8 +136,8 @@ function neverMapped(): never {
   throw new VmdnError('internal', 'A hashing thread answered without a job.');
 }
 
-/** The map of what must be read. */
-async function makeMap(options: DescribeDiskOptions): Promise<HashJob['map']> {
+/** The map of what must be read, and the one of what is free. */
+async function makeMaps(options: DescribeDiskOptions): Promise<Maps> {
   const { socketPath, virtualSizeBytes, signal } = options;
   const client = await connectNbd({ socketPath, signal });
   try {
@@ -112,26 +146,34 @@ async function makeMap(options: DescribeDiskOptions): Promise<HashJob['map']> {
         data: { before: virtualSizeBytes, now: client.sizeBytes },
       });
     }
-    return await readMap(client);
+    const map = await readMap(client);
+    const free = options.findsFree === true ? await findFreeSpace(client, signal) : NO_FREE_SPACE;
+    return { map, free };
   } finally {
     await client.close();
   }
 }
 
 /** Gathers pages until every worker is done. Rejects with the first failure. */
-function collect(workers: readonly Worker[], onPage: () => void): Promise<Described> {
+function collect(workers: readonly Worker[], onPage: () => void): Promise<Collected> {
   const pages: PageDescription[] = [];
+  const withoutFree: PageDescription[] = [];
+  let differs = false;
   let readBytes = 0;
   let running = workers.length;
   return new Promise((resolve, reject) => {
     const onMessage = (message: HashWorkerMessage): void => {
       if (message.kind === 'page') {
         pages.push(message.description);
+        const own = message.withoutFree === 'same' ? message.description : message.withoutFree;
+        if (own !== null) withoutFree.push(own);
+        differs ||= message.withoutFree !== 'same';
         onPage();
       } else if (message.kind === 'done') {
         readBytes += message.readBytes;
         running -= 1;
-        if (running === 0) resolve({ pages, readBytes });
+        if (running > 0) return;
+        resolve({ pages, pagesWithoutFree: differs ? withoutFree : null, readBytes });
       } else {
         reject(new VmdnError(message.code, message.message, { data: message.data }));
       }

@@ -20,11 +20,18 @@ export interface HashJob {
   readonly control: Int32Array<SharedArrayBuffer>;
   /** A bit for each segment; see read-map.ts. */
   readonly map: Uint8Array<SharedArrayBuffer>;
+  /** What the disk is also described without; see domain/free-ranges.ts. */
+  readonly free: Float64Array<SharedArrayBuffer>;
 }
 
 /** What a worker says of its job: a page that is not all zero; the end; a failure, which is an end too. */
 export type HashWorkerMessage =
-  | { readonly kind: 'page'; readonly description: PageDescription }
+  | {
+      readonly kind: 'page';
+      readonly description: PageDescription;
+      /** The page with what is free of it as zero; null: then all of it is zero. */
+      readonly withoutFree: PageDescription | 'same' | null;
+    }
   | { readonly kind: 'done'; readonly readBytes: number }
   | {
       readonly kind: 'failed';

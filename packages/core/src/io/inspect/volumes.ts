@@ -17,7 +17,7 @@ import {
 } from '../../formats/partition-table.ts';
 
 /** Volumes looked at on one disk. */
-const VOLUMES_MAX = 32;
+export const VOLUMES_MAX = 32;
 
 /** Reads guest-visible bytes. */
 export interface DiskReader {
@@ -47,9 +47,7 @@ async function readGpt(disk: DiskReader, headerOffsetBytes: number): Promise<Par
 }
 
 async function readMbrPartitions(disk: DiskReader, mbr: MbrSector): Promise<Partition[]> {
-  const found = mbr.partitions.flatMap(
-    ({ start, count }) => partitionAt(start, count, disk.sizeBytes) ?? [],
-  );
+  const found = mbr.partitions.flatMap((range) => partitionAt(range, disk.sizeBytes) ?? []);
   if (mbr.extendedStart === null) return found;
   // Links of the chain are relative to the outermost extended partition, partitions to their own link.
   let link = mbr.extendedStart;
@@ -58,8 +56,8 @@ async function readMbrPartitions(disk: DiskReader, mbr: MbrSector): Promise<Part
     if (linkOffset + SECTOR_BYTES > disk.sizeBytes) break;
     const sector = parseMbrSector(await readBytes(disk, linkOffset, SECTOR_BYTES));
     if (sector === null) break;
-    for (const { start, count } of sector.partitions.slice(0, 1)) {
-      const partition = partitionAt(link + start, count, disk.sizeBytes);
+    for (const range of sector.partitions.slice(0, 1)) {
+      const partition = partitionAt({ ...range, start: link + range.start }, disk.sizeBytes);
       if (partition !== null) found.push(partition);
     }
     if (sector.extendedStart === null) break;
