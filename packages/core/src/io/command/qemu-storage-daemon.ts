@@ -25,7 +25,7 @@ const formatNode = (index: number): string => `format${index}`;
 /**
  * glibc's allocator, mallopt(3): each read has a buffer of its own, up to 1 MiB, which by default is mapped,
  * touched page by page and unmapped again, for longer than the reading takes (measured: 6.4 ms of processor
- * time for a megabyte, and 1.5 with buffers that are kept). So much at most stays with an export.
+ * time for a megabyte, and 0.6 with buffers that are kept). So much at most stays with an export.
  */
 const ALLOCATOR = {
   MALLOC_MMAP_THRESHOLD_: String(8 * 2 ** 20),
