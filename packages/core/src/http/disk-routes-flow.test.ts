@@ -141,6 +141,22 @@ it('more requests at a time than a grant allows are busy, with a time to come ba
   expect((await ask(grant))[0]).toBe(200);
 });
 
+it('random bytes, which are stored, arrive as they are although their memory is used again', async () => {
+  const disk = memoryDisk(noise(9 * MIB));
+  await using node = await startTestNode([disk]);
+  const arrived = new Uint8Array(disk.bytes.length);
+  await node.client.readBlocks({
+    url: node.url,
+    holder: HOLDER,
+    digest: disk.digest,
+    grant: await node.grant(),
+    virtualSizeBytes: disk.bytes.length,
+    runs: Uint32Array.of(0, disk.bytes.length / 4096),
+    onBlocks: (startBlock, _, bytes) => arrived.set(bytes, startBlock * 4096),
+  });
+  expect(Buffer.compare(arrived, disk.bytes)).toBe(0);
+});
+
 it('many streams under one uplink limit get equal shares of it', async () => {
   const disk = memoryDisk(noise(3 * MIB));
   await using node = await startTestNode([disk], { bytesPerSecond: 6 * MIB });

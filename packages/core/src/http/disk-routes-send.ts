@@ -91,8 +91,10 @@ async function writeAll(
   for await (const piece of pieces) {
     for (let at = 0; at < piece.length; at += step) {
       const part = piece.subarray(at, at + step);
-      held.push(part);
-      if (part.length > SMALL_BYTES) await leave();
+      const isSmall = part.length <= SMALL_BYTES;
+      // The body uses its memory again once it is asked for more; a slice of a Buffer would share it.
+      held.push(isSmall ? Uint8Array.from(part) : part);
+      if (!isSmall) await leave();
     }
   }
   if (held.length > 0) await leave();
