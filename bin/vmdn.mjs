@@ -221,13 +221,22 @@ function compileCache() {
  */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144' };
 
+/**
+ * V8's young generation, in megabytes, of what moves data. Buffers lie outside the heap and go when it is
+ * collected; they count as old until then, and for every few megabytes of them the whole heap is marked. In a
+ * small young generation they go with the next cheap collection. Measured for an edge that receives random
+ * bytes: 2.4 ms of processor time for each megabyte instead of 7.9. The checks compile, and are left alone.
+ */
+const SMALL_YOUNG_GENERATION = { NODE_OPTIONS: '--max-semi-space-size=1' };
+
 /** Replaces the launcher by the command, as far as Node 20 can: same terminal, signals, exit code. */
-function handOver(script, args) {
+function handOver(script, args, settings) {
   const cache = compileCache();
   const child = spawn(pinnedNode(), [join(ROOT, script), ...args], {
     stdio: 'inherit',
     env: {
       ...ALLOCATOR,
+      ...settings,
       ...process.env,
       ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
     },
@@ -259,8 +268,9 @@ function main(args) {
   const command = Object.hasOwn(COMMANDS, word ?? '') ? COMMANDS[word] : undefined;
   if (command !== undefined) ensurePackages(command);
   ensureDependencies();
-  if (command === undefined) handOver(TOOL, args);
-  else handOver(command.script, rest);
+  const settings = word === 'test' ? {} : SMALL_YOUNG_GENERATION;
+  if (command === undefined) handOver(TOOL, args, settings);
+  else handOver(command.script, rest, settings);
 }
 
 main(process.argv.slice(2));

@@ -57,6 +57,7 @@ export const LAUNCHER_SETTINGS = [
   'NODE_COMPILE_CACHE',
   'MALLOC_ARENA_MAX',
   'MALLOC_MMAP_THRESHOLD_',
+  'NODE_OPTIONS',
 ] as const;
 
 const INHERITED = [
