@@ -9,6 +9,7 @@ import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
 import type { NodesTable } from './nodes.ts';
 import type { PackageRecipesTable } from './package-recipes.ts';
+import type { PartialHoldingsTable } from './partial-holdings.ts';
 import type { ProjectsTable } from './projects.ts';
 import type { RecipeReadsTable } from './recipe-reads.ts';
 import type { ScoresTable } from './scores.ts';
@@ -26,6 +27,7 @@ export interface Schema {
   enrolment_tokens: EnrolmentTokensTable;
   images: ImagesTable;
   holdings: HoldingsTable;
+  partial_holdings: PartialHoldingsTable;
   vms: VmsTable;
   vm_versions: VmVersionsTable;
   disks: DisksTable;
