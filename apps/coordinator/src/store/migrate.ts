@@ -16,7 +16,7 @@ import { packageRecipes } from './migrations/0004-package-recipes.ts';
 import { recipeReads } from './migrations/0005-recipe-reads.ts';
 import { importErrors } from './migrations/0006-import-errors.ts';
 import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
-import { holderFaults } from './migrations/0008-holder-faults.ts';
+import { holders } from './migrations/0008-holders.ts';
 import { skipFree } from './migrations/0009-skip-free.ts';
 import { partialHoldings } from './migrations/0010-partial-holdings.ts';
 import type { Schema } from './schema/schema.ts';
@@ -30,7 +30,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-recipe-reads': recipeReads,
   '0006-import-errors': importErrors,
   '0007-planned-deliveries': plannedDeliveries,
-  '0008-holder-faults': holderFaults,
+  '0008-holders': holders,
   '0009-skip-free': skipFree,
   '0010-partial-holdings': partialHoldings,
 };

@@ -4,9 +4,7 @@
  * I1: a batch holds the records (run header and bytes) of at most `batchBytesMax` bytes of disk, in
  *     the order of the request; a long run is cut, short ones are gathered.
  * I2: at most `batchesAhead` + 1 batches are in memory, whatever the request asks for.
- * I3: memory is used again within a request: V8 counts what was thrown away, and searches its whole heap
- *     after every few megabytes of it.
- * I4: when reading ends, for whatever reason, no read is left in flight: the disk can be released.
+ * I3: when reading ends, for whatever reason, no read is left in flight: the disk can be released.
  */
 
 import { BLOCK_BYTES } from '../domain/units.ts';
@@ -51,12 +49,10 @@ export async function* readBatches(
 ): AsyncGenerator<Uint8Array> {
   const plan = planBatches(runs, Math.max(1, Math.floor(limits.batchBytesMax / BLOCK_BYTES)));
   const reading: Promise<Uint8Array>[] = [];
-  let spare: Uint8Array | undefined;
   const startNext = (): void => {
     const next = plan.next();
     if (next.done) return;
-    const batch = readBatch(disk, next.value, spare);
-    spare = undefined;
+    const batch = readBatch(disk, next.value);
     batch.catch(() => undefined);
     reading.push(batch);
   };
@@ -67,7 +63,6 @@ export async function* readBatches(
       yield bytes;
       // Only now: before this one was compressed, one more in memory would be one too many.
       reading.shift();
-      spare = bytes;
       startNext();
     }
   } finally {
@@ -75,19 +70,17 @@ export async function* readBatches(
   }
 }
 
-/** Reads one batch into one array, in `spare` where that fits: run header, bytes, run header, bytes, … */
+/** Reads one batch into one array: run header, bytes, run header, bytes, … */
 async function readBatch(
   disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
   records: readonly BlockRecord[],
-  spare: Uint8Array | undefined,
 ): Promise<Uint8Array> {
   const headers = records.map((record) => encodeRunHeader(record.startBlock, record.blockCount));
   const lengths = records.map((record) =>
     runBytes(disk.virtualSizeBytes, record.startBlock, record.blockCount),
   );
   const total = lengths.reduce((sum, length, i) => sum + length + headers[i]!.length, 0);
-  const isFit = spare !== undefined && spare.length >= total;
-  const bytes = isFit ? spare.subarray(0, total) : Buffer.allocUnsafeSlow(total);
+  const bytes = Buffer.allocUnsafeSlow(total);
   const reads: Promise<void>[] = [];
   let at = 0;
   for (const [i, record] of records.entries()) {

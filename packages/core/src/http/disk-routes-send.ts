@@ -91,10 +91,8 @@ async function writeAll(
   for await (const piece of pieces) {
     for (let at = 0; at < piece.length; at += step) {
       const part = piece.subarray(at, at + step);
-      const isSmall = part.length <= SMALL_BYTES;
-      // The body may use its memory again as soon as it is asked for more.
-      held.push(isSmall ? part.slice() : part);
-      if (!isSmall) await leave();
+      held.push(part);
+      if (part.length > SMALL_BYTES) await leave();
     }
   }
   if (held.length > 0) await leave();

@@ -22,16 +22,6 @@ const HAS_BACKING = new Set(['qcow2', 'vmdk']);
 
 const formatNode = (index: number): string => `format${index}`;
 
-/**
- * glibc's allocator, mallopt(3): each read has a buffer of its own, up to 1 MiB, which by default is mapped,
- * touched page by page and unmapped again, for longer than the reading takes (measured: 6.4 ms of processor
- * time for a megabyte, and 1.5 with buffers that are kept). So much at most stays with an export.
- */
-const ALLOCATOR = {
-  MALLOC_MMAP_THRESHOLD_: String(8 * 2 ** 20),
-  MALLOC_TRIM_THRESHOLD_: String(32 * 2 ** 20),
-};
-
 /** The nodes of `layers` (top first), in the order in which they must be made: base first. */
 export function blockNodes(layers: readonly DiskLayer[]): BlockNode[] {
   const nodes: BlockNode[] = [];
@@ -76,5 +66,5 @@ export function startStorageDaemon(
   connectionsMax: number,
 ): RunningCommand {
   const args = exportArguments(layers, socketPath, connectionsMax);
-  return runner.start('qemu-storage-daemon', args, { lifetime: 'with-parent', env: ALLOCATOR });
+  return runner.start('qemu-storage-daemon', args, { lifetime: 'with-parent' });
 }
