@@ -164,7 +164,7 @@ function partialSource(
   };
 }
 
-/** Between its making and its keeping a disk is nowhere for a moment; one that was given up may come again. */
+/** Between its making and its keeping a disk is nowhere for a moment; one given up may come again. */
 async function unlessGone<T>(asked: Promise<T>): Promise<T> {
   try {
     return await asked;

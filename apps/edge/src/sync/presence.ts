@@ -2,8 +2,8 @@
  * Room: edge, sync. Sources that change while a disk is made: what a partial holder has by now, and holders
  * that came since.
  *
- * I1: a partial holder is asked for what it has every PRESENCE_MS until it has all that is wanted; while it is
- *     away, when it is due (I2 of remote-lane.ts).
+ * I1: a partial holder is asked for what it has every PRESENCE_MS until it has all that is wanted; while it
+ *     is away, when it is due (I2 of remote-lane.ts).
  * I2: what crosses for that is counted like blocks.
  */
 

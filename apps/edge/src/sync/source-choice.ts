@@ -7,8 +7,8 @@
  * I3: whoever is away is probed with little, so that little waits for it.
  * I4: an origin that helps slow peers takes little at a time: whether they are slow, and whether it brings
  *     more, is seen again before the next request.
- * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then for
- *     theirs; not for the last bit of it while they have news: they are about to have it.
+ * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then
+ *     for theirs; not for the last bit of it while they have news: they are about to have it.
  */
 
 import { hasBit } from '@vmdn/core/domain/bitmap.ts';

@@ -41,7 +41,7 @@ export interface SyncRequest {
   readonly crossedBefore?: readonly { readonly tier: Tier; readonly wireBytes: number }[];
   /** Holders as of now, those that came since the beginning among them; asked again and again. */
   readonly latestSources?: (() => readonly RemoteSource[]) | undefined;
-  /** Where on the disk to begin asking origins, as a part of 1 (domain/territory.ts); absent = in disk order. */
+  /** Where on the disk to begin asking origins (domain/territory.ts); absent = in disk order. */
   readonly place?: number | undefined;
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;

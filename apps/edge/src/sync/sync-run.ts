@@ -4,7 +4,7 @@
  *
  * I1: a row is done only when a worker verified it; it is committed after that, data before bit.
  * I2: a shortage goes back into the queue with what it lacks; the run fails only when nothing is in
- *     flight, nothing is ready and no source is left that might answer, or have more soon.
+ *     flight, nothing is ready and no source might answer, or have more soon.
  * I3: after a failure no new work begins, what is in flight ends, and what is verified is committed.
  */
 
@@ -65,7 +65,7 @@ export interface SyncRunOptions {
   readonly states: Uint8Array;
   readonly records: Uint32Array;
   readonly sources: readonly RemoteSource[];
-  /** Where on the disk this edge begins to ask origins (domain/territory.ts); absent = where it begins. */
+  /** See SyncRequest. */
   readonly place?: number | undefined;
   /** Called after whatever may have changed the progress. */
   readonly onChange: () => void;
@@ -195,12 +195,11 @@ export class SyncRun {
   #start(source: RunSource): void {
     for (const lane of this.#lanes(source)) {
       this.#activeLanes += 1;
-      this.accompany(
-        lane.finally(() => {
-          this.#activeLanes -= 1;
-          this.changed();
-        }),
-      );
+      const ended = lane.finally(() => {
+        this.#activeLanes -= 1;
+        this.changed();
+      });
+      this.accompany(ended);
     }
   }
 

@@ -4,8 +4,8 @@
  *
  * I1: who begins where follows from a node's id alone: nobody needs to agree with anybody.
  * I2: own and rest together are all rows, each once.
- * I3: the disk is a circle. An edge goes forward from its own place to where the next one began; then it helps,
- *     backward from its own place, so that two that share what is left meet once.
+ * I3: the disk is a circle. An edge goes forward from its own place to where the next one began; then it
+ *     helps, backward from its own place, so that two that share what is left meet once.
  */
 
 /** Rows from `from` on, before `to`; the last ones first when `isBackward`. */

@@ -69,7 +69,7 @@ interface Serving {
   readonly body: Uint8Array;
 }
 
-/** Mounts recipe, ranges, outline, rows, segments, blocks, health. Needs the node server's own response object. */
+/** Mounts the routes of disks and of health. Needs the node server's own response object. */
 export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   const limits = { ...DISK_ROUTE_LIMITS, ...options.limits };
   const desk = createGrantDesk({ ...options, limits, now: options.now ?? Date.now });

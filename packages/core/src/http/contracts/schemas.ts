@@ -150,7 +150,6 @@ export const holder = z.object({
   kind: nodeKind,
   url: nodeUrl,
 });
-export type Holder = z.infer<typeof holder>;
 
 /** A node that serves a disk: all of it, or because it is making it what it has of it so far. */
 export const diskHolder = holder.extend({ partial: z.boolean() });
