@@ -6,7 +6,8 @@
 export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
-export type { HeldImage, HolderRow } from './store/image-store.ts';
+export type { DiskInMaking, HolderRow } from './store/holder-store.ts';
+export type { HeldImage } from './store/image-store.ts';
 export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
 export type { ImportRow, OpenSeedRow } from './store/order-store.ts';
 export type { PackageBounds, PackageRow } from './store/package-store.ts';

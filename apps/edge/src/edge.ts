@@ -53,6 +53,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
+import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
 import { createImageUses } from './services/image-uses.ts';
 import { wakeOnChanges } from './services/library-wakes.ts';
@@ -81,7 +82,7 @@ export async function createEdge(
   const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
   const app = createApp({ logger });
   mountDiskRoutes(app, {
-    library: machine.store,
+    library: createHeldDisks(machine),
     recipeFiles: createRecipeFiles(),
     nodeId: identity.node,
     coordinatorKey: () => identity.coordinatorKey,
@@ -263,7 +264,7 @@ function startWork(
   stack: AsyncDisposableStack,
 ) {
   const { machine, key, identity, events, logger } = parts;
-  const { store, folder, hypervisor } = machine;
+  const { store, engine, folder, hypervisor } = machine;
   const { node: self, coordinatorKey } = identity;
   const credentials = { kind: 'node', node: self, key } as const;
   const client = createCoordinatorClient({ url: settings.coordinatorUrl, credentials });
@@ -300,7 +301,7 @@ function startWork(
     imports: createImportsReconciler({ ...common, importImage }),
     scores: createScoresReconciler({ ...common, ...reading, packages }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
-    holdings: createHoldingsReconciler({ client, store }),
+    holdings: createHoldingsReconciler({ client, store, engine }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };
   const started = new Map<string, Reconciler>();
@@ -313,6 +314,7 @@ function startWork(
   };
   desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
   wakeOnChanges({ store, packages, wake });
+  engine.onMaking(() => wake('holdings'));
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));
   return { client, capacity, breakers, wakeAll };
 }

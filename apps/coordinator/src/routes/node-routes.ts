@@ -43,7 +43,7 @@ export function mountNodeRoutes(
     app,
     ops.reportHoldings,
     guards.node,
-    ({ body }, node) => reportHoldings(context, node, body.images),
+    ({ body }, node) => reportHoldings(context, node, body.images, body.making ?? []),
     { bodyBytesMax: HOLDINGS_BODY_BYTES_MAX },
   );
   mountOperation(

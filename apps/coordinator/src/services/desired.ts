@@ -113,7 +113,10 @@ function keyOf(row: { readonly vmId: Id; readonly version: number }): string {
   return `${row.vmId}/${row.version}`;
 }
 
-/** Other nodes that hold a disk, the nearest to this edge first; those without a place last. */
+/**
+ * Other nodes that hold a disk, the nearest to this edge first, at one place those that have all of it; nodes
+ * without a place last.
+ */
 function nearestFirst(edge: NodeFacts, holders: readonly HolderRow[]): HolderRow[] {
   const distance = (holder: HolderRow): number => {
     if (holder.latitude === null || holder.longitude === null) return FARTHEST_KM;
@@ -124,8 +127,13 @@ function nearestFirst(edge: NodeFacts, holders: readonly HolderRow[]): HolderRow
   return holders
     .filter((holder) => holder.node !== edge.id)
     .map((holder) => ({ holder, km: distance(holder) }))
-    .sort((a, b) => a.km - b.km || (a.holder.name < b.holder.name ? -1 : 1))
+    .sort((a, b) => a.km - b.km || order(a.holder, b.holder))
     .map(({ holder }) => holder);
+}
+
+function order(left: HolderRow, right: HolderRow): number {
+  if (left.partial !== right.partial) return left.partial ? 1 : -1;
+  return left.name < right.name ? -1 : 1;
 }
 
 function holdersOf(holders: readonly HolderRow[], digest: Digest): HolderRow[] {
@@ -148,11 +156,11 @@ function revisionOf(outline: Outline, window: number): string {
 }
 
 function holderWords(holder: HolderRow): readonly string[] {
-  return [holder.digest, holder.node, holder.name, holder.url];
+  return [holder.digest, holder.node, holder.name, holder.url, String(holder.partial)];
 }
 
-function holderOf({ node, name, kind, url }: HolderRow) {
-  return { node, name, kind, url };
+function holderOf({ node, name, kind, url, partial }: HolderRow) {
+  return { node, name, kind, url, partial };
 }
 
 async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outline) {

@@ -2,7 +2,7 @@
  * Room: coordinator, services. What nodes say of themselves: that they live, and what they hold.
  */
 
-import type { Beat, HeldImage } from '../ports.ts';
+import type { Beat, DiskInMaking, HeldImage } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 
 /** Takes a heartbeat: the node is alive, and an edge keeps its leases. */
@@ -19,18 +19,26 @@ export async function heartbeat(context: Context, { node, project }: NodeIdentit
   return { protocol: context.protocol, heartbeatSeconds };
 }
 
-/** Takes all that a node holds. */
+/** Takes all that a node holds, and what it is making. */
 export async function reportHoldings(
   context: Context,
   { node, project }: NodeIdentity,
   images: readonly HeldImage[],
+  making: readonly DiskInMaking[],
 ) {
   const isNews = await context.store.transaction(async (tables) => {
-    const changed = await tables.images.replaceHoldings(node.id, project, images);
+    const isOther = await tables.images.replaceHoldings(node.id, project, images);
+    const makesOther = await tables.images.replaceMaking(node.id, project, making);
+    const changed = isOther || makesOther;
     if (changed) await tables.notify(`edges:${project}`, 'jobs');
     return changed;
   });
-  if (isNews) context.events('holdings_changed', { node: node.id, images: images.length });
+  if (isNews)
+    context.events('holdings_changed', {
+      node: node.id,
+      images: images.length,
+      making: making.length,
+    });
   return { accepted: true as const };
 }
 

@@ -4,7 +4,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
-import { isHealthy } from './node-store.ts';
+import { holderStore } from './holder-store.ts';
 
 export interface HeldImage {
   readonly digest: Digest;
@@ -21,16 +21,6 @@ export interface ImageFacts {
   readonly keysRoot: Digest;
   readonly virtualSizeBytes: number;
   readonly nonZeroBytes: number;
-}
-
-export interface HolderRow {
-  readonly digest: Digest;
-  readonly node: Id;
-  readonly name: Name;
-  readonly kind: 'origin' | 'edge';
-  readonly url: string;
-  readonly latitude: number | null;
-  readonly longitude: number | null;
 }
 
 export interface ListedImage {
@@ -145,23 +135,6 @@ function imageWrites(db: Db) {
 
 function holdingReads(db: Db) {
   return {
-    /** Healthy nodes that hold any of these disks. */
-    holders: (
-      project: Id,
-      digests: readonly Digest[],
-      silenceSeconds: number,
-    ): Promise<HolderRow[]> =>
-      db
-        .selectFrom('holdings')
-        .innerJoin('nodes', 'nodes.id', 'holdings.node_id')
-        .select(['holdings.digest', 'nodes.id as node', 'nodes.name', 'nodes.kind', 'nodes.url'])
-        .select(['nodes.latitude', 'nodes.longitude'])
-        .where('holdings.project_id', '=', project)
-        .where(sql<boolean>`holdings.digest = any(${digests as Digest[]})`)
-        .where(isHealthy(silenceSeconds))
-        .orderBy('nodes.name')
-        .execute(),
-
     /** Which of these disks each edge holds. */
     heldBy: (project: Id, digests: readonly Digest[]): Promise<{ node: Id; digest: Digest }[]> =>
       db
@@ -199,5 +172,5 @@ function holdingReads(db: Db) {
 
 /** Images and holdings over a connection or a transaction. */
 export function imageStore(db: Db) {
-  return { ...imageReads(db), ...imageWrites(db), ...holdingReads(db) };
+  return { ...imageReads(db), ...imageWrites(db), ...holdingReads(db), ...holderStore(db) };
 }

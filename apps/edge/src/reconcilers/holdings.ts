@@ -1,14 +1,21 @@
 /**
- * Room: edge, reconcilers. Holdings: all images of this edge, reported whenever they change.
+ * Room: edge, reconcilers. Holdings: all images of this edge and the disks that it is making, reported
+ * whenever these are others.
  */
 
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { HOLDINGS_MAX, reportHoldings } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import {
+  HOLDINGS_MAX,
+  MAKING_MAX,
+  reportHoldings,
+} from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import type { SyncEngine } from '../sync/create-sync-engine.ts';
 
 export function createHoldingsReconciler(deps: {
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly store: Pick<ImageStore, 'list'>;
+  readonly engine: Pick<SyncEngine, 'making'>;
 }): (signal: AbortSignal) => Promise<void> {
   return async (signal) => {
     const images = deps.store
@@ -20,6 +27,10 @@ export function createHoldingsReconciler(deps: {
         const { virtualSizeBytes, nonZeroBytes, allocatedBytes } = sizes;
         return { digest, keysRoot, name, kind, virtualSizeBytes, nonZeroBytes, allocatedBytes };
       });
-    await deps.client.call(reportHoldings, { body: { images }, signal });
+    const making = deps.engine
+      .making()
+      .slice(0, MAKING_MAX)
+      .map(({ digest, verifiedBytes }) => ({ digest, verifiedBytes: verifiedBytes() }));
+    await deps.client.call(reportHoldings, { body: { images, making }, signal });
   };
 }

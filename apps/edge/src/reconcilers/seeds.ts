@@ -6,6 +6,7 @@
 
 import { describeError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { placeOf } from '@vmdn/core/domain/territory.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import {
   type DesiredSeed,
@@ -17,7 +18,7 @@ import { meaningOf } from '../decisions/failure.ts';
 import { MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS, SEEDS_MAX } from '../limits.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
-import { orderHolders } from '../services/remote-sources.ts';
+import { type DiskHolder, inWhole, orderHolders } from '../services/remote-sources.ts';
 
 interface Deps {
   readonly self: Id;
@@ -54,9 +55,10 @@ async function workOff(deps: Deps, seed: DesiredSeed, signal: AbortSignal): Prom
     // The next mention, or the end, says the same and more.
     report(deps, seed, { ...words, delivery: last }).catch(() => undefined);
   };
-  // The newest grant that the coordinator gave for this order.
-  const grant = (): string =>
-    deps.desired.latest()?.seeds.find(({ seed: id }) => id === seed.seed)?.grant ?? seed.grant;
+  // The newest words of the coordinator on this order: its grant, its holders.
+  const newest = (): DesiredSeed =>
+    deps.desired.latest()?.seeds.find(({ seed: id }) => id === seed.seed) ?? seed;
+  const holders = (): readonly DiskHolder[] => orderHolders(newest().holders, deps.self);
   try {
     const { delivery } = await deps.deliveries.deliver({
       digest: image.digest,
@@ -64,8 +66,9 @@ async function workOff(deps: Deps, seed: DesiredSeed, signal: AbortSignal): Prom
       virtualSizeBytes: image.virtualSizeBytes,
       name: image.name,
       kind: 'base',
-      holders: orderHolders(seed.holders, deps.self),
-      grant,
+      holders: inWhole(holders()),
+      trade: { place: placeOf(deps.self), holders },
+      grant: () => newest().grant,
       signal,
       onProgress: (progress) => {
         last = progress;

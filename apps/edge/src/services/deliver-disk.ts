@@ -30,7 +30,7 @@ import type { ImageUses } from './image-uses.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
-import { type DiskHolder, remoteSources, tierOf } from './remote-sources.ts';
+import { type DiskHolder, remoteSources, type Trade, tierOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { createTurns } from './turns.ts';
 
@@ -44,6 +44,8 @@ export interface DiskOrder {
   /** The guest on it, where a signed description tells: its packages are sources then. */
   readonly guest?: PackageGuest;
   readonly holders: readonly DiskHolder[];
+  /** Absent: no other edge is a source. */
+  readonly trade?: Trade | undefined;
   readonly grant: () => string;
   readonly signal: AbortSignal;
   readonly onProgress: (delivery: DiskDelivery) => void;
@@ -73,7 +75,7 @@ interface Deps {
   readonly planner: Planner;
   readonly uses: Pick<ImageUses, 'holdPlan' | 'deliver'>;
   readonly engine: Pick<SyncEngine, 'sync'>;
-  readonly client: Pick<DiskClient, 'readBlocks'>;
+  readonly client: Pick<DiskClient, 'readBlocks' | 'readSegments'>;
   readonly breakers: HolderBreakers;
   readonly events: EdgeEvents;
 }
@@ -206,10 +208,15 @@ async function sync(
   crossedBefore: readonly Cost[],
   foretold: Foretold,
 ): Promise<DiskDelivery> {
+  const { client, breakers } = deps;
+  const means = { client, breakers };
+  const { trade } = order;
   const result = await deps.engine.sync({
     plan,
     stagingDir: deps.store.stagingDir(order.digest),
-    sources: remoteSources({ ...order, client: deps.client, breakers: deps.breakers }),
+    sources: remoteSources({ ...order, ...means }),
+    latestSources: trade && (() => remoteSources({ ...order, ...means, holders: trade.holders() })),
+    place: trade?.place,
     signal: order.signal,
     crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),

@@ -12,6 +12,7 @@ const PEER: DiskHolder = {
   node: '018f0000-0000-7000-8000-000000000001' as Id,
   name: 'edge near',
   url: 'http://127.0.0.1:9',
+  isPartial: false,
 };
 const ORIGIN: DiskHolder = { ...PEER, tier: 'origin', node: 'o' as Id, name: 'origin far' };
 const BOTH = [PEER, ORIGIN];

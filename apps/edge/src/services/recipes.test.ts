@@ -104,6 +104,7 @@ async function edge(change: Partial<LightClient> = {}, held: readonly MemoryDisk
         name: parseName(name, 'name'),
         url: node.url,
         tier: 'origin' as const,
+        isPartial: false,
       })),
       grant: () => grant,
       signal: AbortSignal.timeout(60_000),

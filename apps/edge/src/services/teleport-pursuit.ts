@@ -33,7 +33,7 @@ import { STEPS_MAX } from '../limits.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
-import { holdersOf, type SourcePolicy } from './remote-sources.ts';
+import { holdersOf, type SourcePolicy, tradeOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
 import {
   bareRecord,
@@ -220,6 +220,7 @@ async function deliver(pass: Pass, digest: Digest): Promise<void> {
     kind: 'snapshot',
     guest: pass.description,
     holders: holdersOf(version, digest, deps.sources),
+    trade: tradeOf(deps.sources, () => job.desired().version, digest),
     grant: () => pass.grants.current(),
     signal: job.signal,
     onProgress: (delivery) => {

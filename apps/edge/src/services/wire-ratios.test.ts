@@ -14,7 +14,7 @@ import { createWireRatios } from './wire-ratios.ts';
 const DISK = 'd'.repeat(64) as Digest;
 const events = createEdgeEvents(createLogger('test', { level: 'silent' }));
 const holder = (name: string): DiskHolder => ({
-  ...{ tier: 'origin', node: name as Id, name, url: `http://${name}` },
+  ...{ tier: 'origin', node: name as Id, name, url: `http://${name}`, isPartial: false },
 });
 
 /** A disk of a hundred different blocks, of which the first so many are here. */

@@ -16,6 +16,7 @@ import {
   type PlanRequest,
 } from '@vmdn/core/io/sync/planner.ts';
 import { createStagingAreas, stagingInUse } from '@vmdn/core/io/sync/staging.ts';
+import type { MakingDisk } from './making-disk.ts';
 import { type SyncRequest, type SyncResult, syncDisk } from './sync-disk.ts';
 
 export type { Coverage } from '@vmdn/core/io/sync/plan-messages.ts';
@@ -27,6 +28,10 @@ export interface SyncEngine extends AsyncDisposable {
   coverage(request: CoverageRequest): Promise<Coverage>;
   /** See syncDisk. Several may run; they share the workers. */
   sync(request: SyncRequest): Promise<SyncResult>;
+  /** The disks that are being made and may be read meanwhile. */
+  making(): readonly MakingDisk[];
+  /** Told when these are others. Returns what ends that. */
+  onMaking(listener: () => void): () => void;
 }
 
 export interface SyncEngineOptions {
@@ -43,6 +48,19 @@ export function createSyncEngine(options: SyncEngineOptions = {}): SyncEngine {
   const stagingAreas = createStagingAreas();
   const stopping = new AbortController();
   const running = new Map<string, Promise<unknown>>();
+  const making = new Set<MakingDisk>();
+  const listeners = new Set<() => void>();
+  const told = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const onMaking = (disk: MakingDisk): (() => void) => {
+    making.add(disk);
+    told();
+    return () => {
+      making.delete(disk);
+      told();
+    };
+  };
   const { bufferBytes, stallMs } = options;
   return {
     plan: (request) => planner.plan(request),
@@ -52,10 +70,15 @@ export function createSyncEngine(options: SyncEngineOptions = {}): SyncEngine {
       if (running.has(dir)) return Promise.reject(stagingInUse(dir));
       if (stopping.signal.aborted) return Promise.reject(stopped());
       const signal = AbortSignal.any([request.signal, stopping.signal]);
-      const means = { assembler, stagingAreas, bufferBytes, stallMs };
+      const means = { assembler, stagingAreas, bufferBytes, stallMs, onMaking };
       const sync = syncDisk(means, { ...request, signal }).finally(() => running.delete(dir));
       running.set(dir, sync);
       return sync;
+    },
+    making: () => [...making],
+    onMaking: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
     [Symbol.asyncDispose]: async () => {
       stopping.abort();

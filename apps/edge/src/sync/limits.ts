@@ -45,6 +45,20 @@ export const SLOW_AFTER_MS = 3000;
 /** How long a pace remembers: a pause of a second, as busy machines make them, is not yet slow. */
 export const PACE_MS = 5000;
 
+/** A partial holder is asked for what it has so often: 4 small requests a second. */
+export const PRESENCE_MS = 250;
+/** Holders that came since are looked for so often; looking costs nothing. */
+export const SOURCES_MS = 250;
+/** A partial holder without news for so long is no reason to hope any more. */
+export const NEWS_MS_MAX = 10_000;
+
+/** What an edge asks of an origin at once while others might want the same: what takes so long to come. */
+export const TRADE_SECONDS = 0.25;
+export const ALONE_SECONDS = 1;
+/** The last blocks, 4 MiB, are left to those who have asked for them while they have news so often. */
+export const LAST_BLOCKS = 1024;
+export const LAST_NEWS_MS_MAX = 2000;
+
 /** Progress is reported at most four times a second. */
 export const PROGRESS_MS = 250;
 

@@ -13,6 +13,7 @@ import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
 import { PEER_STALL_MS, STALL_MS } from './limits.ts';
+import { sleep } from './sleep.ts';
 import { batchLimits } from './source-choice.ts';
 import { needsHelp } from './source-pace.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
@@ -89,7 +90,7 @@ async function fetchBatch(
 }
 
 /** How long a request may stand still. */
-function stallMsOf(lane: RunSource, { run, stallMs }: LaneOptions): number {
+export function stallMsOf(lane: RunSource, { run, stallMs }: LaneOptions): number {
   if (stallMs !== undefined) return stallMs;
   const isOther = (one: RunSource): boolean =>
     one !== lane && !one.health.isAside && !one.health.isAway;
@@ -209,24 +210,7 @@ function judgeSpeed(run: SyncRun, lane: RunSource): void {
 }
 
 /** An error that is not ours comes from an adapter that did not translate it: that source is set aside. */
-function codeOf(error: unknown): ErrorCode {
+export function codeOf(error: unknown): ErrorCode {
   if (!isVmdnError(error)) return 'internal';
   return error.code === 'too_large' ? 'corrupt' : error.code;
-}
-
-/** Waits, at most until the signal. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (ms <= 0 || signal.aborted) {
-      resolve();
-      return;
-    }
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

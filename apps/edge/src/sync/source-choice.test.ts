@@ -1,8 +1,8 @@
 import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { describe, expect, it } from 'vitest';
-import { REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
-import { batchLimits } from './source-choice.ts';
+import { LAST_BLOCKS, REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
+import { batchLimits, isAdvancing } from './source-choice.ts';
 import { SourcePace } from './source-pace.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
 
@@ -10,7 +10,13 @@ function source(tier: RemoteSource['tier'], more: Partial<RunSource> = {}): RunS
   const readBlocks = () => Promise.reject(new Error('nobody asks'));
   return {
     source: { tier, name: tier, readBlocks },
-    ...{ health: new SourceHealth(), pace: new SourcePace(), badRows: new Set(), isSlow: false },
+    ...{
+      health: new SourceHealth(),
+      pace: new SourcePace(),
+      badRows: new Set(),
+      isSlow: false,
+      newsAtMs: 0,
+    },
     ...more,
   };
 }
@@ -38,5 +44,47 @@ describe('an origin', () => {
     peer.health.failed('timeout', { request: 1, lastRequest: 1 }, 0, 0);
     expect(batchLimits(run, origin)).toMatchObject({ blocksMax: REQUEST_BLOCKS_MAX });
     expect(batchLimits(run, peer)).toMatchObject({ blocksMax: REQUEST_BLOCKS_MIN });
+  });
+});
+
+describe('beside another edge that makes the same disk', () => {
+  /** Began in the middle; had news just now, or long ago. */
+  const trader = (newsAtMs: number) => {
+    const peer = source('peer', { newsAtMs });
+    const refresh = () => Promise.resolve(false);
+    const presentSegments = new Uint8Array(12_500);
+    return { ...peer, source: { ...peer.source, place: 0.5, refresh, presentSegments } };
+  };
+  const runOf = (peer: RunSource, origin: RunSource, blocks: number): SyncRun => {
+    const run = runWith(peer, origin);
+    const schedule = { wantingRemote: { rows: blocks / 16, blocks } };
+    return { ...run, schedule, place: 0.25 } as unknown as SyncRun;
+  };
+  const own = { from: 25_000, to: 50_000, isBackward: false };
+
+  it('I5: an origin is asked for its own part first, then backward for the other’s', () => {
+    const [peer, origin] = [trader(performance.now()), source('origin')];
+    const limits = batchLimits(runOf(peer, origin, 1_000_000), origin);
+    expect(limits.order?.[0]).toEqual(own);
+    expect(limits.order).toContainEqual({ from: 0, to: 25_000, isBackward: true });
+    expect(limits.blocksMax).toBe(REQUEST_BLOCKS_MIN);
+    expect(batchLimits(runOf(peer, origin, 1_000_000), peer).order).toBeUndefined();
+  });
+
+  it('I5: the last blocks of the other’s part are waited for, as long as there is news', () => {
+    const origin = source('origin');
+    const withNews = trader(performance.now());
+    expect(batchLimits(runOf(withNews, origin, LAST_BLOCKS), origin).order).toEqual([own]);
+    const without = trader(performance.now() - 60_000);
+    expect(batchLimits(runOf(without, origin, LAST_BLOCKS), origin).order?.length).toBe(3);
+  });
+
+  it('is worth waiting for only while it is there and has news', () => {
+    expect(isAdvancing(trader(performance.now()), 2000)).toBe(true);
+    expect(isAdvancing(trader(performance.now() - 2001), 2000)).toBe(false);
+    expect(isAdvancing(source('peer', { newsAtMs: performance.now() }), 2000)).toBe(false);
+    const away = trader(performance.now());
+    away.health.failed('timeout', { request: 1, lastRequest: 1 }, 0, 0);
+    expect(isAdvancing(away, 2000)).toBe(false);
   });
 });

@@ -7,12 +7,23 @@
  * I3: whoever is away is probed with little, so that little waits for it.
  * I4: an origin that helps slow peers takes little at a time: whether they are slow, and whether it brings
  *     more, is seen again before the next request.
+ * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then
+ *     for theirs; not for the last bit of it while they have news: they are about to have it.
  */
 
 import { hasBit } from '@vmdn/core/domain/bitmap.ts';
 import { MAX_RUNS_PER_REQUEST } from '@vmdn/core/domain/limits.ts';
 import type { RemoteBatchLimits } from '@vmdn/core/domain/schedule.ts';
-import { REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
+import { type RowRange, territory } from '@vmdn/core/domain/territory.ts';
+import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
+import {
+  ALONE_SECONDS,
+  LAST_BLOCKS,
+  LAST_NEWS_MS_MAX,
+  REQUEST_BLOCKS_MAX,
+  REQUEST_BLOCKS_MIN,
+  TRADE_SECONDS,
+} from './limits.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
 
 /** What a lane of `lane` may take now. */
@@ -23,12 +34,14 @@ export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
   const isOrigin = lane.source.tier === 'origin';
   const isLastResort = isOrigin && quickPeers.length > 0;
   const isHelper = isOrigin && quickPeers.length < peers.length;
+  const traders = peers.filter(({ source }) => source.place !== undefined);
   return {
     blocksMax:
       isHelper || lane.health.isAway
         ? REQUEST_BLOCKS_MIN
-        : blocksMax(run, isLastResort ? 0 : others.length),
+        : blocksMax(run, lane, { sharers: isLastResort ? 0 : others.length, traders }),
     runsMax: MAX_RUNS_PER_REQUEST,
+    order: isOrigin ? orderOf(run, traders) : undefined,
     accepts: (row) => {
       const segment = run.index.segmentOfRow[row]!;
       const has = (one: RunSource): boolean =>
@@ -41,9 +54,37 @@ export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
   };
 }
 
-function blocksMax(run: SyncRun, others: number): number {
+function blocksMax(
+  run: SyncRun,
+  { source, pace }: RunSource,
+  others: { readonly sharers: number; readonly traders: readonly RunSource[] },
+): number {
+  let most = REQUEST_BLOCKS_MAX;
+  if (source.tier === 'origin' && run.place !== undefined) {
+    // What was asked for can't be taken back when somebody else turns out to have it.
+    const seconds = others.traders.length > 0 ? TRADE_SECONDS : ALONE_SECONDS;
+    most = Math.min(most, Math.ceil((pace.bytesPerSecond * seconds) / BLOCK_BYTES));
+  }
   // A source on its own gets few large requests; several share what is left, so that all end together.
-  if (others === 0) return REQUEST_BLOCKS_MAX;
-  const share = Math.ceil(run.schedule.wantingRemote.blocks / (2 * (others + 1)));
-  return Math.min(REQUEST_BLOCKS_MAX, Math.max(REQUEST_BLOCKS_MIN, share));
+  if (others.sharers > 0) {
+    const share = run.schedule.wantingRemote.blocks / (2 * (others.sharers + 1));
+    most = Math.min(most, Math.ceil(share));
+  }
+  return Math.max(REQUEST_BLOCKS_MIN, most);
+}
+
+/** In which order origins are asked for rows; undefined: in disk order. */
+function orderOf(run: SyncRun, traders: readonly RunSource[]): readonly RowRange[] | undefined {
+  if (run.place === undefined) return undefined;
+  const places = traders.map(({ source }) => source.place!);
+  const { own, rest } = territory(run.index.segmentOfRow.length, run.place, places);
+  const areFew = run.schedule.wantingRemote.blocks <= LAST_BLOCKS;
+  const areComing = traders.some((trader) => isAdvancing(trader, LAST_NEWS_MS_MAX));
+  return areFew && areComing ? own : [...own, ...rest];
+}
+
+/** Whether a partial holder had news within so long. */
+export function isAdvancing({ source, health, newsAtMs }: RunSource, withinMs: number): boolean {
+  if (source.refresh === undefined || health.isAside || health.isAway) return false;
+  return performance.now() - newsAtMs < withinMs;
 }

@@ -15,6 +15,8 @@ import type { Assembler, StagingArea, StagingAreas } from '@vmdn/core/io/ports/d
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { DiskDelivery, Mismatch, SyncProgress } from './delivery-ledger.ts';
 import { BUFFER_BYTES, REQUESTS_IN_FLIGHT, SOURCES_MAX } from './limits.ts';
+import { type MakingDisk, makingDisk } from './making-disk.ts';
+import { followPresence, followSources } from './presence.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { runLane } from './remote-lane.ts';
 import { SlotArena } from './slot-arena.ts';
@@ -37,6 +39,10 @@ export interface SyncRequest {
   readonly signal: AbortSignal;
   /** What crossed the network for this disk before its first block, its recipe: counted with its blocks. */
   readonly crossedBefore?: readonly { readonly tier: Tier; readonly wireBytes: number }[];
+  /** Holders as of now, those that came since the beginning among them; asked again and again. */
+  readonly latestSources?: (() => readonly RemoteSource[]) | undefined;
+  /** Where on the disk to begin asking origins (domain/territory.ts); absent = in disk order. */
+  readonly place?: number | undefined;
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;
   /** With null when the sync goes on. */
@@ -63,6 +69,8 @@ export interface SyncMeans {
   readonly bufferBytes?: number | undefined;
   /** For tests: how long a request may stand still. */
   readonly stallMs?: number | undefined;
+  /** Told of the disk once others may read what it has; what it returns is called when that is over. */
+  readonly onMaking?: ((disk: MakingDisk) => () => void) | undefined;
 }
 
 /**
@@ -110,7 +118,7 @@ async function syncInto(
   means: SyncMeans,
   request: SyncRequest,
 ): Promise<Outcome> {
-  const { plan, signal, sources } = request;
+  const { plan, signal, sources, place } = request;
   const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
   const states = shared(Uint8Array, plan.wanted.blockMasks.length);
   const records = copyShared(Uint32Array, staging.records);
@@ -118,7 +126,9 @@ async function syncInto(
   const session = await means.assembler.open(job);
   const reporter = new ProgressReporter(request);
   const onChange = (): void => reporter.changed();
-  const run = new SyncRun({ plan, staging, arena, states, records, sources, onChange }, session);
+  const about = { plan, staging, arena, states, records, sources, place, onChange };
+  const run = new SyncRun(about, session);
+  const making = makingDisk(plan, staging, states, () => run.ledger.delivery().verifiedBytes);
   reporter.follow(run);
   const cancel = (): void => run.fail(cancelled());
   signal.addEventListener('abort', cancel, { once: true });
@@ -127,7 +137,7 @@ async function syncInto(
     const { crossedBefore = [] } = request;
     for (const { tier, wireBytes } of crossedBefore) run.ledger.crossed(tier, wireBytes);
     if (crossedBefore.length > 0) await staging.note(run.ledger.wireBytes());
-    return await workOff(run, reporter, means.stallMs);
+    return await workOff(run, reporter, { ...means, ...request, making });
   } finally {
     signal.removeEventListener('abort', cancel);
     await run.stop();
@@ -139,9 +149,11 @@ async function syncInto(
 async function workOff(
   run: SyncRun,
   reporter: ProgressReporter,
-  stallMs: number | undefined,
+  options: Pick<SyncMeans, 'stallMs' | 'onMaking'> &
+    Pick<SyncRequest, 'latestSources'> & { readonly making: MakingDisk },
 ): Promise<Outcome> {
-  const onAvailability = (): void => reporter.availability();
+  const { stallMs, onMaking, latestSources, making } = options;
+  const lane = { run, stallMs, onAvailability: (): void => reporter.availability() };
   const outcome = (error?: unknown, isClean = true): Outcome => ({
     isClean: run.isChecked && isClean,
     delivery: run.ledger.delivery(),
@@ -152,14 +164,17 @@ async function workOff(
   });
   let isFlushed = false;
   let verifiedBefore = 0;
+  let ended: (() => void) | undefined;
   try {
     await run.recover();
     verifiedBefore = run.ledger.delivery().verifiedBytes;
-    await run.work((source) =>
-      Array.from({ length: source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT }, () =>
-        runLane(source, { run, onAvailability, stallMs }),
-      ),
-    );
+    ended = onMaking?.(making);
+    if (latestSources !== undefined) run.accompany(followSources(run, latestSources));
+    await run.work((source) => {
+      if (source.source.refresh !== undefined) run.accompany(followPresence(source, lane));
+      const lanes = source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT;
+      return Array.from({ length: lanes }, () => runLane(source, lane));
+    });
     await run.flush();
     isFlushed = true;
     checkSum(run.ledger.delivery());
@@ -168,6 +183,8 @@ async function workOff(
     // The store may be full or broken: then what was committed before is what is kept.
     if (!isFlushed) isFlushed = await run.flush().then(...toBoolean);
     return outcome(error, isFlushed);
+  } finally {
+    ended?.();
   }
 }
 

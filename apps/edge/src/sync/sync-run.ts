@@ -4,7 +4,7 @@
  *
  * I1: a row is done only when a worker verified it; it is committed after that, data before bit.
  * I2: a shortage goes back into the queue with what it lacks; the run fails only when nothing is in
- *     flight, nothing is ready and no source is left that might answer.
+ *     flight, nothing is ready and no source might answer, or have more soon.
  * I3: after a failure no new work begins, what is in flight ends, and what is verified is committed.
  */
 
@@ -28,9 +28,11 @@ import type { ArrivedRow } from './batch-receiver.ts';
 import { BusyClock } from './busy-clock.ts';
 import { Committer } from './committer.ts';
 import { DeliveryLedger } from './delivery-ledger.ts';
-import { LOCAL_ROWS } from './limits.ts';
+import { LOCAL_ROWS, NEWS_MS_MAX, SOURCES_MAX } from './limits.ts';
+import { noSourceError } from './no-source.ts';
 import { recover } from './recovery.ts';
 import type { SlotArena } from './slot-arena.ts';
+import { isAdvancing } from './source-choice.ts';
 import { SourcePace } from './source-pace.ts';
 import { WireNotes } from './wire-notes.ts';
 
@@ -43,6 +45,8 @@ export interface RunSource {
   readonly pace: SourcePace;
   /** It brings so little that an origin should help. */
   isSlow: boolean;
+  /** When a partial holder last had more than before, or was first heard of. */
+  newsAtMs: number;
   /** What its last failed request threw. */
   lastError?: unknown;
 }
@@ -50,7 +54,8 @@ export interface RunSource {
 function runSource(source: RemoteSource): RunSource {
   const health = new SourceHealth();
   if (source.isDoubtful === true) health.doubt();
-  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false };
+  const newsAtMs = performance.now();
+  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false, newsAtMs };
 }
 
 export interface SyncRunOptions {
@@ -60,6 +65,8 @@ export interface SyncRunOptions {
   readonly states: Uint8Array;
   readonly records: Uint32Array;
   readonly sources: readonly RemoteSource[];
+  /** See SyncRequest. */
+  readonly place?: number | undefined;
   /** Called after whatever may have changed the progress. */
   readonly onChange: () => void;
 }
@@ -69,8 +76,11 @@ export class SyncRun {
   readonly index: RecipeIndex;
   readonly arena: SlotArena;
   readonly ledger: DeliveryLedger;
-  readonly sources: readonly RunSource[];
+  readonly sources: RunSource[];
   readonly controller = new AbortController();
+  /** Aborted when the run is over, well or not: for whoever only accompanies it. */
+  readonly over = new AbortController();
+  readonly place: number | undefined;
   readonly remoteClock = new BusyClock();
   readonly #options: SyncRunOptions;
   readonly #session: AssemblySession;
@@ -87,11 +97,14 @@ export class SyncRun {
   #failure: unknown;
   #isChecked = false;
   #wake: (() => void)[] = [];
+  #lanes: (source: RunSource) => Promise<void>[] = () => [];
+  readonly #running: Promise<void>[] = [];
 
   constructor(options: SyncRunOptions, session: AssemblySession) {
     this.plan = options.plan;
     this.index = indexOf(options.plan);
     this.arena = options.arena;
+    this.place = options.place;
     this.#options = options;
     this.#session = session;
     const { staging, records } = options;
@@ -155,20 +168,39 @@ export class SyncRun {
 
   /** Works until every row is done; `lanes` are the remote providers. Throws the first failure. */
   async work(lanes: (source: RunSource) => Promise<void>[]): Promise<void> {
-    const running = this.sources.flatMap((source) => lanes(source));
-    this.#activeLanes += running.length;
-    for (const lane of running) {
-      lane
-        .catch((error: unknown) => this.fail(error))
-        .finally(() => {
-          this.#activeLanes -= 1;
-          this.changed();
-        });
-    }
+    this.#lanes = lanes;
+    for (const source of this.sources) this.#start(source);
     this.changed();
     while (!this.isOver || this.#jobs > 0 || this.#activeLanes > 0) await this.#change();
-    await Promise.allSettled(running);
+    this.over.abort();
+    await Promise.allSettled(this.#running);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** One more source for what is left. */
+  add(source: RemoteSource): void {
+    const isKnown = this.sources.some((known) => known.source.name === source.name);
+    if (isKnown || this.isOver || this.sources.length >= SOURCES_MAX) return;
+    const added = runSource(source);
+    this.sources.push(added);
+    this.#start(added);
+    this.changed();
+  }
+
+  /** A task beside the lanes, that ends when `over` says so. What it throws ends the run. */
+  accompany(task: Promise<void>): void {
+    this.#running.push(task.catch((error: unknown) => this.fail(error)));
+  }
+
+  #start(source: RunSource): void {
+    for (const lane of this.#lanes(source)) {
+      this.#activeLanes += 1;
+      const ended = lane.finally(() => {
+        this.#activeLanes -= 1;
+        this.changed();
+      });
+      this.accompany(ended);
+    }
   }
 
   /** Makes durable what is verified. */
@@ -197,6 +229,7 @@ export class SyncRun {
   fail(error: unknown): void {
     this.#failure ??= error ?? new VmdnError('internal', 'A sync failed without saying why.');
     this.controller.abort(this.#failure);
+    this.over.abort();
     this.changed();
   }
 
@@ -361,31 +394,7 @@ export class SyncRun {
   #failIfStuck(): void {
     if (this.isOver || this.#schedule === undefined) return;
     if (this.#jobs > 0 || this.#activeLanes > 0) return;
-    this.fail(this.#noSourceError());
-  }
-
-  #noSourceError(): VmdnError {
-    const sources = this.sources.map(({ source, health }) => ({
-      name: source.name,
-      code: health.asideCode ?? null,
-    }));
-    const codes = this.sources.map(({ health }) => health.asideCode);
-    const missing = this.schedule.wantingRemote;
-    const data = { sources, missingSegments: missing.rows, missingBlocks: missing.blocks };
-    const cause = this.sources.find(({ health }) => health.isAside)?.lastError;
-    if (codes.includes('withdrawn')) {
-      const words = 'The source changed, and no other holder has the missing blocks.';
-      return new VmdnError('withdrawn', `${words} Start over with its newest version.`, {
-        data,
-        cause,
-      });
-    }
-    if (codes.includes('corrupt')) {
-      const words = 'The only sources left sent wrong bytes. Check them, or their recipe;';
-      return new VmdnError('corrupt', `${words} what is verified is kept.`, { data, cause });
-    }
-    const code = codes.find((known) => known !== undefined) ?? 'unavailable';
-    const words = 'No source that is left has the missing blocks; what is verified is kept.';
-    return new VmdnError(code, words, { data, cause });
+    if (this.sources.some((source) => isAdvancing(source, NEWS_MS_MAX))) return;
+    this.fail(noSourceError(this.sources, this.schedule.wantingRemote));
   }
 }

@@ -55,6 +55,20 @@ describe('the schedule', () => {
     expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([0, 2]);
   });
 
+  it('I2: looks at the rows that a source names, forward or backward, one range for a batch', () => {
+    const schedule = scheduleOf(8, { remote: Array(8).fill(0xffff) });
+    const order = [
+      { from: 5, to: 7, isBackward: false },
+      { from: 1, to: 5, isBackward: true },
+    ];
+    const take = () => schedule.takeRemote({ ...anyRow, blocksMax: 48, order });
+    expect([...take()!.rows]).toEqual([5, 6]);
+    expect([...take()!.rows]).toEqual([2, 3, 4]);
+    expect([...take()!.rows]).toEqual([1]);
+    expect(take()).toBeUndefined();
+    expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([0, 7]);
+  });
+
   it('I3: a row that repeats a block waits until the first copy is verified', () => {
     const schedule = scheduleOf(3, { remote: [1], self: [0, 0, 2], firstRows: [0, 1, 0] });
     expect([...schedule.takeReady(9)]).toEqual([1]);

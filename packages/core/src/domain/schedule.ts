@@ -4,7 +4,8 @@
  *
  * I1: a row (non-zero segment) is in exactly one state; it leaves IN_FLIGHT only by `done`, `settle`,
  *     or a call that says what it lacks.
- * I2: raised rows come first, lowest priority number first; the others in disk order.
+ * I2: raised rows come first, lowest priority number first; the others in disk order, or as who asks for
+ *     remote rows says.
  * I3: a row waits only for rows before it on the disk (a duplicate follows its first block), so waiting
  *     never goes in a circle; when the awaited row is done, the waiting one moves on.
  * I4: columns only: a state byte, three masks and two links per row.
@@ -12,6 +13,7 @@
 
 import { addRuns, runsIn } from './block-runs.ts';
 import { popcount32 } from './recipe-index.ts';
+import type { RowRange } from './territory.ts';
 import { BLOCKS_PER_SEGMENT } from './units.ts';
 
 export const ROW_DONE = 1;
@@ -52,6 +54,8 @@ export interface RemoteBatchLimits {
   readonly runsMax: number;
   /** Whether the asking source may be given this row. */
   readonly accepts: (row: number) => boolean;
+  /** Which rows to look at, in this order, in place of all in disk order. One batch is from one range. */
+  readonly order?: readonly RowRange[] | undefined;
 }
 
 export class Schedule {
@@ -138,38 +142,43 @@ export class Schedule {
   takeRemote(limits: RemoteBatchLimits): RemoteBatch | undefined {
     const rows: number[] = [];
     let [blocks, runs] = [0, 0];
-    const fits = (row: number): boolean => {
-      if (this.#states[row] !== WANTS_REMOTE || !limits.accepts(row)) return false;
-      const more = popcount32(this.#remote[row]!);
+    const offer: Offer = (row) => {
+      if (this.#states[row] !== WANTS_REMOTE || !limits.accepts(row)) return undefined;
+      const mask = this.#remote[row]!;
+      const [more, moreRuns] = [popcount32(mask), runsIn(mask)];
       if (rows.length > 0 && blocks + more > limits.blocksMax) return false;
-      return runs + BLOCKS_PER_SEGMENT / 2 <= limits.runsMax;
-    };
-    const take = (row: number): void => {
-      blocks += popcount32(this.#remote[row]!);
-      runs += runsIn(this.#remote[row]!);
+      if (runs + BLOCKS_PER_SEGMENT / 2 > limits.runsMax) return false;
+      blocks += more;
+      runs += moreRuns;
       rows.push(this.#fly(row));
+      return blocks < limits.blocksMax;
     };
-    this.#takeRaised((row) => {
-      if (fits(row)) take(row);
-    });
-    const raised = rows.length > 0;
-    let skipped = false;
-    let row = this.#remoteFrom;
-    for (; !raised && row < this.#states.length && blocks < limits.blocksMax; row += 1) {
-      if (this.#states[row] !== WANTS_REMOTE) continue;
-      if (fits(row)) {
-        take(row);
-      } else if (limits.accepts(row)) {
-        break;
-      } else {
-        if (!skipped) this.#remoteFrom = row;
-        skipped = true;
-      }
-    }
-    if (!skipped) this.#remoteFrom = row;
+    this.#takeRaised(offer);
+    // Raised rows travel alone.
+    if (rows.length === 0 && limits.order === undefined) this.#scanOn(offer);
+    for (const range of limits.order ?? []) if (rows.length === 0) scan(range, offer);
     if (rows.length === 0) return undefined;
     const sorted = Uint32Array.from(rows).sort();
     return { rows: sorted, runs: this.#runsOf(sorted), blockCount: blocks };
+  }
+
+  /** Offers all rows in disk order, and remembers before which there is nothing to offer. */
+  #scanOn(offer: Offer): void {
+    let skipped = false;
+    let row = this.#remoteFrom;
+    for (let goesOn = true; goesOn && row < this.#states.length; row += 1) {
+      if (this.#states[row] !== WANTS_REMOTE) continue;
+      const outcome = offer(row);
+      if (outcome === undefined) {
+        if (!skipped) this.#remoteFrom = row;
+        skipped = true;
+      } else if (!outcome) {
+        goesOn = false;
+        // What found no room is still to be had.
+        if (this.#states[row] === WANTS_REMOTE) row -= 1;
+      }
+    }
+    if (!skipped) this.#remoteFrom = row;
   }
 
   /** The row's segment is verified. Rows that waited for it move on. */
@@ -266,6 +275,16 @@ export class Schedule {
     const runs: number[] = [];
     for (const row of rows) addRuns(runs, this.#segmentOfRow[row]!, this.#remote[row]!);
     return Uint32Array.from(runs);
+  }
+}
+
+/** Takes a row if it can. Undefined: it is not for who asks; false: there is no more room. */
+type Offer = (row: number) => boolean | undefined;
+
+/** Offers the rows of a range, until there is no more room. */
+function scan({ from, to, isBackward }: RowRange, offer: Offer): void {
+  for (let i = 0; i < to - from; i += 1) {
+    if (offer(isBackward ? to - 1 - i : from + i) === false) return;
   }
 }
 

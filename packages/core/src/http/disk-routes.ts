@@ -9,12 +9,7 @@ import pLimit from 'p-limit';
 import type { z } from 'zod';
 import type { Digest } from '../domain/digest.ts';
 import { VmdnError } from '../domain/errors.ts';
-import { BLOCKS_PER_SEGMENT } from '../domain/units.ts';
-import {
-  type BlockRuns,
-  decodeBlockRequest,
-  MAX_BLOCK_REQUEST_BYTES,
-} from '../formats/block-request.ts';
+import { decodeBlockRequest, MAX_BLOCK_REQUEST_BYTES } from '../formats/block-request.ts';
 import { MAX_ROW_REQUEST_BYTES } from '../formats/recipe-rows.ts';
 import type { DiskLibrary, ServedDisk } from '../io/ports/disk-library.ts';
 import type { RecipeFiles } from '../io/ports/recipe-files.ts';
@@ -30,6 +25,7 @@ import {
   readRecipeOutline,
   readRecipeRange,
   readRecipeRows,
+  readSegments,
 } from './contracts/disks.ts';
 import type { Operation } from './contracts/operation.ts';
 import type { PublicKey } from './contracts/schemas.ts';
@@ -42,6 +38,7 @@ import {
   recipeRangeBody,
   recipeRowsBody,
 } from './disk-routes-recipe.ts';
+import { requirePresent, segmentsBody } from './disk-routes-segments.ts';
 import { createSender, type Sender } from './disk-routes-send.ts';
 import { type App, type AppContext, mountOperation, readBoundedBody } from './mount.ts';
 
@@ -72,7 +69,7 @@ interface Serving {
   readonly body: Uint8Array;
 }
 
-/** Mounts recipe, ranges, outline, rows, blocks, health. Needs the node server's own response object. */
+/** Mounts the routes of disks and of health. Needs the node server's own response object. */
 export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   const limits = { ...DISK_ROUTE_LIMITS, ...options.limits };
   const desk = createGrantDesk({ ...options, limits, now: options.now ?? Date.now });
@@ -125,6 +122,9 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
     const rows = recipeRowsBody(context, disk.recipe, body, limits.compressionLevel);
     return await sender.send(rows, request);
   });
+  mount(readSegments, 'blocks', async ({ context, disk, request, sender }) => {
+    return await sender.send(segmentsBody(context, disk, limits.compressionLevel), request);
+  });
   mount(readBlocks, 'blocks', async ({ disk, request, sender, body }) => {
     const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
     requirePresent(disk, runs);
@@ -159,21 +159,6 @@ async function readBodyInTime(context: AppContext, bodyMs: number): Promise<Uint
     return await Promise.race([readBoundedBody(context, REQUEST_BYTES_MAX), promise]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** A node that holds a disk in part says so before it sends anything. Throws `not_found`. */
-function requirePresent(disk: ServedDisk, runs: BlockRuns): void {
-  const present = disk.presentSegments;
-  if (present === undefined) return;
-  for (let i = 0; i < runs.length; i += 2) {
-    const last = Math.floor((runs[i]! + runs[i + 1]! - 1) / BLOCKS_PER_SEGMENT);
-    for (let segment = Math.floor(runs[i]! / BLOCKS_PER_SEGMENT); segment <= last; segment += 1) {
-      if (((present[segment >>> 3] ?? 0) & (1 << (segment & 7))) !== 0) continue;
-      throw new VmdnError('not_found', 'This node holds the disk only in part; ask another one.', {
-        data: { segment },
-      });
-    }
   }
 }
 

@@ -73,7 +73,7 @@ export async function send(
   session: Session,
   wanted: DiskRequest,
   method: 'GET' | 'POST',
-  what: 'recipe' | 'recipe-outline' | 'recipe-rows' | 'blocks' | 'blocks-size',
+  what: 'recipe' | 'recipe-outline' | 'recipe-rows' | 'segments' | 'blocks' | 'blocks-size',
   headers: Record<string, string>,
   body?: Uint8Array,
 ): Promise<Dispatcher.ResponseData> {

@@ -12,13 +12,14 @@
  */
 
 import { Agent, type Dispatcher } from 'undici';
+import { bitmapBytes } from '../../domain/bitmap.ts';
 import type { Digest, MerkleRoot } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import type { Id } from '../../domain/names.ts';
 import type { Recipe } from '../../domain/recipe.ts';
 import type { RowRuns } from '../../domain/recipe-outline.ts';
-import { BLOCK_BYTES } from '../../domain/units.ts';
+import { BLOCK_BYTES, segmentCount } from '../../domain/units.ts';
 import { type BlockRuns, checkRuns, encodeBlockRequest } from '../../formats/block-request.ts';
 import { type BlockStreamStatus, createBlockStreamDecoder } from '../../formats/block-stream.ts';
 import { decodeRecipe, verifyRecipe } from '../../formats/recipe.ts';
@@ -32,6 +33,7 @@ import {
   RECIPE_OUTLINE_MEDIA_TYPE,
   RECIPE_ROWS_MEDIA_TYPE,
   ROW_REQUEST_MEDIA_TYPE,
+  SEGMENTS_MEDIA_TYPE,
 } from '../contracts/disks.ts';
 import { compressedBytesMax, decompressBody } from '../disk-zstd.ts';
 import {
@@ -73,6 +75,10 @@ export interface MeasureRequest extends DiskRequest {
   readonly runs: BlockRuns;
 }
 
+export interface SegmentsRequest extends DiskRequest {
+  readonly virtualSizeBytes: number;
+}
+
 export interface BlocksRequest extends MeasureRequest {
   /**
    * Called with whole blocks in the order of `runs`. The next call waits for the returned promise, and
@@ -94,6 +100,8 @@ export interface DiskClient extends AsyncDisposable {
   readOutline(wanted: OutlineRequest): Promise<WholeBody>;
   /** Rows as they were received, of the right length: unverified. Throws like `readRecipe`. */
   readRows(wanted: RowsRequest): Promise<WholeBody>;
+  /** Bitmap of the segments that the holder can serve now. Throws like `readRecipe`. */
+  readSegments(wanted: SegmentsRequest): Promise<WholeBody>;
   /** Throws like `readRecipe`, and `withdrawn` when the source was withdrawn on the way. */
   readBlocks(wanted: BlocksRequest): Promise<{ wireBytes: number }>;
   /** How long the answer to `readBlocks` would be. Throws like `readRecipe`. */
@@ -125,6 +133,7 @@ export function createDiskClient(options: {
     readRecipe: (wanted) => readRecipe(session, wanted),
     readOutline: (wanted) => readOutline(session, wanted),
     readRows: (wanted) => readRows(session, wanted),
+    readSegments: (wanted) => readSegments(session, wanted),
     readBlocks: (wanted) => readBlocks(session, wanted),
     measureBlocks: (wanted) => measureBlocks(session, wanted),
     async [Symbol.asyncDispose]() {
@@ -163,6 +172,16 @@ async function readRows(session: Session, wanted: RowsRequest): Promise<WholeBod
   return await settled(answer, wanted, async () => {
     const whole = await readWhole(session, wanted, answer, wanted.rowsBytes);
     if (whole.bytes.length < wanted.rowsBytes) throw corrupt('shorter than promised');
+    return whole;
+  });
+}
+
+async function readSegments(session: Session, wanted: SegmentsRequest): Promise<WholeBody> {
+  const length = bitmapBytes(segmentCount(wanted.virtualSizeBytes));
+  const answer = await send(session, wanted, 'GET', 'segments', acceptZstd(SEGMENTS_MEDIA_TYPE));
+  return await settled(answer, wanted, async () => {
+    const whole = await readWhole(session, wanted, answer, length);
+    if (whole.bytes.length < length) throw corrupt('shorter than promised');
     return whole;
   });
 }

@@ -15,6 +15,7 @@ import {
   byteCount,
   digest,
   diskFormat,
+  diskHolder,
   HOLDER_FAULTS_MAX,
   holder,
   holderFault,
@@ -38,6 +39,8 @@ import {
 
 /** Images one node reports: an edge's library; 100,000 images of 1 GiB are 100 TiB. */
 export const HOLDINGS_MAX = 100_000;
+/** Disks that one node makes at a time: an edge makes four. */
+export const MAKING_MAX = 64;
 
 export const enrolNode = defineOperation({
   id: 'enrolNode',
@@ -144,7 +147,7 @@ export const knownVersion = z.object({
   /** SHA-256 of the signed description's text (`readDescription`), which is long and never changes. */
   descriptionDigest: digest,
   /** Other nodes that hold the disks, nearest to this edge first. */
-  holders: z.array(holder.extend({ digest })).max(64),
+  holders: z.array(diskHolder.extend({ digest })).max(64),
   /** Lets this edge read the recipes of the version's disks. */
   recipeGrant: jws,
 });
@@ -167,7 +170,7 @@ export type DesiredTeleport = z.infer<typeof desiredTeleport>;
 export const desiredSeed = z.object({
   seed: id,
   image: z.object({ digest, name, virtualSizeBytes: byteCount, keysRoot: digest }),
-  holders: z.array(holder).max(64),
+  holders: z.array(diskHolder).max(64),
   grant: jws,
 });
 export type DesiredSeed = z.infer<typeof desiredSeed>;
@@ -209,7 +212,7 @@ export const reportHoldings = defineOperation({
   id: 'reportHoldings',
   method: 'put',
   path: '/v1/nodes/self/holdings',
-  summary: 'All images that this node holds.',
+  summary: 'All images that this node holds, and the disks that it is making.',
   caller: 'node',
   status: 200,
   params: nothing,
@@ -229,6 +232,10 @@ export const reportHoldings = defineOperation({
         }),
       )
       .max(HOLDINGS_MAX),
+    making: z
+      .array(z.object({ digest, verifiedBytes: byteCount }))
+      .max(MAKING_MAX)
+      .optional(),
   }),
   reply: z.object({ accepted: z.literal(true) }),
 });

@@ -21,6 +21,8 @@ export const RECIPE_OUTLINE_MEDIA_TYPE = 'application/vnd.vmdn.recipe-outline';
 export const ROW_REQUEST_MEDIA_TYPE = 'application/vnd.vmdn.row-request';
 export const RECIPE_ROWS_MEDIA_TYPE = 'application/vnd.vmdn.recipe-rows';
 export const BLOCK_REQUEST_MEDIA_TYPE = 'application/vnd.vmdn.block-request';
+/** A bitmap over the segments of a disk: bit i is bit (i & 7) of byte i >> 3. */
+export const SEGMENTS_MEDIA_TYPE = 'application/vnd.vmdn.segments';
 /** A block stream, compressed as a whole with zstd (RFC 8878). */
 export const BLOCK_STREAM_MEDIA_TYPE = 'application/vnd.vmdn.block-stream+zstd';
 
@@ -79,6 +81,19 @@ export const readRecipeRows = defineOperation({
   reply: z.unknown(),
 });
 
+export const readSegments = defineOperation({
+  id: 'readSegments',
+  method: 'get',
+  path: '/v1/disks/{digest}/segments',
+  summary: 'Which segments of a disk this node can serve now: a bitmap.',
+  caller: 'grant',
+  status: 200,
+  params: z.object({ digest }),
+  query: nothing,
+  body: nothing,
+  reply: z.unknown(),
+});
+
 export const readBlocks = defineOperation({
   id: 'readBlocks',
   method: 'post',
@@ -123,6 +138,7 @@ export const DISK_OPERATIONS = [
   readRecipeRange,
   readRecipeOutline,
   readRecipeRows,
+  readSegments,
   readBlocks,
   measureBlocks,
   health,

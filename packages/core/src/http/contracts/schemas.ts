@@ -150,7 +150,10 @@ export const holder = z.object({
   kind: nodeKind,
   url: nodeUrl,
 });
-export type Holder = z.infer<typeof holder>;
+
+/** A node that serves a disk: all of it, or because it is making it what it has of it so far. */
+export const diskHolder = holder.extend({ partial: z.boolean() });
+export type HolderOfDisk = z.infer<typeof diskHolder>;
 
 /** Faults of other holders that one node tells: 50 holders with all that can be wrong with them. */
 export const HOLDER_FAULTS_MAX = 250;

@@ -29,8 +29,12 @@ export interface RemoteSource {
   readonly name: string;
   /** Requests kept in flight; 2 unless said. */
   readonly requestsInFlight?: number;
-  /** Bitmap of the segments that a partial holder has; absent = all. */
+  /** Bitmap of the segments that a partial holder has, as last heard; absent = all. */
   readonly presentSegments?: Uint8Array;
+  /** Asks a partial holder what it has now; true when there is more than before. */
+  refresh?(request: Pick<BlockRequest, 'signal' | 'onWireBytes'>): Promise<boolean>;
+  /** Where on the disk a partial holder began (domain/territory.ts). */
+  readonly place?: number;
   /** It failed lately, before this disk: others are asked while it is tried with little. */
   readonly isDoubtful?: boolean;
   /** Told what no request says: that its blocks were wrong, or come too slowly. */
