@@ -158,8 +158,9 @@ it('random bytes, which are stored, arrive as they are although their memory is 
 });
 
 it('many streams under one uplink limit get equal shares of it', async () => {
-  const disk = memoryDisk(noise(3 * MIB));
-  await using node = await startTestNode([disk], { bytesPerSecond: 6 * MIB });
+  const disk = memoryDisk(noise(MIB));
+  // So slow that the limit is what holds the streams back, on a busy machine too.
+  await using node = await startTestNode([disk], { bytesPerSecond: 2 * MIB });
   const received = [0, 0, 0];
   const shares: number[][] = [];
   const started = performance.now();
@@ -175,14 +176,14 @@ it('many streams under one uplink limit get equal shares of it', async () => {
         onBlocks: () => undefined,
         onWireBytes: (bytes) => {
           received[i]! += bytes;
-          if (received[i]! > 2 * MIB) shares.push([...received]);
+          if (received[i]! > (2 / 3) * MIB) shares.push([...received]);
         },
       });
     }),
   );
   const seconds = (performance.now() - started) / 1000;
   expect(node.uplink.passedBytes).toBe(received.reduce((sum, bytes) => sum + bytes));
-  // 9 MiB at 6 MiB/s.
+  // 3 MiB at 2 MiB/s.
   expect(seconds).toBeGreaterThan(1.35);
-  expect(Math.min(...shares[0]!)).toBeGreaterThan(1.5 * MIB);
+  expect(Math.min(...shares[0]!)).toBeGreaterThan(0.5 * MIB);
 });

@@ -1,4 +1,5 @@
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { pipeline } from 'node:stream/promises';
+import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { compressBody, decompressBody } from './disk-zstd.ts';
 
@@ -79,5 +80,53 @@ describe('a body', () => {
     }
     for await (const piece of compressBody(endless(), LEVEL)) if (piece.length > 100) break;
     expect(hasStopped).toBe(true);
+  });
+});
+
+/** One frame by zstd itself, made as a stream: it doesn't know its length beforehand. */
+async function frameOf(plain: Uint8Array, windowLog: number): Promise<Buffer> {
+  const coder = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: windowLog } });
+  const coded = gather(coder);
+  await pipeline([plain], coder);
+  return await coded;
+}
+
+/** Cut into pieces of these lengths by turns, as a network does. */
+function* cutInto(bytes: Uint8Array, lengths: readonly number[]): Generator<Uint8Array> {
+  for (let [at, i] = [0, 0]; at < bytes.length; at += lengths[i % lengths.length]!, i += 1) {
+    yield bytes.subarray(at, at + lengths[i % lengths.length]!);
+  }
+}
+
+describe('a body of which zstd stored the beginning', () => {
+  const random = noise(700_000);
+  // What follows the random bytes is those bytes again: its blocks refer to the stored ones.
+  const plain = Buffer.concat([random, random, text, noise(200_000), random.subarray(1000)]);
+
+  it.each([10, 17, 18, 20, 23])('comes out whole, with a window of 2^%i', async (windowLog) => {
+    const coded = await frameOf(plain, windowLog);
+    if (windowLog >= 20) expect(coded.length).toBeLessThan(plain.length - random.length);
+    for (const lengths of [[1000], [1, 2, 3, 65_536], [131_075, 7], [coded.length]]) {
+      const body = decompressBody(bodyOf([...cutInto(coded, lengths)]));
+      expect((await gather(body)).equals(plain)).toBe(true);
+    }
+  });
+
+  it('I5: is handed on as it came, as long as it is stored', async () => {
+    const coded = await gather(compressBody(bodyOf([random, text]), LEVEL));
+    const views: Uint8Array[] = [];
+    for await (const piece of decompressBody(bodyOf([coded]))) views.push(piece);
+    const same = views.filter((view) => view.buffer === coded.buffer);
+    expect(same.reduce((sum, view) => sum + view.length, 0)).toBe(random.length);
+    expect(Buffer.concat(views).equals(Buffer.concat([random, text]))).toBe(true);
+  });
+
+  it('is refused when it is cut short, or has bytes behind its end', async () => {
+    const coded = await gather(compressBody(bodyOf([random]), LEVEL));
+    for (const wrong of [coded.subarray(0, -1), coded.subarray(0, 200_000), coded.subarray(0, 5)]) {
+      await expect(gather(decompressBody(bodyOf([wrong])))).rejects.toThrow('truncated');
+    }
+    const more = decompressBody(bodyOf([coded, Uint8Array.of(1)]));
+    await expect(gather(more)).rejects.toThrow('behind the end');
   });
 });

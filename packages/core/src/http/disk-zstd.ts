@@ -9,6 +9,7 @@
  * I3: a frame whose window would need more than ZSTD_WINDOW_LOG_MAX is refused.
  * I4: what does not compress is not compressed: as long as every piece of a body is random, it is stored.
  *     From the first one that is not, all is compressed, in the same frame.
+ * I5: what was stored passes no decoder on its way back: no thread is asked, nothing is copied.
  */
 
 import type { Transform } from 'node:stream';
@@ -21,6 +22,7 @@ import {
   frameHeaderBytes,
   isIncompressible,
   STORED_BLOCK_BYTES_MAX,
+  StoredFrameReader,
 } from '../formats/zstd-stored.ts';
 
 /**
@@ -114,8 +116,44 @@ function compress(source: AsyncIterable<Uint8Array>, level: number): AsyncGenera
   return pump(source, compressor);
 }
 
-/** Decompresses a body. The result throws the decoder's error for bytes that are not zstd. */
-export function decompressBody(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/**
+ * Decompresses a body. Pieces must stay as they are; what is stored is handed on as it came. The result
+ * throws the decoder's error for bytes that are not zstd, or `corrupt`.
+ */
+export async function* decompressBody(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  try {
+    const reader = new StoredFrameReader(ZSTD_WINDOW_LOG_MAX);
+    for (let next = await pieces.next(); !next.done; next = await pieces.next()) {
+      const stored: Uint8Array[] = [];
+      const used = reader.push(next.value, (bytes) => stored.push(bytes));
+      yield* stored;
+      if (reader.replay === undefined) continue;
+      const { head, repeatedBytes } = reader.replay;
+      const rest = resume([...head, next.value.subarray(used)], pieces);
+      yield* withoutFirst(decompress(rest), repeatedBytes);
+      return;
+    }
+    reader.end();
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+async function* withoutFirst(
+  pieces: AsyncIterable<Uint8Array>,
+  bytes: number,
+): AsyncGenerator<Uint8Array> {
+  let left = bytes;
+  for await (const piece of pieces) {
+    if (left < piece.length) yield piece.subarray(left);
+    left = Math.max(0, left - piece.length);
+  }
+}
+
+function decompress(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const decompressor = createZstdDecompress({
     chunkSize: OUTPUT_BYTES,
     params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
