@@ -133,7 +133,12 @@ async function bootUnrestricted(network: TestNetwork, imagePath: string): Promis
     name: parseName('twin', 'VM'),
     ...{ vcpus: 1, memoryMiB: 256, accelerator: 'tcg', firmware: { kind: 'bios' } },
     macAddress: '52:54:00:00:00:01',
-    disks: [{ layers: [{ descriptor: 3, format: 'raw' }], overlay: 4 }],
+    disks: [
+      {
+        layers: [{ descriptor: 3, file: 'image', format: 'raw' }],
+        overlay: { descriptor: 4, file: 'overlay' },
+      },
+    ],
     forwards: [{ hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
     monitorSocket: join(dir, 'monitor'),
     pidFile: join(dir, 'pid'),

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { parseId, parseName } from '../domain/names.ts';
 import { descriptorsOf, type QemuMachine, qemuArguments } from './qemu-command-line.ts';
 
+const given = (descriptor: number) => ({ descriptor, file: `2049:${descriptor}` });
+
 const MACHINE: QemuMachine = {
   vm: parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM'),
   name: parseName('web-01', 'VM'),
@@ -10,7 +12,7 @@ const MACHINE: QemuMachine = {
   accelerator: 'tcg',
   firmware: { kind: 'bios' },
   macAddress: '52:54:00:01:02:03',
-  disks: [{ layers: [{ descriptor: 3, format: 'raw' }], overlay: 4 }],
+  disks: [{ layers: [{ ...given(3), format: 'raw' }], overlay: given(4) }],
   forwards: [
     { hostAddress: '127.0.0.1', hostPort: 0, guestPort: 80 },
     { hostAddress: '127.0.0.1', hostPort: 2222, guestPort: 22 },
@@ -37,8 +39,8 @@ describe('the QEMU command line', () => {
       -m size=512M
       -rtc base=utc
       -boot strict=on,menu=off
-      -add-fd fd=3,set=3
-      -add-fd fd=4,set=4
+      -add-fd fd=3,set=3,opaque=2049:3
+      -add-fd fd=4,set=4,opaque=2049:4
       -blockdev {"driver":"file",
         "node-name":"image0-file",
         "filename":"/dev/fdset/3",
@@ -64,7 +66,7 @@ describe('the QEMU command line', () => {
         "discard":"unmap",
         "file":"disk0-file",
         "backing":"image0"}
-      -device virtio-blk-pci,id=drive0,drive=disk0,bootindex=1
+      -device virtio-blk-pci,id=drive0,drive=disk0,bootindex=1,rerror=stop
       -netdev user,id=net0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:2222-:22
       -device virtio-net-pci,netdev=net0,mac=52:54:00:01:02:03,romfile=
       -object rng-builtin,id=random0
@@ -81,15 +83,15 @@ describe('the QEMU command line', () => {
     const args = qemuArguments({
       ...MACHINE,
       disks: [
-        { layers: [{ descriptor: 3, format: 'raw' }], overlay: 4 },
+        { layers: [{ ...given(3), format: 'raw' }], overlay: given(4) },
         {
           layers: [
-            { descriptor: 5, format: 'qcow2' },
-            { descriptor: 6, format: 'raw' },
+            { ...given(5), format: 'qcow2' },
+            { ...given(6), format: 'raw' },
           ],
-          overlay: 7,
+          overlay: given(7),
         },
-        { layers: [{ descriptor: 8, format: 'qcow2' }], overlay: 9 },
+        { layers: [{ ...given(8), format: 'qcow2' }], overlay: given(9) },
       ],
     });
     expect(args).toContain('-nodefaults');
@@ -120,10 +122,30 @@ describe('the QEMU command line', () => {
   });
 
   it('I4: names every descriptor once', () => {
-    const uefi = { kind: 'uefi', code: 5, variables: 6 } as const;
+    const uefi = { kind: 'uefi', code: given(5), variables: given(6) } as const;
     const machine = { ...MACHINE, firmware: uefi };
     const sets = valuesOf(qemuArguments(machine), '-add-fd').sort();
-    expect(sets).toEqual(descriptorsOf(machine).map((fd) => `fd=${fd},set=${fd}`));
+    const all = descriptorsOf(machine);
+    expect(sets).toEqual(all.map(({ descriptor: fd }) => `fd=${fd},set=${fd},opaque=2049:${fd}`));
+    expect(all).toHaveLength(4);
+  });
+
+  it('I5: reads a disk that is still being filled from its export alone, and waits for that', () => {
+    const [disk] = MACHINE.disks;
+    const lazy = { ...disk!, export: { socket: '/run/vmdn/e,x', name: 'abc' } };
+    const args = qemuArguments({ ...MACHINE, disks: [lazy] });
+    const nodes = valuesOf(args, '-blockdev').map((json) => JSON.parse(json));
+    expect(nodes.map((node) => node['node-name'])).toEqual(['export0', 'disk0-file', 'disk0']);
+    expect(nodes[0]).toMatchObject({
+      driver: 'nbd',
+      server: { type: 'unix', path: '/run/vmdn/e,x' },
+      export: 'abc',
+      'reconnect-delay': 630_720_000,
+    });
+    expect(nodes[2]).toMatchObject({ backing: 'export0' });
+    // The files wait for the day when they are complete.
+    expect(valuesOf(args, '-add-fd')).toContain('fd=3,set=3,opaque=2049:3');
+    expect(args.join(' ')).toContain('drive=disk0,bootindex=1,rerror=stop');
   });
 });
 

@@ -7,7 +7,9 @@
  * I2: a guest's network is restricted: nothing goes out, only the named forwards come in.
  * I3: the sandbox denies new processes, changes of user and of resource limits.
  * I4: disks are file descriptors that the parent opened: the process needs no right to any path of
- *     the image store.
+ *     the image store. Each set of descriptors says which file it is, so that it can be found later.
+ * I5: a disk whose files are still being filled is read from an export alone, and its descriptors wait:
+ *     a guest's read waits as long as the export is away, and is never answered with an error.
  */
 
 import type { DiskFormat } from '../domain/disk-format.ts';
@@ -20,12 +22,28 @@ export interface QemuForward {
   readonly guestPort: number;
 }
 
-/** File descriptors of one disk, as the child process sees them. */
+/** A file that the parent opened for QEMU. */
+export interface QemuDescriptor {
+  /** As the child process sees it. */
+  readonly descriptor: number;
+  /** Which file it is, in letters, digits and colons: what `query-fdsets` of the monitor says of it. */
+  readonly file: string;
+}
+
+/** A read-only NBD export at a unix socket. */
+export interface QemuExport {
+  readonly socket: string;
+  readonly name: string;
+}
+
+/** File descriptors of one disk. */
 export interface QemuDiskDescriptors {
   /** The immutable image, the top layer first, each opened for reading. */
-  readonly layers: readonly { readonly descriptor: number; readonly format: DiskFormat }[];
+  readonly layers: readonly (QemuDescriptor & { readonly format: DiskFormat })[];
+  /** What the image is read from while its files are being filled. */
+  readonly export?: QemuExport | undefined;
   /** The VM's qcow2 overlay, opened for reading and writing. */
-  readonly overlay: number;
+  readonly overlay: QemuDescriptor;
 }
 
 export interface QemuMachine {
@@ -36,7 +54,11 @@ export interface QemuMachine {
   readonly accelerator: 'kvm' | 'tcg';
   readonly firmware:
     | { readonly kind: 'bios' }
-    | { readonly kind: 'uefi'; readonly code: number; readonly variables: number };
+    | {
+        readonly kind: 'uefi';
+        readonly code: QemuDescriptor;
+        readonly variables: QemuDescriptor;
+      };
   readonly macAddress: string;
   readonly disks: readonly QemuDiskDescriptors[];
   readonly forwards: readonly QemuForward[];
@@ -83,11 +105,8 @@ export function qemuArguments(machine: QemuMachine): readonly string[] {
 }
 
 /** The descriptors that `qemuArguments` speaks of, all of them. */
-export function descriptorsOf(machine: QemuMachine): readonly number[] {
-  const disks = machine.disks.flatMap(({ layers, overlay }) => [
-    ...layers.map(({ descriptor }) => descriptor),
-    overlay,
-  ]);
+export function descriptorsOf(machine: QemuMachine): readonly QemuDescriptor[] {
+  const disks = machine.disks.flatMap(({ layers, overlay }) => [...layers, overlay]);
   const { firmware } = machine;
   return firmware.kind === 'bios' ? disks : [...disks, firmware.code, firmware.variables];
 }
@@ -102,35 +121,75 @@ function firmwareArguments(firmware: QemuMachine['firmware']): readonly string[]
   return [
     ...addDescriptor(firmware.code),
     ...addDescriptor(firmware.variables),
-    ...blockNode(fileNode('firmware-code', firmware.code, true)),
-    ...blockNode(fileNode('firmware-variables', firmware.variables, false)),
+    ...blockNode(fileNode('firmware-code', firmware.code.descriptor, true)),
+    ...blockNode(fileNode('firmware-variables', firmware.variables.descriptor, false)),
     ...['-machine', 'pflash0=firmware-code,pflash1=firmware-variables'],
   ];
 }
 
 function diskArguments(disk: QemuDiskDescriptors, index: number): readonly string[] {
-  const [image, overlay] = [`image${index}`, `disk${index}`];
+  const overlay = overlayNodeName(index);
+  const device = [`virtio-blk-pci,id=drive${index}`, `drive=${overlay}`, `bootindex=${index + 1}`];
+  const image =
+    disk.export === undefined
+      ? imageNodes(disk.layers, imageNodeName(index))
+      : [exportNode(disk.export, exportNodeName(index))];
   return [
-    ...disk.layers.flatMap(({ descriptor }) => addDescriptor(descriptor)),
+    ...disk.layers.flatMap(addDescriptor),
     ...addDescriptor(disk.overlay),
-    ...imageNodes(disk.layers, image),
-    ...blockNode(fileNode(`${overlay}-file`, disk.overlay, false)),
-    ...blockNode({
-      driver: 'qcow2',
-      'node-name': overlay,
-      discard: 'unmap',
-      file: `${overlay}-file`,
-      backing: image,
-    }),
-    ...['-device', `virtio-blk-pci,id=drive${index},drive=${overlay},bootindex=${index + 1}`],
+    ...image.flatMap(blockNode),
+    ...blockNode(fileNode(`${overlay}-file`, disk.overlay.descriptor, false)),
+    ...blockNode(
+      overlayNode(index, disk.export === undefined ? imageNodeName(index) : exportNodeName(index)),
+    ),
+    // A read that fails stops the guest; it is tried again when the guest goes on (I5).
+    ...['-device', [...device, 'rerror=stop'].join(',')],
   ];
 }
 
+/** Name of the node that a disk's overlay stands on, when the image lies in files. */
+export function imageNodeName(index: number): string {
+  return `image${index}`;
+}
+
+/** Name of the node that a disk's overlay stands on, while the image is read from an export. */
+export function exportNodeName(index: number): string {
+  return `export${index}`;
+}
+
+export function overlayNodeName(index: number): string {
+  return `disk${index}`;
+}
+
+/** The node of a VM's overlay, on `backing`. */
+export function overlayNode(index: number, backing: string): object {
+  const name = overlayNodeName(index);
+  const node = { driver: 'qcow2', 'node-name': name, discard: 'unmap' };
+  return { ...node, file: `${name}-file`, backing };
+}
+
+/**
+ * How long, in seconds, QEMU's NBD client keeps a read waiting for an export that went away: 20 years,
+ * since after that it is an error (qapi/block-core.json, BlockdevOptionsNbd; the default is 0).
+ */
+const RECONNECT_SECONDS = 20 * 365 * 86_400;
+
+function exportNode({ socket, name }: QemuExport, nodeName: string): object {
+  return {
+    driver: 'nbd',
+    'node-name': nodeName,
+    'read-only': true,
+    server: { type: 'unix', path: socket },
+    export: name,
+    'reconnect-delay': RECONNECT_SECONDS,
+  };
+}
+
 /** The nodes of an image, the lowest first: a node is named before another stands on it. */
-function imageNodes(layers: QemuDiskDescriptors['layers'], top: string): readonly string[] {
+export function imageNodes(layers: QemuDiskDescriptors['layers'], top: string): readonly object[] {
   const nodeName = (depth: number): string => (depth === 0 ? top : `${top}-base${depth}`);
   return layers
-    .map(({ descriptor, format }, depth) => {
+    .flatMap(({ descriptor, format }, depth) => {
       const name = nodeName(depth);
       // Null, not left out: else a backing file would be taken from the header.
       const backing = depth + 1 < layers.length ? nodeName(depth + 1) : null;
@@ -141,10 +200,9 @@ function imageNodes(layers: QemuDiskDescriptors['layers'], top: string): readonl
         file: `${name}-file`,
         ...(format === 'raw' ? {} : { backing }),
       };
-      return [...blockNode(fileNode(`${name}-file`, descriptor, true)), ...blockNode(node)];
+      return [node, fileNode(`${name}-file`, descriptor, true)];
     })
-    .reverse()
-    .flat();
+    .reverse();
 }
 
 /**
@@ -167,8 +225,8 @@ function blockNode(node: object): readonly string[] {
   return ['-blockdev', JSON.stringify(node)];
 }
 
-function addDescriptor(descriptor: number): readonly string[] {
-  return ['-add-fd', `fd=${descriptor},set=${descriptor}`];
+function addDescriptor({ descriptor, file }: QemuDescriptor): readonly string[] {
+  return ['-add-fd', `fd=${descriptor},set=${descriptor},opaque=${file}`];
 }
 
 function networkArguments(machine: QemuMachine): readonly string[] {

@@ -3,7 +3,7 @@
  * serial port whether it has run on this disk before, writes that it has, and halts.
  *
  * It shows what a driver must do for any guest: boot from the disk, read the image, keep writes
- * over a restart, and never write to the image.
+ * over a restart, and never write to the image. A second one reads its disk for ever and says what it read.
  */
 
 import { open } from 'node:fs/promises';
@@ -64,4 +64,47 @@ export async function writeBootDisk(path: string, sizeBytes: number): Promise<vo
   await file.truncate(sizeBytes);
   await file.write(bootSector(), 0, SECTOR_BYTES, 0);
   await file.sync();
+}
+
+/** What the reading guest says in each pass over its disk, and what it says for a read that failed. */
+export const READ_PASS = 'ABCDEFGHIJKLMNO';
+export const READ_FAILED = '!';
+
+/**
+ * A raw disk of at least 512 KiB whose guest reads 15 of its sectors, from another segment each but for
+ * some, says the first letter of each, 10 ms apart, begins a new line, and starts again.
+ */
+export function readingDisk(sizeBytes: number): Buffer {
+  const disk = Buffer.alloc(sizeBytes);
+  readingBootSector().copy(disk);
+  // Sector 1 of each head, as the BIOS counts: 63 sectors to a head.
+  for (const [i, letter] of [...READ_PASS].entries()) {
+    disk.write(letter, (i + 1) * 63 * SECTOR_BYTES, 'latin1');
+  }
+  return disk;
+}
+
+function readingBootSector(): Buffer {
+  const code = Buffer.from(
+    [
+      'fa31c08ed88ec08ed0bc007c8816f07d', // cli; ds = es = ss = 0; sp = 0x7c00; [0x7df0] = dl
+      'c606f17d01', // pass: head [0x7df1] = 1
+      'bb007eb80102b901008a36f17d8a16f07dcd13', // next: es:bx = 0x7e00; read sector 1 of the head
+      'a0007e7302b021', // al = the first byte, or READ_FAILED
+      'e81b00', // call put
+      'b486 31c9 ba1027 cd15', // wait 10,000 us
+      'fe06f17d803ef17d10', // head += 1; the 16th?
+      '72cf', // jb next
+      'b00ae80200', // put a line feed
+      'ebc3', // jmp pass
+      'baf803eec3', // put: out 0x3f8, al; ret
+    ]
+      .join('')
+      .replaceAll(' ', ''),
+    'hex',
+  );
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  code.copy(sector);
+  sector.writeUInt16LE(0xaa55, 510);
+  return sector;
 }

@@ -3,8 +3,21 @@
  * `describeHypervisor` with a way to open the driver; opening it twice stands for a restart of the node.
  */
 
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -13,13 +26,16 @@ import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
 import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
-import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
+import type { ExportUser, Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
 import {
   bootSector,
   FIRST_BOOT,
   HALTED,
   LATER_BOOT,
   NEXT_SEGMENT,
+  READ_FAILED,
+  READ_PASS,
+  readingDisk,
   writeBootDisk,
 } from './boot-sector.fixture.ts';
 
@@ -151,6 +167,55 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       await expect(hypervisor.define(other)).rejects.toMatchObject({ code: 'hostile_format' });
     });
 
+    it('I5: reads from an export that comes and goes, and from its files when they are complete', async () => {
+      const place = await mkdtemp(join(dir, 'filling-'));
+      const bytes = readingDisk(DISK_BYTES);
+      await using server = await startExport(place, bytes);
+      const making = join(place, 'making.raw');
+      await writeFile(making, Buffer.alloc(DISK_BYTES));
+      const complete = newDefinition();
+      const [disk] = complete.disks;
+      const layers = [{ path: join(place, 'disk.raw'), format: 'raw' }] as const;
+      const filling = { paths: [making], socket: server.socket, exportName: 'disk' };
+      const atFirst = { ...complete, disks: [{ ...disk!, layers, filling }] };
+      const settled = { ...complete, disks: [{ ...disk!, layers }] };
+      const passes = async (): Promise<number> =>
+        (await hypervisor.consoleLog(complete.vm)).split(READ_PASS).length - 1;
+      const readsOn = async (): Promise<void> => {
+        const before = await passes();
+        const wait = { timeout: BOOT_TIMEOUT_MS, interval: 100 };
+        await vi.waitFor(async () => expect(await passes()).toBeGreaterThan(before + 1), wait);
+      };
+      const user = await hypervisor.exportUser(complete.vm);
+
+      await server.up(user);
+      await hypervisor.define(atFirst);
+      await hypervisor.start(complete.vm);
+      await readsOn();
+      await server.down();
+      const held = await passes();
+      await server.up(user);
+      await readsOn();
+      expect(await passes()).toBeGreaterThan(held);
+
+      // QEMU has no other file than the one it was given, whatever lies at its place.
+      await writeFile(layers[0].path, bytes);
+      await expect(hypervisor.settle(settled)).rejects.toMatchObject({ code: 'conflict' });
+      await readsOn();
+      await writeFile(making, bytes);
+      await rename(making, layers[0].path);
+      await hypervisor.settle(settled);
+      await server.down();
+      await readsOn();
+      await hypervisor.settle(settled);
+      expect(await hypervisor.status(complete.vm)).toMatchObject({ definition: settled });
+      expect(await hypervisor.consoleLog(complete.vm)).not.toContain(READ_FAILED);
+
+      await hypervisor.stop(complete.vm, { graceMs: 0 });
+      await hypervisor.start(complete.vm);
+      await readsOn();
+    });
+
     it("I2: keeps what the guest wrote over a restart, and keeps the guest's ports", async () => {
       const definition = newDefinition();
       await hypervisor.define(definition);
@@ -231,6 +296,35 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       expect(await hypervisor.status(definition.vm)).toEqual({ state: 'absent' });
     });
   });
+}
+
+/** A read-only NBD export of these bytes, by qemu-nbd, which can be killed and come back. */
+async function startExport(place: string, bytes: Uint8Array) {
+  const image = join(place, 'exported.raw');
+  const socket = join(place, 'socket');
+  await writeFile(image, bytes);
+  await chmod(place, 0o711);
+  let server: ChildProcess | undefined;
+  const down = async (): Promise<void> => {
+    if (server === undefined) return;
+    const gone = once(server, 'exit');
+    server.kill('SIGKILL');
+    await gone;
+    server = undefined;
+    await rm(socket, { force: true });
+  };
+  return {
+    socket,
+    down,
+    async up(user: ExportUser | null) {
+      const args = ['-r', '-t', '-e', '8', '-k', socket, '-x', 'disk', '-f', 'raw', image];
+      server = spawn('qemu-nbd', args, { stdio: 'ignore' });
+      const wait = { timeout: BOOT_TIMEOUT_MS, interval: 50 };
+      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), wait);
+      if (user !== null) await chown(socket, user.uid, user.gid);
+    },
+    [Symbol.asyncDispose]: down,
+  };
 }
 
 /**

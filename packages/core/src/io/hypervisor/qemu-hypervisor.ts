@@ -19,6 +19,7 @@ import {
   hasEstablished,
   type UsernetConnection,
 } from '../../formats/qmp-usernet.ts';
+import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import type {
   Hypervisor,
   RunningVm,
@@ -28,7 +29,8 @@ import type {
 } from '../ports/hypervisor.ts';
 import { clearConsole, readConsole } from './console-log.ts';
 import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.ts';
-import { createQemuVm, launchQemu, type QemuDriverConfig } from './qemu-start.ts';
+import { readFromFiles } from './qemu-settle.ts';
+import { createQemuVm, launchQemu, type QemuDriverConfig, userOf } from './qemu-start.ts';
 import { acceptsTcp, answersHttp, HTTP_ATTEMPT_MS } from './ready-check.ts';
 import {
   listVmDirs,
@@ -64,6 +66,11 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
   return {
     define: (definition) => inTurn(definition.vm, () => define(driver, definition)),
     start: (vm) => inTurn(vm, () => start(driver, vm)),
+    settle: (definition) => inTurn(definition.vm, () => settle(driver, definition)),
+    async exportUser(vm) {
+      const user = await userOf(config, vm);
+      return user && { uid: user.uid, gid: user.gid };
+    },
     stop: (vm, { graceMs }) => inTurn(vm, () => end(driver, vm, graceMs)),
     destroy: (vm) =>
       inTurn(vm, async () => {
@@ -121,8 +128,22 @@ async function define(driver: Driver, definition: VmDefinition): Promise<void> {
 }
 
 function withoutFiles(definition: VmDefinition): unknown {
-  const disks = definition.disks.map((disk) => ({ ...disk, layers: [] }));
+  const disks = definition.disks.map(({ filling: _, ...disk }) => ({ ...disk, layers: [] }));
   return JSON.parse(JSON.stringify({ ...definition, disks }));
+}
+
+async function settle(driver: Driver, definition: VmDefinition): Promise<void> {
+  const { vm } = definition;
+  const known = await readDefinition(driver.at(vm));
+  if (known === null) throw new VmdnError('not_found', `The VM ${vm} is not defined here.`);
+  const process = await findQemuProcess(vm, driver.at(vm).pidFile);
+  for (const [index, disk] of definition.disks.entries()) {
+    await inspectLayers(disk.layers);
+    if (process !== null && known.disks[index]?.filling !== undefined) {
+      await readFromFiles(driver.monitors, vm, index, disk.layers);
+    }
+  }
+  await define(driver, definition);
 }
 
 async function status(driver: Driver, vm: Id): Promise<VmStatus> {

@@ -4,7 +4,8 @@
  * I1: QEMU gets its disks as descriptors opened here: it can open nothing else of the store, and the
  *     image is opened for reading only.
  * I2: an overlay's header names its image for people's tools; QEMU is told every layer by the block
- *     graph and follows no header. The headers of an image's layers agree with the definition.
+ *     graph and follows no header. The headers of an image's layers agree with the definition; those of
+ *     files that are still being filled are looked at when they are complete, before QEMU does.
  */
 
 import { createHash } from 'node:crypto';
@@ -14,6 +15,7 @@ import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import {
   descriptorsOf,
+  type QemuDescriptor,
   type QemuForward,
   type QemuMachine,
   qemuArguments,
@@ -22,7 +24,7 @@ import type { QemuImg } from '../command/qemu-img.ts';
 import { startQemuSystem } from '../command/qemu-system.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import { fileError } from '../files/files.ts';
-import type { Accelerator, VmDefinition } from '../ports/hypervisor.ts';
+import type { Accelerator, ExportUser, VmDefinition } from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
 import { guestUser } from './guest-user.ts';
 import { freshVmDir, readPorts, type VmPaths, writeDefinition } from './vm-files.ts';
@@ -57,6 +59,9 @@ const CHILD_FIRST_DESCRIPTOR = 3;
 const PORT_TAKEN = /Could not set up host forwarding rule/;
 const LOG_TAIL_CHARACTERS = 2000;
 
+/** Opens a file for the child process. */
+type PassFile = (path: string, flags: number) => Promise<QemuDescriptor>;
+
 interface Firmware {
   readonly code: string;
   readonly variables: string;
@@ -90,8 +95,9 @@ export async function createQemuVm(
     await freshVmDir(paths);
     for (const [index, disk] of definition.disks.entries()) {
       const path = paths.overlay(index);
-      await inspectLayers(disk.layers);
-      await config.qemuImg.createOverlay({ path, backing: disk.layers[0]! });
+      const { virtualSizeBytes } = disk;
+      if (disk.filling === undefined) await inspectLayers(disk.layers);
+      await config.qemuImg.createOverlay({ path, backing: disk.layers[0]!, virtualSizeBytes });
       await syncFile(path);
     }
     if (firmware !== undefined) {
@@ -132,8 +138,7 @@ async function launchOnce(
   connect: () => Promise<void>,
   hostPorts: Readonly<Record<string, number>>,
 ): Promise<void> {
-  const groups = config.kvmGroup === null ? [] : [config.kvmGroup];
-  const user = await guestUser(definition.vm, { fixedUid: config.guestUid, groups });
+  const user = await userOf(config, definition.vm);
   await rm(paths.socketDir, { recursive: true, force: true });
   await mkdir(paths.socketDir, { mode: 0o700 });
   if (user !== null) await chown(paths.socketDir, user.uid, user.gid);
@@ -166,6 +171,20 @@ async function launchOnce(
   await connected(connect, started.exited, paths, definition);
 }
 
+/** The user that the VM's QEMU runs as; null: the user of this process. */
+export async function userOf(
+  config: Pick<QemuDriverConfig, 'guestUid' | 'kvmGroup'>,
+  vm: Id,
+): Promise<(ExportUser & { readonly groups: readonly number[] }) | null> {
+  const groups = config.kvmGroup === null ? [] : [config.kvmGroup];
+  return await guestUser(vm, { fixedUid: config.guestUid, groups });
+}
+
+/** Which file a descriptor or a path leads to, under whatever name. */
+export function fileIdentity({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
 /** Opens all that the machine needs; the descriptors become 3, 4, … in the child, in order. */
 async function openMachine(
   config: QemuDriverConfig,
@@ -175,17 +194,24 @@ async function openMachine(
   openFile: (path: string, flags: number) => Promise<FileHandle>,
 ): Promise<{ machine: QemuMachine; descriptors: readonly number[] }> {
   const descriptors: number[] = [];
-  const pass = async (path: string, flags: number): Promise<number> => {
-    descriptors.push((await openFile(path, flags)).fd);
-    return CHILD_FIRST_DESCRIPTOR + descriptors.length - 1;
+  const pass: PassFile = async (path, flags) => {
+    const file = await openFile(path, flags);
+    const descriptor = CHILD_FIRST_DESCRIPTOR + descriptors.push(file.fd) - 1;
+    return { descriptor, file: fileIdentity(await file.stat({ bigint: true })) };
   };
   const disks: QemuMachine['disks'][number][] = [];
   for (const [index, disk] of definition.disks.entries()) {
+    const { filling } = disk;
     const layers: QemuMachine['disks'][number]['layers'][number][] = [];
-    for (const { path, format } of disk.layers) {
-      layers.push({ descriptor: await pass(path, constants.O_RDONLY), format });
+    for (const [depth, { path, format }] of disk.layers.entries()) {
+      const now = filling?.paths[depth] ?? path;
+      layers.push({ ...(await pass(now, constants.O_RDONLY)), format });
     }
-    disks.push({ layers, overlay: await pass(paths.overlay(index), constants.O_RDWR) });
+    disks.push({
+      layers,
+      export: filling && { socket: filling.socket, name: filling.exportName },
+      overlay: await pass(paths.overlay(index), constants.O_RDWR),
+    });
   }
   const firmware = await openFirmware(config, paths, definition, pass);
   const { hardware } = definition;
@@ -218,7 +244,7 @@ async function openFirmware(
   config: QemuDriverConfig,
   paths: VmPaths,
   definition: VmDefinition,
-  pass: (path: string, flags: number) => Promise<number>,
+  pass: PassFile,
 ): Promise<QemuMachine['firmware']> {
   if (definition.hardware.firmware === 'bios') return { kind: 'bios' };
   const firmware = await requireFirmware(config);

@@ -25,10 +25,13 @@ import type { VmDefinition } from '../ports/hypervisor.ts';
 const DEFINITION_BYTES_MAX = 256 * 1024;
 /** A disk stands on one base at most. */
 const LAYERS_MAX = 2;
+/** A digest, and some room. */
+const EXPORT_NAME_CHARACTERS_MAX = 256;
 /** A unix socket's path has at most 107 bytes (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 
 const name = z.custom<Name>((raw) => typeof raw === 'string' && NAME_PATTERN.test(raw));
+const absolutePath = z.string().startsWith('/');
 const tcpPort = z.number().int().min(1).max(65_535);
 const definitionSchema = z.object({
   vm: z.custom<Id>((raw) => typeof raw === 'string' && ID_PATTERN.test(raw)),
@@ -51,10 +54,17 @@ const definitionSchema = z.object({
     z.object({
       digest: z.custom<VmDefinition['disks'][number]['digest']>(isDigest),
       layers: z
-        .array(z.object({ path: z.string().startsWith('/'), format: z.enum(['raw', 'qcow2']) }))
+        .array(z.object({ path: absolutePath, format: z.enum(['raw', 'qcow2']) }))
         .min(1)
         .max(LAYERS_MAX),
       virtualSizeBytes: z.number().int().positive(),
+      filling: z
+        .object({
+          paths: z.array(absolutePath).min(1).max(LAYERS_MAX),
+          socket: absolutePath,
+          exportName: z.string().min(1).max(EXPORT_NAME_CHARACTERS_MAX),
+        })
+        .optional(),
     }),
   ),
 });

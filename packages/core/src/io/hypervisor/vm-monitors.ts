@@ -4,17 +4,19 @@
  *
  * I1: while a VM is connected its console is moved from QEMU's ring to the disk every second, so
  *     that a fast console loses nothing and a VM that dies leaves its last words.
+ * I2: a guest that was stopped because a read failed is told to go on, every second, until it does.
  */
 
 import type { Id } from '../../domain/names.ts';
 import { CONSOLE_BUFFER_BYTES, CONSOLE_DEVICE } from '../../formats/qemu-command-line.ts';
+import { parseRunState } from '../../formats/qmp-blocks.ts';
 import { parseUsernetConnections, type UsernetConnection } from '../../formats/qmp-usernet.ts';
 import { appendConsole, boundForeignLog } from './console-log.ts';
 import { connectQmp, type QmpClient } from './qmp-client.ts';
 import type { VmPaths } from './vm-files.ts';
 
 /** The console ring holds some 20 s of the fastest serial line (115,200 baud). */
-const CONSOLE_DRAIN_MS = 1000;
+const PUMP_MS = 1000;
 
 export interface VmMonitors extends AsyncDisposable {
   /** Connects, if need be, and runs a command. Throws as QmpClient does. */
@@ -74,8 +76,17 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
   };
   const pump = setInterval(() => {
     // A VM that has just ended fails here; whoever looks at it next sees that.
-    for (const vm of clients.keys()) monitors.drainConsole(vm).catch(() => undefined);
-  }, CONSOLE_DRAIN_MS);
+    for (const vm of clients.keys()) {
+      monitors.drainConsole(vm).catch(() => undefined);
+      goOn(monitors, vm).catch(() => undefined);
+    }
+  }, PUMP_MS);
   pump.unref();
   return monitors;
+}
+
+/** The device's request is made again when the guest goes on (rerror=stop). */
+async function goOn(monitors: Pick<VmMonitors, 'execute'>, vm: Id): Promise<void> {
+  const answer = await monitors.execute(vm, 'query-status');
+  if (parseRunState(answer) === 'io-error') await monitors.execute(vm, 'cont');
 }

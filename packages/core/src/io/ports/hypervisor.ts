@@ -9,6 +9,8 @@
  * I3: a running VM does not depend on the process that started it: another process of the same node
  *     finds it (`status`, `list`), stops it and reads its console.
  * I4: a guest reaches nothing but the connections that came in through its named ports.
+ * I5: a disk that is still being filled is read from its export alone. A read waits while the export is
+ *     away, and never fails; after `settle` the VM needs no export any more.
  */
 
 import type { Digest } from '../../domain/digest.ts';
@@ -25,6 +27,23 @@ export interface VmDisk {
   /** The image's files, all of them immutable: one, or a qcow2 and the raw file that it stands on. */
   readonly layers: readonly DiskLayer[];
   readonly virtualSizeBytes: number;
+  /** Set while the files are still being filled. */
+  readonly filling?: FillingDisk | undefined;
+}
+
+/** What a VM reads of a disk before its files are complete. */
+export interface FillingDisk {
+  /** Where the files of the layers lie until then, in the layers' order: the same files, other names. */
+  readonly paths: readonly string[];
+  /** Absolute path of the unix socket of an NBD server, and the name of a read-only export there. */
+  readonly socket: string;
+  readonly exportName: string;
+}
+
+/** Who must be able to connect to the socket of an export. */
+export interface ExportUser {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** What a VM is made of on this node. Plain JSON values. */
@@ -64,6 +83,14 @@ export interface Hypervisor {
   define(definition: VmDefinition): Promise<void>;
   /** Starts it; a running VM is left as it is. Throws `not_found`, `tool_failed`, `tool_missing`. */
   start(vm: Id): Promise<RunningVm>;
+  /**
+   * The disks lie complete in the files of `definition`: a VM that runs reads them from now on, with no
+   * pause but that of one request, and a later start uses them. May be repeated. Throws `not_found`,
+   * `conflict` when the VM runs on other files than these (it goes on with its export), `hostile_format`.
+   */
+  settle(definition: VmDefinition): Promise<void>;
+  /** The user that a VM's exports are for; null: the user of this process. */
+  exportUser(vm: Id): Promise<ExportUser | null>;
   /** Asks the guest to shut down and ends it after `graceMs` (0: at once). */
   stop(vm: Id, options: { readonly graceMs: number }): Promise<void>;
   /** Ends the VM at once and removes it with its overlays. */
