@@ -167,7 +167,7 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       await expect(hypervisor.define(other)).rejects.toMatchObject({ code: 'hostile_format' });
     });
 
-    it('I5: reads from an export that comes and goes, and from its files when they are complete', async () => {
+    it('I5: reads from an export that comes and goes, and from its files when complete', async () => {
       const place = await mkdtemp(join(dir, 'filling-'));
       const bytes = readingDisk(DISK_BYTES);
       await using server = await startExport(place, bytes);
