@@ -34,6 +34,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     near: { region: 'london' as Name },
     method: 'exact',
     skipFree: null,
+    lazy: false,
     state: 'running',
     epoch: 1,
     edge,
@@ -49,6 +50,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     createdAt: '2026-01-01T00:00:00Z',
     updatedAt: '2026-01-01T00:00:00Z',
     finishedAt: null,
+    independentAt: '2026-01-01T00:00:00Z',
     ...change,
   };
 }

@@ -56,6 +56,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
+    lazy: false,
     state,
     epoch: 1,
     edge: 'paris-1' as Name,
@@ -80,6 +81,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     createdAt: NOW,
     updatedAt: NOW,
     finishedAt: null,
+    independentAt: state === 'running' ? NOW : null,
     ...change,
   };
 }

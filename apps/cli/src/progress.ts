@@ -9,7 +9,7 @@ import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { Output } from './output.ts';
 import { formatBytes, formatSeconds, formatShare, formatTiers } from './text/sizes.ts';
-import { deliveredBytes } from './text/teleports.ts';
+import { deliveredBytes, isComing } from './text/teleports.ts';
 
 const STATE_WORDS: Readonly<Record<Teleport['state'], string>> = {
   routed: 'waiting for the edge to begin',
@@ -69,12 +69,13 @@ export function createProgressDisplay(output: Output, startedMs: number): Progre
       const { verifiedBytes, virtualSizeBytes, diskBytes } = deliveredBytes(teleport);
       const tenth =
         virtualSizeBytes === 0 ? 0 : Math.floor((10 * verifiedBytes) / virtualSizeBytes);
-      const now = `${teleport.state} ${teleport.state === 'syncing' ? tenth : ''} ${teleport.message ?? ''}`;
+      const coming = isComing(teleport) && virtualSizeBytes > 0;
+      const now = `${teleport.state} ${coming ? tenth : ''} ${teleport.message ?? ''}`;
       if (now === said) return;
       said = now;
       const words = [STATE_WORDS[teleport.state]];
       if (teleport.message !== null) words.push(teleport.message);
-      if (teleport.state === 'syncing' && virtualSizeBytes > 0) {
+      if (coming) {
         words.push(`${tenth * 10} % verified (${formatTiers(diskBytes)})`);
       }
       output.line(`${formatSeconds(elapsedSeconds).padStart(8)}  ${words.join(': ')}`);

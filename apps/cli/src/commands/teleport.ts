@@ -40,6 +40,11 @@ const SKIP_FREE = [
   'leave free space behind: deleted files and swap stay home, every file is equal',
 ] as const;
 
+const LAZY = [
+  '--lazy',
+  'start the VM at once: what it reads is fetched first, the rest of its disk follows',
+] as const;
+
 function wishBody(vm: string, options: WishOptions) {
   return {
     vm: parseName(vm, 'VM'),
@@ -58,7 +63,7 @@ function failureOf(teleport: Teleport): VmdnError | undefined {
   return new VmdnError(code, words, { data: { teleport: teleport.teleport } });
 }
 
-/** Shows a teleport until it is final; throws what it failed with. */
+/** Shows a teleport until it is settled; throws what it failed with. */
 async function follow(context: CommandContext, first: Teleport): Promise<void> {
   const { output, signal } = context;
   const client = await context.client();
@@ -87,9 +92,9 @@ async function follow(context: CommandContext, first: Teleport): Promise<void> {
 async function runTeleport(
   context: CommandContext,
   vm: string,
-  options: WishOptions & { readonly detach?: boolean },
+  options: WishOptions & { readonly detach?: boolean; readonly lazy?: boolean },
 ): Promise<void> {
-  const body = wishBody(vm, options);
+  const body = { ...wishBody(vm, options), ...(options.lazy === true ? { lazy: true } : {}) };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -177,6 +182,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .requiredOption(...NEAR)
     .option(...WITHIN)
     .option(...SKIP_FREE)
+    .option(...LAZY)
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
@@ -184,6 +190,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
+        'vmdn teleport web-01 --near paris --lazy',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )
@@ -199,7 +206,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
   program
     .command('status <teleport>')
     .description('a teleport as it is now')
-    .option('--follow', 'watch it until it is finished')
+    .option('--follow', 'watch it until nothing more happens to it')
     .addHelpText('after', examples('vmdn status 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --follow'))
     .action((teleport: string, options) => runStatus(context(), teleport, options));
   program

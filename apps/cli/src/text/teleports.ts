@@ -71,6 +71,11 @@ export function deliveredBytes(teleport: Teleport): {
   );
 }
 
+/** Whether more of its disk is still to come. */
+export function isComing({ state, independentAt }: Teleport): boolean {
+  return state === 'syncing' || (state === 'running' && independentAt === null);
+}
+
 /** Bytes of the disk and bytes transferred, by tier. */
 export function tierTable(diskBytes: TierBytes, wireBytes: TierBytes): string {
   const total = totalTierBytes(diskBytes);
@@ -131,7 +136,8 @@ export function finishedLines(teleport: Teleport): string[] {
   }
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
-    lines.push('', `${teleport.vm} runs on ${teleport.edge}${accelerator}`);
+    const rest = teleport.independentAt === null ? '; what is missing of its disk still comes' : '';
+    lines.push('', `${teleport.vm} runs on ${teleport.edge}${accelerator}${rest}`);
     for (const { port, host, hostPort } of teleport.endpoints) {
       lines.push(
         `  ${port}: ${port === 'http' ? `http://${host}:${hostPort}/` : `${host}:${hostPort}`}`,
@@ -150,8 +156,8 @@ export function teleportRow(teleport: Teleport): string[] {
     teleport.vm,
     String(teleport.version),
     teleport.edge,
-    teleport.state === 'syncing' && virtualSizeBytes > 0
-      ? `syncing ${formatShare(verifiedBytes, virtualSizeBytes)}`
+    isComing(teleport) && virtualSizeBytes > 0
+      ? `${teleport.state} ${formatShare(verifiedBytes, virtualSizeBytes)}`
       : teleport.state,
     teleport.skipFree === null ? teleport.method : `${teleport.method}, skip-free`,
     formatBytesOrDash(virtualSizeBytes),

@@ -178,6 +178,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       state: row.state,
       version: byKey.get(keyOf(row))!,
       skipFree: row.skipFree,
+      lazy: row.lazy,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

@@ -27,6 +27,7 @@ export interface ProgressReport {
   readonly endpoints: readonly EndpointValue[];
   readonly phases?: Readonly<Record<string, number>> | undefined;
   readonly accelerator?: 'kvm' | 'tcg' | undefined;
+  readonly independent?: boolean | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
@@ -85,6 +86,7 @@ async function applyReport(
   await tables.teleports.progress(row.id, {
     state: report.state,
     final: isFinal(report.state),
+    independent: report.state === 'running' && report.independent === true,
     message: report.message ?? null,
     errorCode: report.errorCode ?? null,
     endpoints: report.endpoints,

@@ -25,6 +25,7 @@ function viewOf(
     near: row.near,
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
+    lazy: row.lazy,
     state: row.state,
     epoch: row.epoch,
     edge: row.edge,
@@ -40,6 +41,7 @@ function viewOf(
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
+    independentAt: row.independentAt?.toISOString() ?? null,
   };
 }
 

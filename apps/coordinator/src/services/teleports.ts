@@ -10,7 +10,7 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
-import { isFinal, mayCancel } from '@vmdn/core/domain/teleport.ts';
+import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
@@ -30,12 +30,13 @@ export interface TeleportRequest {
   readonly withinKm?: number | undefined;
   readonly method?: TeleportMethod | undefined;
   readonly skipFree?: boolean | undefined;
+  readonly lazy?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
 /** What a request means where it says nothing. */
-function wishOf({ method = 'exact', skipFree = false, withinKm }: TeleportRequest) {
-  return { method, skipFree, withinKm: withinKm ?? null };
+function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: TeleportRequest) {
+  return { method, skipFree, lazy, withinKm: withinKm ?? null };
 }
 
 interface RequestedVersion {
@@ -95,10 +96,10 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, withinKm } = wishOf(request);
-  const asked = [request.vm, withinKm, method, skipFree, placeWords(request.near)];
+  const { method, skipFree, lazy, withinKm } = wishOf(request);
+  const asked = [request.vm, withinKm, method, skipFree, lazy, placeWords(request.near)];
   const known = [
-    ...[present.vm, present.withinKm, present.method, present.skipFree],
+    ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     placeWords(present.near),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
@@ -123,7 +124,7 @@ async function addTeleport(
   request: TeleportRequest,
 ): Promise<TeleportView> {
   const version = await requestedVersion(tables, project, request.vm);
-  const { method, skipFree, withinKm } = wishOf(request);
+  const { method, skipFree, lazy, withinKm } = wishOf(request);
   const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
@@ -132,7 +133,7 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     near: request.near,
-    ...{ withinKm, method, skipFree },
+    ...{ withinKm, method, skipFree, lazy },
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
@@ -221,7 +222,7 @@ export async function* followTeleport(
       last = words;
       silentSince = Date.now();
       yield view;
-      if (isFinal(view.state)) return;
+      if (isSettled(view)) return;
     } else if (Date.now() - silentSince >= EVENT_COMMENT_MS) {
       silentSince = Date.now();
       yield null;

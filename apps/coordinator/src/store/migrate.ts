@@ -18,6 +18,7 @@ import { importErrors } from './migrations/0006-import-errors.ts';
 import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
 import { holders } from './migrations/0008-holders.ts';
 import { skipFree } from './migrations/0009-skip-free.ts';
+import { lazy } from './migrations/0010-lazy.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -31,6 +32,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007-planned-deliveries': plannedDeliveries,
   '0008-holders': holders,
   '0009-skip-free': skipFree,
+  '0010-lazy': lazy,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

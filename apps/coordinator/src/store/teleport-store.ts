@@ -27,6 +27,7 @@ export interface TeleportRow {
   readonly withinKm: number | null;
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
+  readonly lazy: boolean;
   readonly state: TeleportState;
   readonly epoch: number;
   readonly edgeId: Id;
@@ -43,9 +44,12 @@ export interface TeleportRow {
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly finishedAt: Date | null;
+  readonly independentAt: Date | null;
 }
 
-type Requested = 'project' | 'requestId' | 'version' | 'near' | 'withinKm' | 'method' | 'skipFree';
+type Requested =
+  | ('project' | 'requestId' | 'version' | 'near' | 'withinKm')
+  | ('method' | 'skipFree' | 'lazy');
 type Routed = 'spilled' | 'chosen' | 'others';
 
 export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
@@ -68,6 +72,8 @@ export interface Reroute {
 export interface Progress {
   readonly state: TeleportState;
   readonly final: boolean;
+  /** The VM runs on complete disks. */
+  readonly independent: boolean;
   readonly message: string | null;
   readonly errorCode: string | null;
   readonly endpoints: readonly EndpointValue[];
@@ -89,6 +95,7 @@ const COLUMNS = [
   'teleports.within_km as withinKm',
   'teleports.method',
   'teleports.skip_free as skipFree',
+  'teleports.lazy',
   'teleports.state',
   'teleports.epoch',
   'teleports.edge_id as edgeId',
@@ -105,6 +112,7 @@ const COLUMNS = [
   'teleports.created_at as createdAt',
   'teleports.updated_at as updatedAt',
   'teleports.finished_at as finishedAt',
+  'teleports.independent_at as independentAt',
 ] as const;
 
 function leaseOf(seconds: number) {
@@ -172,6 +180,7 @@ function teleportRoutes(db: Db) {
           within_km: teleport.withinKm,
           method: teleport.method,
           skip_free: teleport.skipFree,
+          lazy: teleport.lazy,
           state: 'routed',
           edge_id: teleport.edge,
           lease_expires_at: leaseOf(teleport.leaseSeconds),
@@ -227,6 +236,9 @@ function teleportReports(db: Db) {
           lease_expires_at: report.final ? null : leaseOf(report.leaseSeconds),
           finished_at: report.final ? sql<Date>`coalesce(finished_at, now())` : null,
         })
+        .$if(report.independent, (query) =>
+          query.set({ independent_at: sql<Date>`coalesce(independent_at, now())` }),
+        )
         .$if(report.phases !== undefined, (query) =>
           query.set({ phases: JSON.stringify(report.phases) }),
         )

@@ -90,6 +90,8 @@ interface Pass {
   readonly grants: GrantKeeper;
   readonly reports: TeleportReports;
   record: TeleportRecord;
+  /** Every disk is complete here, as last seen. */
+  isIndependent: boolean;
   /** Numbers of disks under way. */
   readonly underWay: Map<Digest, DiskDelivery>;
 }
@@ -138,7 +140,7 @@ async function beginPass(
   const { client, coordinatorKey } = deps;
   const underWay = new Map<Digest, DiskDelivery>();
   const pass: Pass = {
-    ...{ deps, job, teleport, epoch, description, record, underWay },
+    ...{ deps, job, teleport, epoch, description, record, underWay, isIndependent: false },
     grants: keepGrant({
       ...{ teleport, epoch, client, coordinatorKey },
       grant: job.memory.grant ?? grant,
@@ -147,6 +149,7 @@ async function beginPass(
       ...{ client, teleport, epoch, view: job.memory, signal: job.signal, onLost: job.lose },
       record: () => pass.record,
       disks: () => diskNumbers(pass),
+      isIndependent: () => pass.isIndependent,
     }),
   };
   return pass;
@@ -173,6 +176,7 @@ async function look(pass: Pass): Promise<TeleportActual> {
     status.definition.disks.map(({ digest }) => digest).join() !==
       pass.description.disks.map(({ digest }) => digest).join();
   const vm: VmActual = isOther ? 'other' : status.state;
+  pass.isIndependent = missing.length === 0;
   const { confirmed, ready, released } = memory;
   return { missing, vm, confirmed, ready, released };
 }
@@ -334,6 +338,7 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
     ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
     record: () => record,
     disks: () => [],
+    isIndependent: () => false,
     onLost: job.lose,
   });
   await reports.tell(state);
@@ -365,6 +370,7 @@ export async function reportTrouble(
     ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
     record: () => record,
     disks: () => record.deliveries,
+    isIndependent: () => false,
     onLost: job.lose,
   });
   const console = consoleTail(error);

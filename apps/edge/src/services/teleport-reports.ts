@@ -41,6 +41,8 @@ export function createTeleportReports(deps: {
   readonly record: () => TeleportRecord;
   /** Numbers of the disks, those under way included, in the version's order. */
   readonly disks: () => readonly DiskDelivery[];
+  /** Whether the VM's disks are complete and it reads them from here. */
+  readonly isIndependent: () => boolean;
   readonly onLost: (error: VmdnError) => void;
   readonly signal: AbortSignal;
 }): TeleportReports {
@@ -60,6 +62,7 @@ export function createTeleportReports(deps: {
           disks: [...deps.disks()],
           endpoints: step === 'running' ? endpoints : [],
           phases,
+          ...(step === 'running' && deps.isIndependent() ? { independent: true } : {}),
           ...(accelerator === null ? {} : { accelerator }),
           ...(step === state ? bounded(words) : {}),
         },

@@ -5,6 +5,8 @@
  *     it cancels what runs, which stops and removes the VM (`mayCancel`).
  * I2: a report that names the present state again changes nothing, so reports may be repeated.
  * I3: `waiting` (a source is away) returns to `syncing` by itself; it is never an end.
+ * I4: a lazy VM boots, and runs, while its disks are still coming: `verified` is left out, and what the VM
+ *     still needs is not a state but a fact beside it (`isSettled`).
  */
 
 export const TELEPORT_STATES = [
@@ -21,8 +23,8 @@ export type TeleportState = (typeof TELEPORT_STATES)[number];
 
 const NEXT: Readonly<Record<TeleportState, readonly TeleportState[]>> = {
   routed: ['syncing', 'waiting', 'failed', 'cancelled'],
-  syncing: ['waiting', 'verified', 'failed', 'cancelled'],
-  waiting: ['syncing', 'failed', 'cancelled'],
+  syncing: ['waiting', 'verified', 'booting', 'failed', 'cancelled'],
+  waiting: ['syncing', 'booting', 'failed', 'cancelled'],
   verified: ['booting', 'syncing', 'failed', 'cancelled'],
   booting: ['running', 'syncing', 'failed', 'cancelled'],
   running: [],
@@ -33,6 +35,16 @@ const NEXT: Readonly<Record<TeleportState, readonly TeleportState[]>> = {
 /** True when nothing more will happen to the teleport. */
 export function isFinal(state: TeleportState): boolean {
   return NEXT[state].length === 0;
+}
+
+/** True when nothing more will happen to it, and its VM, if it runs, needs nobody any more. */
+export function isSettled(teleport: {
+  readonly state: TeleportState;
+  readonly independentAt: string | null;
+}): boolean {
+  return (
+    isFinal(teleport.state) && (teleport.state !== 'running' || teleport.independentAt !== null)
+  );
 }
 
 /** Whether a teleport in state `from` may report `to`. */

@@ -17,6 +17,8 @@ export interface TeleportsTable {
   method: GeneratedId<TeleportMethod>;
   /** Whether it delivers the disks without their free space. */
   skip_free: GeneratedId<boolean>;
+  /** Whether the VM is started before its disks are complete. */
+  lazy: GeneratedId<boolean>;
   state: TeleportState;
   epoch: GeneratedId<number>;
   edge_id: Id;
@@ -37,4 +39,6 @@ export interface TeleportsTable {
   created_at: Timestamp;
   updated_at: Timestamp;
   finished_at: NullableTimestamp;
+  /** When the running VM's disks were complete: from then on it needs nobody. */
+  independent_at: NullableTimestamp;
 }

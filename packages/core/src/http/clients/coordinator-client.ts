@@ -12,7 +12,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import type { z } from 'zod';
 import { VmdnError } from '../../domain/errors.ts';
 import { type Id, parseId } from '../../domain/names.ts';
-import { isFinal } from '../../domain/teleport.ts';
+import { isSettled } from '../../domain/teleport.ts';
 import type { NodeKey } from '../auth/keys.ts';
 import { signProof } from '../auth/proof.ts';
 import {
@@ -218,7 +218,7 @@ async function* followUntilFinal(
       for await (const data of eventData(reply.body)) {
         last = teleport.parse(JSON.parse(data));
         yield last;
-        if (isFinal(last.state)) return;
+        if (isSettled(last)) return;
       }
     } catch (error) {
       if (error instanceof VmdnError && error.code !== 'unavailable' && error.code !== 'timeout')
@@ -229,7 +229,7 @@ async function* followUntilFinal(
     await setTimeout(RECONNECT_MS, undefined, { signal });
     last = await client.call(getTeleport, { params: { teleport: id }, signal });
     yield last;
-    if (isFinal(last.state)) return;
+    if (isSettled(last)) return;
   }
 }
 

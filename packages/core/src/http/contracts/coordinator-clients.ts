@@ -58,6 +58,7 @@ export const teleport = z.object({
   near: place,
   method: teleportMethod,
   skipFree: skippedFree,
+  lazy: z.boolean(),
   state: teleportState,
   epoch: z.number().int(),
   edge: name,
@@ -74,6 +75,8 @@ export const teleport = z.object({
   createdAt: timestamp,
   updatedAt: timestamp,
   finishedAt: timestamp.nullable(),
+  /** When the running VM's disks were complete on its edge: since then it needs nobody. */
+  independentAt: timestamp.nullable(),
 });
 export type Teleport = z.infer<typeof teleport>;
 
@@ -105,6 +108,8 @@ export const requestTeleport = defineOperation({
   query: nothing,
   body: z.object({
     ...wish,
+    /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
+    lazy: z.boolean().optional(),
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -124,12 +129,13 @@ export const getTeleport = defineOperation({
   reply: teleport,
 });
 
-/** Server-sent events: `event: teleport`, data as in getTeleport, on each change until final. */
+/** Server-sent events: `event: teleport`, data as in getTeleport, on each change until it is settled. */
 export const followTeleport = defineOperation({
   id: 'followTeleport',
   method: 'get',
   path: '/v1/teleports/{teleport}/events',
-  summary: 'Follow a teleport as server-sent events; the stream ends after its final state.',
+  summary:
+    'Follow a teleport as server-sent events; the stream ends when nothing more will happen to it.',
   caller: 'client',
   status: 200,
   params: z.object({ teleport: id }),

@@ -161,6 +161,8 @@ export const desiredTeleport = z.object({
   version: knownVersion,
   /** Whether the disks are those without free space; never from a coordinator that knows of none. */
   skipFree: z.boolean().default(false),
+  /** Whether the VM is started before its disks are complete; never from a coordinator that knows of none. */
+  lazy: z.boolean().default(false),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
@@ -330,6 +332,8 @@ export const reportProgress = defineOperation({
     /** Seconds since the edge took the teleport on, by phase. */
     phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
     accelerator: z.enum(['kvm', 'tcg']).optional(),
+    /** The VM runs on complete disks of this edge and needs nobody any more. */
+    independent: z.boolean().optional(),
   }),
   reply: z.object({ state: teleportState, epoch: z.number().int() }),
 });
