@@ -89,6 +89,16 @@ export function createEdgeEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    vmUnsettled: (teleport: string, error: unknown) =>
+      logger.warn(
+        { event: 'vm_unsettled', teleport, ...errorFacts(error) },
+        'the VM goes on with its export until its next start',
+      ),
+    lazyDiskFailed: (digest: string, error: unknown) =>
+      logger.error(
+        { event: 'lazy_disk_failed', digest, ...errorFacts(error) },
+        'a disk that a VM reads can not be opened; its reads wait',
+      ),
     vmRemoved: (teleport: string) => logger.info({ event: 'vm_removed', teleport }, 'VM removed'),
     vmForgotten: (teleport: string) =>
       logger.warn(

@@ -101,7 +101,7 @@ async function applyReport(
 
 function requireMove(row: TeleportRow, to: TeleportState): void {
   // Cancelling is the user's; an edge only confirms it.
-  if (to !== 'cancelled' && mayMove(row.state, to)) return;
+  if (to !== 'cancelled' && mayMove(row.state, to, row.lazy)) return;
   throw new VmdnError('conflict', `A teleport that is ${row.state} can't become ${to}.`, {
     data: { teleport: row.id, from: row.state, to },
   });

@@ -1,6 +1,11 @@
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
 import { ERROR_CODES, VmdnError } from '@vmdn/core/domain/errors.ts';
-import { isFinal, mayMove, TELEPORT_STATES } from '@vmdn/core/domain/teleport.ts';
+import {
+  isFinal,
+  mayMove,
+  TELEPORT_STATES,
+  type TeleportState,
+} from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
 import { localDelivery } from './deliveries.ts';
@@ -17,11 +22,15 @@ const OTHER = parseDigest('cd'.repeat(32));
 
 const FRESH: TeleportActual = {
   missing: [DIGEST, OTHER],
+  opened: false,
   vm: 'absent',
+  filling: false,
+  independent: false,
   confirmed: false,
   ready: false,
   released: false,
 };
+const eager = (state: TeleportState) => ({ state, lazy: false });
 const HELD: TeleportActual = { ...FRESH, missing: [] };
 const LIVE = TELEPORT_STATES.filter((state) => !isFinal(state));
 
@@ -30,7 +39,7 @@ describe('the next step of a teleport', () => {
     const steps: string[] = [];
     let actual = FRESH;
     for (;;) {
-      const step = nextTeleportStep('routed', actual);
+      const step = nextTeleportStep(eager('routed'), actual);
       steps.push(step.do);
       if (step.do === 'deliver') actual = { ...actual, missing: actual.missing.slice(1) };
       else if (step.do === 'confirm') actual = { ...actual, confirmed: true };
@@ -47,32 +56,75 @@ describe('the next step of a teleport', () => {
   it.each(LIVE)('I2: never defines or starts unconfirmed, whatever else is true (%s)', (state) => {
     for (const vm of ['absent', 'other', 'defined'] as const) {
       for (const missing of [[], [DIGEST]]) {
-        const step = nextTeleportStep(state, { ...FRESH, missing, vm, confirmed: false });
+        const step = nextTeleportStep(eager(state), { ...FRESH, missing, vm, confirmed: false });
         expect(['define', 'start']).not.toContain(step.do);
       }
     }
   });
 
   it('I1: takes up a VM that still runs after a restart where it was', () => {
-    expect(nextTeleportStep('booting', { ...HELD, vm: 'running' })).toEqual({ do: 'await-ready' });
-    expect(nextTeleportStep('running', { ...HELD, vm: 'running' })).toEqual({ do: 'nothing' });
+    expect(nextTeleportStep(eager('booting'), { ...HELD, vm: 'running' })).toEqual({
+      do: 'await-ready',
+    });
+    expect(nextTeleportStep(eager('running'), { ...HELD, vm: 'running' })).toEqual({
+      do: 'nothing',
+    });
   });
 
   it('asks again before it starts a VM that should run and does not', () => {
-    expect(nextTeleportStep('running', { ...HELD, vm: 'defined' })).toEqual({ do: 'confirm' });
+    expect(nextTeleportStep(eager('running'), { ...HELD, vm: 'defined' })).toEqual({
+      do: 'confirm',
+    });
     const confirmed = { ...HELD, vm: 'defined', confirmed: true } as const;
-    expect(nextTeleportStep('running', confirmed)).toEqual({ do: 'start' });
+    expect(nextTeleportStep(eager('running'), confirmed)).toEqual({ do: 'start' });
   });
 
   it('makes a disk again that the store lost, before it starts the VM', () => {
     const lost = { ...HELD, missing: [DIGEST], vm: 'defined' } as const;
-    expect(nextTeleportStep('running', lost)).toEqual({ do: 'deliver', digest: DIGEST });
+    expect(nextTeleportStep(eager('running'), lost)).toEqual({ do: 'deliver', digest: DIGEST });
   });
 
   it('I4: removes a VM of another version only once the new disks are there', () => {
     const other = { ...HELD, vm: 'other' } as const;
-    expect(nextTeleportStep('syncing', { ...other, missing: [DIGEST] }).do).toBe('deliver');
-    expect(nextTeleportStep('syncing', other).do).toBe('discard');
+    expect(nextTeleportStep(eager('syncing'), { ...other, missing: [DIGEST] }).do).toBe('deliver');
+    expect(nextTeleportStep(eager('syncing'), other).do).toBe('discard');
+  });
+
+  it('I5: walks from nothing to a lazy VM that runs, and on until it needs nobody', () => {
+    const steps: string[] = [];
+    let actual = FRESH;
+    let state: TeleportState = 'routed';
+    for (let step = ''; step !== 'nothing'; ) {
+      step = nextTeleportStep({ state, lazy: true }, actual).do;
+      steps.push(step);
+      if (step === 'open') actual = { ...actual, opened: true };
+      else if (step === 'confirm') actual = { ...actual, confirmed: true };
+      else if (step === 'define') actual = { ...actual, vm: 'defined', filling: true };
+      else if (step === 'start') actual = { ...actual, vm: 'running' };
+      else if (step === 'await-ready') actual = { ...actual, ready: true };
+      else if (step === 'complete') actual = { ...actual, missing: [], opened: false };
+      else if (step === 'settle') actual = { ...actual, filling: false };
+      else if (step === 'announce') {
+        actual = { ...actual, independent: !actual.filling };
+        state = 'running';
+      }
+    }
+    expect(steps).toEqual([
+      ...['open', 'confirm', 'define', 'start', 'await-ready', 'announce'],
+      ...['complete', 'settle', 'announce', 'nothing'],
+    ]);
+  });
+
+  it('I5: opens the disks of a lazy VM again after a restart, whether or not it runs', () => {
+    for (const vm of ['defined', 'running'] as const) {
+      const actual = { ...FRESH, vm, filling: true };
+      expect(nextTeleportStep({ state: 'running', lazy: true }, actual).do).toBe('open');
+    }
+  });
+
+  it('I5: a lazy VM that is complete before it is ready is settled first', () => {
+    const actual = { ...HELD, vm: 'running', filling: true } as const;
+    expect(nextTeleportStep({ state: 'booting', lazy: true }, actual).do).toBe('settle');
   });
 
   it('asks for room for overlays until the VM exists, and never to remove one', () => {
@@ -87,9 +139,9 @@ describe('the next step of a teleport', () => {
 
   it.each(['cancelled', 'failed'] as const)('I3: removes what is left of a %s one', (state) => {
     for (const vm of ['absent', 'other', 'defined', 'running'] as const) {
-      expect(nextTeleportStep(state, { ...FRESH, vm })).toEqual({ do: 'remove' });
+      expect(nextTeleportStep(eager(state), { ...FRESH, vm })).toEqual({ do: 'remove' });
     }
-    expect(nextTeleportStep(state, { ...HELD, released: true })).toEqual({ do: 'nothing' });
+    expect(nextTeleportStep(eager(state), { ...HELD, released: true })).toEqual({ do: 'nothing' });
   });
 });
 
@@ -97,13 +149,13 @@ describe('the path of reports', () => {
   it('is one that the table of moves takes, from every state to every state that can be reached', () => {
     for (const from of TELEPORT_STATES) {
       for (const to of TELEPORT_STATES) {
-        const path = reportPath(from, to);
+        const path = reportPath(from, to, false);
         expect(path.at(-1)).toBe(to);
         if (isFinal(from) && from !== to) continue;
         // Nothing leads back to `routed` but a new epoch.
         if (to === 'routed' && from !== 'routed') continue;
         [from, ...path].reduce((before, after) => {
-          expect(mayMove(before, after), `${before} to ${after}`).toBe(true);
+          expect(mayMove(before, after, false), `${before} to ${after}`).toBe(true);
           return after;
         });
       }
@@ -111,8 +163,11 @@ describe('the path of reports', () => {
   });
 
   it('says the present state once, so that a report may be repeated', () => {
-    expect(reportPath('syncing', 'syncing')).toEqual(['syncing']);
-    expect(reportPath('routed', 'running')).toEqual(['syncing', 'verified', 'booting', 'running']);
+    expect(reportPath('syncing', 'syncing', false)).toEqual(['syncing']);
+    expect(reportPath('routed', 'running', false)).toEqual([
+      ...['syncing', 'verified', 'booting', 'running'],
+    ]);
+    expect(reportPath('routed', 'running', true)).toEqual(['syncing', 'booting', 'running']);
   });
 });
 

@@ -4,11 +4,13 @@
  * I1: nothing is remembered between two decisions but what `TeleportActual` says, so a pass may begin
  *     anywhere: after a kill, after a restart, after the coordinator changed its mind.
  * I2: a VM is defined and started only when the coordinator confirmed this edge's epoch after the disks
- *     were there (`confirmed`); what already runs is never started again.
+ *     were there, or, for a lazy one, could be read (`confirmed`); what already runs is never started again.
  * I3: a teleport that is over (cancelled, failed) ends with its VM removed; its images stay.
  * I4: a VM whose disks are other than the version's (a new epoch brought a new version) is removed
- *     before the new one is defined; never while the disks of the new one are still missing, unless it
+ *     before the new one is defined; never while the disks of the new one can't be had yet, unless it
  *     stands stopped in the way.
+ * I5: a lazy VM is brought up before its disks are complete, and is not done before it needs no export
+ *     any more and the coordinator knows.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -20,11 +22,17 @@ export type VmActual = 'absent' | 'other' | 'defined' | 'running';
 export interface TeleportActual {
   /** Disks of the version that the store does not hold, each once, in the version's order. */
   readonly missing: readonly Digest[];
+  /** A guest can read the missing disks: they are on their way at this moment. */
+  readonly opened: boolean;
   readonly vm: VmActual;
+  /** The VM reads a disk from an export. */
+  readonly filling: boolean;
   /** The coordinator said, for this epoch, that the disks are verified and the VM may boot. */
   readonly confirmed: boolean;
   /** The guest's ready check succeeded since it was started. */
   readonly ready: boolean;
+  /** The coordinator was told that the VM needs nobody any more. */
+  readonly independent: boolean;
   /** The coordinator was told that nothing of the teleport is left here. */
   readonly released: boolean;
 }
@@ -32,6 +40,12 @@ export interface TeleportActual {
 export type TeleportStep =
   /** Make the first missing disk. */
   | { readonly do: 'deliver'; readonly digest: Digest }
+  /** Begin to make all missing disks, until a guest can read them. */
+  | { readonly do: 'open' }
+  /** Wait until the disks that were opened are complete. */
+  | { readonly do: 'complete' }
+  /** Let the VM read its complete disks from their files. */
+  | { readonly do: 'settle' }
   /** Ask the coordinator whether this epoch may boot. */
   | { readonly do: 'confirm' }
   | { readonly do: 'define' }
@@ -45,25 +59,38 @@ export type TeleportStep =
   | { readonly do: 'remove' }
   | { readonly do: 'nothing' };
 
-/** The next step for a teleport that the coordinator wants in `desired`. */
-export function nextTeleportStep(desired: TeleportState, actual: TeleportActual): TeleportStep {
-  if (desired === 'cancelled' || desired === 'failed') {
+/** What the coordinator wants of a teleport. */
+export interface TeleportWish {
+  readonly state: TeleportState;
+  readonly lazy: boolean;
+}
+
+/** The next step for a teleport that the coordinator wants so. */
+export function nextTeleportStep(desired: TeleportWish, actual: TeleportActual): TeleportStep {
+  const { state, lazy } = desired;
+  if (state === 'cancelled' || state === 'failed') {
     return { do: actual.vm === 'absent' && actual.released ? 'nothing' : 'remove' };
   }
   const [missing] = actual.missing;
-  if (missing !== undefined) return { do: 'deliver', digest: missing };
+  if (missing !== undefined && !lazy) return { do: 'deliver', digest: missing };
+  if (missing !== undefined && !actual.opened) return { do: 'open' };
   if (actual.vm === 'other') return { do: 'discard' };
-  if (actual.vm === 'running') {
-    if (desired === 'running') return { do: 'nothing' };
-    return { do: actual.ready ? 'announce' : 'await-ready' };
-  }
+  if (actual.vm === 'running') return nextOfRunning(desired, actual);
   if (!actual.confirmed) return { do: 'confirm' };
   return { do: actual.vm === 'absent' ? 'define' : 'start' };
 }
 
+function nextOfRunning({ state, lazy }: TeleportWish, actual: TeleportActual): TeleportStep {
+  const isMissing = actual.missing.length > 0;
+  if (!isMissing && actual.filling) return { do: 'settle' };
+  if (state !== 'running') return { do: actual.ready ? 'announce' : 'await-ready' };
+  if (isMissing) return { do: 'complete' };
+  return { do: lazy && !actual.independent ? 'announce' : 'nothing' };
+}
+
 /** Whether the step leads to a VM that has no overlays yet; one that exists has its room already. */
 export function leadsToNewVm(step: TeleportStep, vm: VmActual): boolean {
-  const isOnTheWay = step.do === 'deliver' || step.do === 'confirm' || step.do === 'define';
+  const isOnTheWay = ['deliver', 'open', 'confirm', 'define'].includes(step.do);
   return isOnTheWay && (vm === 'absent' || vm === 'other');
 }
 
@@ -72,13 +99,17 @@ export function leadsToNewVm(step: TeleportStep, vm: VmActual): boolean {
  * takes each: the shortest way from `from`, the state that it has, to `to`, the state that is true.
  * Just `to` when there is no way: the coordinator's refusal says the rest.
  */
-export function reportPath(from: TeleportState, to: TeleportState): readonly TeleportState[] {
+export function reportPath(
+  from: TeleportState,
+  to: TeleportState,
+  isLazy: boolean,
+): readonly TeleportState[] {
   if (from === to) return [to];
   const paths: TeleportState[][] = [[from]];
   const seen = new Set<TeleportState>([from]);
   for (const path of paths) {
     for (const next of TELEPORT_STATES) {
-      if (seen.has(next) || !mayMove(path.at(-1)!, next)) continue;
+      if (seen.has(next) || !mayMove(path.at(-1)!, next, isLazy)) continue;
       if (next === to) return [...path.slice(1), to];
       seen.add(next);
       paths.push([...path, next]);

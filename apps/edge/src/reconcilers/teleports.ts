@@ -18,14 +18,8 @@ import {
 import { meaningOf, pauseMs } from '../decisions/failure.ts';
 import { RESTART_PAUSE_MAX_MS, RETRY_MAX_MS, RETRY_MIN_MS, START_ATTEMPTS_MAX } from '../limits.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
-import {
-  type PursuitDeps,
-  type PursuitJob,
-  type PursuitMemory,
-  pursueTeleport,
-  removeVm,
-  reportTrouble,
-} from '../services/teleport-pursuit.ts';
+import type { PursuitDeps, PursuitJob, PursuitMemory } from '../services/teleport-pass.ts';
+import { pursueTeleport, removeVm, reportTrouble } from '../services/teleport-pursuit.ts';
 
 interface Job {
   /** Epoch, version and purpose: another one needs another job. */
@@ -118,6 +112,7 @@ function memoryOf(context: Context, desired: DesiredTeleport, key: string): Memo
   if (known?.key === key) return known;
   const memory: Memory = {
     ...{ key, known: desired.state, confirmed: false, ready: false, released: false },
+    ...{ independent: false, unsettled: false },
     ...{ failures: 0, notBeforeMs: 0 },
   };
   context.memories.set(desired.teleport, memory);

@@ -4,197 +4,107 @@
  * I1: every step may be repeated, and the pass may be broken off anywhere (kill -9): what is done is
  *     seen by the next pass's look.
  * I2: define and start follow only after the coordinator took this epoch's `verified` and `booting`
- *     (for a VM that should be running and is not: its `running`).
+ *     (for a lazy VM its `booting`, for a VM that should be running and is not its `running`).
  * I3: the room of the overlays is reserved before the first word to the coordinator and before the first
  *     byte of a disk: what this edge calls free from then on no longer holds it.
  */
 
-import type { Description } from '@vmdn/core/domain/description.ts';
-import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
-import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
-import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
-import type { Hypervisor, VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
-import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
-import type { Records } from '@vmdn/core/io/ports/records.ts';
-import { emptyDelivery, localDelivery } from '../decisions/deliveries.ts';
+import type { VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
 import {
   leadsToNewVm,
   nextTeleportStep,
   type TeleportActual,
+  type TeleportStep,
+  type TeleportWish,
   type VmActual,
 } from '../decisions/teleport-step.ts';
-import type { EdgeEvents } from '../events.ts';
 import { STEPS_MAX } from '../limits.ts';
-import type { Capacity } from './capacity.ts';
-import type { DiskDeliveries } from './deliver-disk.ts';
-import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
-import { holdersOf, type SourcePolicy, tradeOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
 import {
-  bareRecord,
-  recordFor,
-  type TeleportRecord,
-  withDelivery,
-  withSeconds,
-} from './teleport-record.ts';
-import {
-  type CoordinatorView,
-  createTeleportReports,
-  type TeleportReports,
-} from './teleport-reports.ts';
-import type { VerifiedVersions } from './verified-versions.ts';
-
-export interface PursuitDeps {
-  readonly sources: SourcePolicy;
-  readonly client: Pick<CoordinatorClient, 'call'>;
-  readonly coordinatorKey: PublicKey;
-  readonly store: ImageStore;
-  readonly hypervisor: Hypervisor;
-  readonly deliveries: DiskDeliveries;
-  readonly versions: VerifiedVersions;
-  readonly records: Records<TeleportRecord>;
-  readonly capacity: Capacity;
-  readonly events: EdgeEvents;
-}
-
-/** What this process knows of one epoch of a teleport; empty after a restart. */
-export interface PursuitMemory extends CoordinatorView {
-  /** In place of the desired state's, which is used up. */
-  grant?: string;
-  confirmed: boolean;
-  ready: boolean;
-  released: boolean;
-}
-
-export interface PursuitJob {
-  /** What the coordinator wants, as last heard. */
-  readonly desired: () => DesiredTeleport;
-  readonly memory: PursuitMemory;
-  readonly signal: AbortSignal;
-  /** Ends the job because the coordinator gave the teleport to somebody else or took it back. */
-  readonly lose: (error: VmdnError) => void;
-}
-
-interface Pass {
-  readonly deps: PursuitDeps;
-  readonly job: PursuitJob;
-  readonly teleport: Id;
-  readonly epoch: number;
-  /** With the disks that this teleport delivers. */
-  readonly description: Description;
-  readonly grants: GrantKeeper;
-  readonly reports: TeleportReports;
-  record: TeleportRecord;
-  /** Every disk is complete here, as last seen. */
-  isIndependent: boolean;
-  /** Numbers of disks under way. */
-  readonly underWay: Map<Digest, DiskDelivery>;
-}
+  areOpen,
+  completeDisks,
+  deliverDisk,
+  missingDisks,
+  openDisks,
+  recordHits,
+  vmDisks,
+} from './teleport-disks.ts';
+import { beginPass, type Pass, type PursuitDeps, type PursuitJob, save } from './teleport-pass.ts';
+import { bareRecord, withSeconds } from './teleport-record.ts';
+import { createTeleportReports } from './teleport-reports.ts';
 
 /** Brings the teleport to where the coordinator wants it. Throws what stops it; the caller decides. */
 export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
   const { teleport, epoch, state } = job.desired();
   if (state === 'cancelled' || state === 'failed') return await removeTeleport(deps, job);
-  const pass = await beginPass(deps, job, teleport, epoch);
-  using _grants = pass.grants;
-  using _reports = pass.reports;
+  await using pass = await beginPass(deps, job, teleport, epoch);
   for (let step = 0; step < STEPS_MAX; step += 1) {
     job.signal.throwIfAborted();
     const actual = await look(pass);
-    const next = nextTeleportStep(job.desired().state, actual);
+    const next = nextTeleportStep(wishOf(job), actual);
     if (next.do === 'nothing') return;
     if (leadsToNewVm(next, actual.vm)) await reserveOverlays(pass);
     deps.events.teleportStep(teleport, next.do);
-    if (next.do === 'deliver') await deliver(pass, next.digest);
-    else if (next.do === 'confirm') await confirm(pass);
-    else if (next.do === 'define') await define(pass);
-    else if (next.do === 'start') await start(pass);
-    else if (next.do === 'await-ready') await awaitReady(pass);
-    else if (next.do === 'announce') return await announce(pass);
-    else if (next.do === 'discard') await deps.hypervisor.destroy(teleport);
-    else return await removeTeleport(deps, job);
+    await act(pass, next);
+    if (next.do === 'announce' && pass.isIndependent) return;
   }
   throw new VmdnError('internal', `The teleport is not done after ${STEPS_MAX} steps.`);
 }
 
-async function beginPass(
-  deps: PursuitDeps,
-  job: PursuitJob,
-  teleport: Id,
-  epoch: number,
-): Promise<Pass> {
-  const { version: known, skipFree, grant } = job.desired();
-  const before = await deps.records.read(teleport);
-  const verified = await deps.versions.verify(known, { isTakenOn: before !== null });
-  const description = { ...verified, disks: wantedDisks(verified.disks, skipFree) };
-  deps.capacity.take(teleport, description.hardware);
-  const digests = description.disks.map(({ digest }) => digest);
-  const { vm, version } = known;
-  const record = recordFor({ teleport, epoch, vm, version }, digests, before);
-  if (record !== before) await deps.records.write(teleport, record);
-  const { client, coordinatorKey } = deps;
-  const underWay = new Map<Digest, DiskDelivery>();
-  const pass: Pass = {
-    ...{ deps, job, teleport, epoch, description, record, underWay, isIndependent: false },
-    grants: keepGrant({
-      ...{ teleport, epoch, client, coordinatorKey },
-      grant: job.memory.grant ?? grant,
-    }),
-    reports: createTeleportReports({
-      ...{ client, teleport, epoch, view: job.memory, signal: job.signal, onLost: job.lose },
-      record: () => pass.record,
-      disks: () => diskNumbers(pass),
-      isIndependent: () => pass.isIndependent,
-    }),
-  };
-  return pass;
+/** What the coordinator wants; a VM that it was told runs should run, until it says otherwise. */
+function wishOf({ desired, memory }: PursuitJob): TeleportWish {
+  const { state, lazy } = desired();
+  return { lazy, state: memory.known === 'running' ? 'running' : state };
 }
 
-/** The numbers of all disks, in the version's order. */
-function diskNumbers(pass: Pass): readonly DiskDelivery[] {
-  const done = new Map(pass.record.deliveries.map((delivery) => [delivery.digest, delivery]));
-  return pass.description.disks.map(
-    (disk) => done.get(disk.digest) ?? pass.underWay.get(disk.digest) ?? emptyDelivery(disk),
-  );
+async function act(pass: Pass, step: TeleportStep): Promise<void> {
+  switch (step.do) {
+    case 'deliver':
+      return await deliverDisk(pass, step.digest);
+    case 'open':
+      return await openDisks(pass);
+    case 'complete':
+      return await completeDisks(pass);
+    case 'settle':
+      return await settle(pass);
+    case 'confirm':
+      return await confirm(pass);
+    case 'define':
+      return await define(pass);
+    case 'start':
+      return await start(pass);
+    case 'await-ready':
+      return await awaitReady(pass);
+    case 'announce':
+      return await announce(pass);
+    case 'discard':
+      return await pass.deps.hypervisor.destroy(pass.teleport);
+    case 'remove':
+      return await removeTeleport(pass.deps, pass.job);
+    case 'nothing':
+  }
 }
 
 async function look(pass: Pass): Promise<TeleportActual> {
-  const { store, hypervisor } = pass.deps;
+  const { hypervisor } = pass.deps;
   const { memory } = pass.job;
-  const missing: Digest[] = [];
-  for (const digest of new Set(pass.description.disks.map((disk) => disk.digest))) {
-    if (!(await isHeld(store, digest))) missing.push(digest);
-  }
+  const missing = await missingDisks(pass);
   const status = await hypervisor.status(pass.teleport);
+  const disks = status.state === 'absent' ? [] : status.definition.disks;
   const isOther =
     status.state !== 'absent' &&
-    status.definition.disks.map(({ digest }) => digest).join() !==
+    disks.map(({ digest }) => digest).join() !==
       pass.description.disks.map(({ digest }) => digest).join();
   const vm: VmActual = isOther ? 'other' : status.state;
-  pass.isIndependent = missing.length === 0;
-  const { confirmed, ready, released } = memory;
-  return { missing, vm, confirmed, ready, released };
-}
-
-/** Whether the store has the image as it was adopted; one that was changed is quarantined and missing. */
-async function isHeld(store: ImageStore, digest: Digest): Promise<boolean> {
-  try {
-    await store.intact(digest);
-    return true;
-  } catch (error) {
-    if (isVmdnError(error, 'not_found') || isVmdnError(error, 'corrupt')) return false;
-    throw error;
-  }
-}
-
-async function save(pass: Pass, record: TeleportRecord): Promise<void> {
-  pass.record = record;
-  await pass.deps.records.write(pass.teleport, record);
+  const reads = disks.some(({ filling }) => filling !== undefined);
+  pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
+  const filling = reads && !memory.unsettled;
+  const { confirmed, ready, independent, released } = memory;
+  const opened = areOpen(pass, missing);
+  return { missing, opened, vm, filling, confirmed, ready, independent, released };
 }
 
 /** Throws as `reserveRoom` does. Idempotent; `removeVm` gives it back. */
@@ -204,75 +114,16 @@ async function reserveOverlays({ deps, teleport, description }: Pass): Promise<v
   await reserveRoom(deps.store, digests, { key: `vm-${teleport}`, bytes, paths: [] });
 }
 
-async function deliver(pass: Pass, digest: Digest): Promise<void> {
-  const { deps, job } = pass;
-  const disk = pass.description.disks.find((described) => described.digest === digest)!;
-  const version = job.desired().version;
-  // A VM that should be running is announced as such whatever its disk is doing.
-  const isRunning = job.desired().state === 'running';
-  // Progress goes on being reported while every source is away: it must not hide that.
-  let waitsFor: string | null = null;
-  const mention = (): void => {
-    if (isRunning) return;
-    if (waitsFor === null) pass.reports.mention('syncing');
-    else pass.reports.mention('waiting', { message: waitsFor });
-  };
-  mention();
-  const delivered = deps.deliveries.deliver({
-    ...disk,
-    name: null,
-    kind: 'snapshot',
-    guest: pass.description,
-    holders: holdersOf(version, digest, deps.sources),
-    trade: tradeOf(deps.sources, () => job.desired().version, digest),
-    grant: () => pass.grants.current(),
-    signal: job.signal,
-    onProgress: (delivery) => {
-      pass.underWay.set(digest, delivery);
-      mention();
-    },
-    onWaiting: (message) => {
-      waitsFor = message;
-      mention();
-    },
-    onDelivered: (delivery) => save(pass, withDelivery(pass.record, delivery)),
-  });
-  try {
-    const { seconds } = await delivered;
-    await save(pass, withSeconds(pass.record, seconds));
-  } catch (error) {
-    if (isVmdnError(error, 'quota_exceeded')) await replaceGrant(pass);
-    throw error;
-  }
-}
-
-/** A grant that incomplete answers used up is replaced; the next try begins with the new one. */
-async function replaceGrant({ grants, job }: Pass): Promise<void> {
-  if (await grants.renew()) job.memory.grant = grants.current();
-}
-
 async function confirm(pass: Pass): Promise<void> {
   const { job } = pass;
   await recordHits(pass);
   if (job.desired().state === 'running') {
     await pass.reports.tell('running');
   } else {
-    if (job.desired().state !== 'booting') await pass.reports.tell('verified');
+    if (pass.isIndependent && job.desired().state !== 'booting') await pass.reports.tell('verified');
     await pass.reports.tell('booting');
   }
   job.memory.confirmed = true;
-}
-
-/** Disks that were here before anybody asked: all of them local. */
-async function recordHits(pass: Pass): Promise<void> {
-  const { store } = pass.deps;
-  const recorded = new Set(pass.record.deliveries.map(({ digest }) => digest));
-  let record = pass.record;
-  for (const { digest } of pass.description.disks) {
-    if (recorded.has(digest)) continue;
-    record = withDelivery(record, localDelivery(await store.intact(digest)));
-  }
-  if (record !== pass.record) await save(pass, record);
 }
 
 async function define(pass: Pass): Promise<void> {
@@ -282,17 +133,25 @@ async function define(pass: Pass): Promise<void> {
   await save(pass, withSeconds(pass.record, { define: secondsSince(startedMs) }));
 }
 
-/** The VM on the files that hold its disks now, each made sure of. */
+/** Lets the VM read its complete disks from their files; from then on it needs nobody. */
+async function settle(pass: Pass): Promise<void> {
+  const { deps, job, teleport, description } = pass;
+  // What QEMU has asked the export for must be answered before it lets go of it.
+  await deps.lazyDisks.serve(teleport, description.disks);
+  try {
+    await deps.hypervisor.settle(await definitionOf(pass));
+    await deps.lazyDisks.end(teleport);
+  } catch (error) {
+    if (!isVmdnError(error, 'conflict')) throw error;
+    job.memory.unsettled = true;
+    deps.events.vmUnsettled(teleport, error);
+  }
+}
+
+/** The VM on the files that hold its disks now. */
 async function definitionOf(pass: Pass): Promise<VmDefinition> {
-  const { disks, hardware, vm } = pass.description;
-  const onStore = disks.map(async ({ digest }) => {
-    const { format, layers, virtualSizeBytes } = await pass.deps.store.intact(digest);
-    const files = layers.files.map(({ path }, depth) => {
-      return { path, format: depth === 0 ? format : ('raw' as const) };
-    });
-    return { digest, layers: files, virtualSizeBytes };
-  });
-  return { vm: pass.teleport, name: vm, hardware, disks: await Promise.all(onStore) };
+  const { hardware, vm } = pass.description;
+  return { vm: pass.teleport, name: vm, hardware, disks: await vmDisks(pass) };
 }
 
 async function start(pass: Pass): Promise<void> {
@@ -313,7 +172,14 @@ async function awaitReady(pass: Pass): Promise<void> {
   const startedMs = performance.now();
   const { ready } = description.hardware;
   if (ready !== null) {
-    await deps.hypervisor.waitReady(pass.teleport, ready, { signal: job.signal });
+    const signal = AbortSignal.any([job.signal, pass.broken.signal]);
+    try {
+      await deps.hypervisor.waitReady(pass.teleport, ready, { signal });
+    } catch (error) {
+      // Why the guest's disk does not come says more than that the guest does not answer.
+      pass.broken.signal.throwIfAborted();
+      throw error;
+    }
   }
   job.memory.ready = true;
   await save(pass, withSeconds(pass.record, { boot: secondsSince(startedMs) }));
@@ -326,6 +192,7 @@ async function announce(pass: Pass): Promise<void> {
   await recordHits(pass);
   await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
   await pass.reports.tell('running');
+  pass.job.memory.independent = pass.isIndependent;
 }
 
 /** Stops and removes the VM of a teleport that is over, keeps its images, and says so. */
@@ -338,6 +205,7 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
     ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
     record: () => record,
     disks: () => [],
+    isLazy: job.desired().lazy,
     isIndependent: () => false,
     onLost: job.lose,
   });
@@ -347,10 +215,11 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
 
 /** Removes the VM and all that this edge remembers of its teleport. Idempotent. */
 export async function removeVm(
-  deps: Pick<PursuitDeps, 'hypervisor' | 'records' | 'capacity' | 'store' | 'events'>,
+  deps: Pick<PursuitDeps, 'hypervisor' | 'lazyDisks' | 'records' | 'capacity' | 'store' | 'events'>,
   teleport: Id,
 ): Promise<void> {
   await deps.hypervisor.destroy(teleport);
+  await deps.lazyDisks.end(teleport);
   await deps.records.remove(teleport);
   deps.capacity.release(teleport);
   deps.store.release(`vm-${teleport}`);
@@ -370,6 +239,7 @@ export async function reportTrouble(
     ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
     record: () => record,
     disks: () => record.deliveries,
+    isLazy: job.desired().lazy,
     isIndependent: () => false,
     onLost: job.lose,
   });

@@ -37,6 +37,7 @@ export function createTeleportReports(deps: {
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly teleport: Id;
   readonly epoch: number;
+  readonly isLazy: boolean;
   readonly view: CoordinatorView;
   readonly record: () => TeleportRecord;
   /** Numbers of the disks, those under way included, in the version's order. */
@@ -53,7 +54,7 @@ export function createTeleportReports(deps: {
 
   const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
     const { endpoints, phases, accelerator } = deps.record();
-    for (const step of reportPath(view.known, state)) {
+    for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
         body: {
@@ -83,7 +84,8 @@ export function createTeleportReports(deps: {
     const next = pending;
     pending = undefined;
     if (next === undefined) return;
-    inTurn(next.state, next.words).catch((error) => {
+    const state = deps.isLazy ? upTo(view.known, next.state) : next.state;
+    inTurn(state, next.words).catch((error) => {
       const isLost = isVmdnError(error, 'stale_epoch') || isVmdnError(error, 'cancelled');
       if (isLost && !deps.signal.aborted) deps.onLost(error);
     });
@@ -99,6 +101,12 @@ export function createTeleportReports(deps: {
     },
     [Symbol.dispose]: () => clearTimeout(timer),
   };
+}
+
+/** What a lazy VM's disk is doing is the teleport's state only as long as the VM is doing nothing itself. */
+function upTo(known: TeleportState, mentioned: TeleportState): TeleportState {
+  const isOfDisk = mentioned === 'syncing' || mentioned === 'waiting';
+  return isOfDisk && (known === 'booting' || known === 'running') ? known : mentioned;
 }
 
 function bounded(words: ReportWords): ReportWords {

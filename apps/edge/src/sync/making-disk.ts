@@ -9,6 +9,7 @@
 
 import { bitmapBytes, setBit } from '@vmdn/core/domain/bitmap.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { ImageLayers } from '@vmdn/core/domain/layers.ts';
 import { type DiskPlan, indexOf } from '@vmdn/core/domain/plan.ts';
@@ -16,11 +17,16 @@ import { ROW_DONE } from '@vmdn/core/domain/schedule.ts';
 import { segmentCount } from '@vmdn/core/domain/units.ts';
 import { openLayeredFile } from '@vmdn/core/io/files/layered-file.ts';
 import type { StagingArea } from '@vmdn/core/io/ports/disk-assembly.ts';
+import type { ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { ServedDisk } from '@vmdn/core/io/ports/disk-library.ts';
 
 export interface MakingDisk {
   readonly digest: Digest;
   readonly verifiedBytes: () => number;
+  /** As a guest reads it: a read waits until what it needs is verified, and has it fetched first. */
+  readonly reader: ExportedDisk;
+  /** The files that it will lie in, its own first. */
+  readonly files: readonly DiskLayer[];
   /** As it is now: what comes later is seen by who opens it later. */
   open(): Promise<ServedDisk>;
 }

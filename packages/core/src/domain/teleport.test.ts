@@ -1,34 +1,46 @@
 import { describe, expect, it } from 'vitest';
-import { isFinal, mayMove, TELEPORT_STATES, type TeleportState } from './teleport.ts';
+import { isFinal, isSettled, mayMove, TELEPORT_STATES, type TeleportState } from './teleport.ts';
 
 describe('the states of a teleport', () => {
   it('never leave a final state (I1)', () => {
     for (const state of TELEPORT_STATES.filter(isFinal)) {
       const elsewhere = TELEPORT_STATES.filter((other) => other !== state);
-      expect(elsewhere.filter((other) => mayMove(state, other))).toEqual([]);
+      expect(elsewhere.filter((other) => mayMove(state, other, true))).toEqual([]);
     }
     expect(TELEPORT_STATES.filter(isFinal)).toEqual(['running', 'failed', 'cancelled']);
   });
 
   it('may be reported again without effect (I2)', () => {
-    for (const state of TELEPORT_STATES) expect(mayMove(state, state)).toBe(true);
+    for (const state of TELEPORT_STATES) expect(mayMove(state, state, false)).toBe(true);
   });
 
   it('let a teleport that waits for a source go on, fail or be cancelled (I3)', () => {
-    const next = TELEPORT_STATES.filter((to) => to !== 'waiting' && mayMove('waiting', to));
+    const next = TELEPORT_STATES.filter((to) => to !== 'waiting' && mayMove('waiting', to, false));
     expect(next).toEqual(['syncing', 'failed', 'cancelled']);
   });
 
-  it('never boot what was not verified', () => {
-    const before = TELEPORT_STATES.filter((from) => from !== 'booting' && mayMove(from, 'booting'));
-    expect(before).toEqual(['verified']);
+  it('never boot what was not verified, but for a lazy VM, whose reads wait for that (I4)', () => {
+    const before = (isLazy: boolean): TeleportState[] =>
+      TELEPORT_STATES.filter((from) => from !== 'booting' && mayMove(from, 'booting', isLazy));
+    expect(before(false)).toEqual(['verified']);
+    expect(before(true)).toEqual(['syncing', 'waiting', 'verified']);
+  });
+
+  it('are settled when nothing more happens and a running VM needs nobody', () => {
+    const independentAt = '2026-01-01T00:00:00Z';
+    expect(isSettled({ state: 'running', independentAt: null })).toBe(false);
+    expect(isSettled({ state: 'running', independentAt })).toBe(true);
+    expect(isSettled({ state: 'cancelled', independentAt: null })).toBe(true);
+    expect(isSettled({ state: 'booting', independentAt: null })).toBe(false);
   });
 
   it('all lead to a final state', () => {
     const reaches = new Set<TeleportState>(TELEPORT_STATES.filter(isFinal));
     for (let round = 0; round < TELEPORT_STATES.length; round += 1) {
       for (const state of TELEPORT_STATES) {
-        if (TELEPORT_STATES.some((to) => to !== state && mayMove(state, to) && reaches.has(to))) {
+        if (
+          TELEPORT_STATES.some((to) => to !== state && mayMove(state, to, false) && reaches.has(to))
+        ) {
           reaches.add(state);
         }
       }

@@ -5,8 +5,8 @@
  *     it cancels what runs, which stops and removes the VM (`mayCancel`).
  * I2: a report that names the present state again changes nothing, so reports may be repeated.
  * I3: `waiting` (a source is away) returns to `syncing` by itself; it is never an end.
- * I4: a lazy VM boots, and runs, while its disks are still coming: `verified` is left out, and what the VM
- *     still needs is not a state but a fact beside it (`isSettled`).
+ * I4: a lazy VM, and no other, boots while its disks are still coming, from `syncing` or `waiting`; what it
+ *     still needs when it runs is not a state but a fact beside it (`isSettled`).
  */
 
 export const TELEPORT_STATES = [
@@ -23,8 +23,8 @@ export type TeleportState = (typeof TELEPORT_STATES)[number];
 
 const NEXT: Readonly<Record<TeleportState, readonly TeleportState[]>> = {
   routed: ['syncing', 'waiting', 'failed', 'cancelled'],
-  syncing: ['waiting', 'verified', 'booting', 'failed', 'cancelled'],
-  waiting: ['syncing', 'booting', 'failed', 'cancelled'],
+  syncing: ['waiting', 'verified', 'failed', 'cancelled'],
+  waiting: ['syncing', 'failed', 'cancelled'],
   verified: ['booting', 'syncing', 'failed', 'cancelled'],
   booting: ['running', 'syncing', 'failed', 'cancelled'],
   running: [],
@@ -48,8 +48,9 @@ export function isSettled(teleport: {
 }
 
 /** Whether a teleport in state `from` may report `to`. */
-export function mayMove(from: TeleportState, to: TeleportState): boolean {
-  return from === to || NEXT[from].includes(to);
+export function mayMove(from: TeleportState, to: TeleportState, isLazy: boolean): boolean {
+  if (from === to || NEXT[from].includes(to)) return true;
+  return isLazy && to === 'booting' && (from === 'syncing' || from === 'waiting');
 }
 
 /** Whether a user may cancel a teleport in this state; what failed or was cancelled stays so. */

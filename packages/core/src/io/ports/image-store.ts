@@ -71,6 +71,8 @@ export interface ImageStore extends DiskLibrary {
   intact(digest: Digest): Promise<StoredImage>;
   /** Path of the directory in which the disk is made; it keeps what is there. */
   stagingDir(key: Digest | `import-${string}` | `package-${string}`): string;
+  /** Where a file of a staging directory will lie when its disk is adopted. */
+  placeOf(digest: Digest, stagedPath: string): string;
   /** Keys of the staging directories there are. */
   stagings(): Promise<readonly string[]>;
   removeStaging(key: string): Promise<void>;

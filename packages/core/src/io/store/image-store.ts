@@ -23,7 +23,7 @@
  */
 
 import { readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
@@ -123,6 +123,7 @@ function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
     intact: (digest) => intact(store, digest),
     open: (digest) => openDisk(store, digest),
     stagingDir: (key) => join(dirs.staging, key),
+    placeOf: (digest, stagedPath) => join(dirs.images, digest, basename(stagedPath)),
     stagings: () => readdir(dirs.staging),
     async removeStaging(key) {
       await rm(join(dirs.staging, key), { recursive: true, force: true });

@@ -1,0 +1,126 @@
+/**
+ * Room: edge, services. The exports by which VMs read disks that are still on their way.
+ *
+ * I1: an export is there before its disk: whoever reads early waits (waiting-disk.ts).
+ * I2: a disk is read from the sync that makes it, and from the store as soon as that has it.
+ * I3: an export's place follows from the VM alone, so that a restarted edge brings it back where QEMU looks
+ *     for it. It ends only when the VM reads files, or is removed.
+ */
+
+import { join } from 'node:path';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { ExportServer, ServeExports } from '@vmdn/core/io/ports/export-server.ts';
+import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
+import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts';
+import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import { createTurns } from './turns.ts';
+import { WaitingDisk } from './waiting-disk.ts';
+
+export interface LazyDisk {
+  readonly digest: Digest;
+  readonly virtualSizeBytes: number;
+}
+
+export interface LazyDisks extends AsyncDisposable {
+  /**
+   * Serves disks to a VM, each under its digest. Idempotent. Throws as `ServeExports` does, and as opening an
+   * image does.
+   */
+  serve(vm: Id, disks: readonly LazyDisk[]): Promise<{ readonly socket: string }>;
+  /** Ends a VM's export. Idempotent. */
+  end(vm: Id): Promise<void>;
+}
+
+interface Deps {
+  /** Where sockets lie: a short path that other users may pass through. */
+  readonly dir: string;
+  readonly engine: Pick<SyncEngine, 'making' | 'onMaking'>;
+  readonly store: Pick<ImageStore, 'find' | 'onChange'>;
+  readonly hypervisor: Pick<Hypervisor, 'exportUser'>;
+  readonly serveExports: ServeExports;
+  readonly openImage: (image: StoredImage) => Promise<ClosableDisk>;
+  /** Told of a disk that could not be opened: whoever reads it waits. */
+  readonly onTrouble: (digest: Digest, error: unknown) => void;
+}
+
+/** A disk that at least one VM reads. */
+interface Shared {
+  readonly disk: WaitingDisk;
+  readonly vms: Set<Id>;
+  /** The reader of the making disk that is attached. */
+  making?: ExportedDisk;
+  image?: Promise<ClosableDisk | null>;
+}
+
+export function createLazyDisks(deps: Deps): LazyDisks {
+  const shared = new Map<Digest, Shared>();
+  const servers = new Map<Id, ExportServer>();
+  const turns = createTurns();
+  const refresh = (): void => {
+    for (const [digest, one] of shared) attach(deps, digest, one);
+  };
+  const stops = [deps.engine.onMaking(refresh), deps.store.onChange(refresh)];
+  const socketOf = (vm: Id): string => join(deps.dir, vm, 'nbd');
+
+  const begin = async (vm: Id, disks: readonly LazyDisk[]): Promise<void> => {
+    if (servers.has(vm)) return;
+    const named = new Map<string, ExportedDisk>();
+    for (const { digest, virtualSizeBytes } of disks) {
+      const one = shared.get(digest) ?? { disk: new WaitingDisk(virtualSizeBytes), vms: new Set() };
+      shared.set(digest, one);
+      one.vms.add(vm);
+      named.set(digest, one.disk);
+    }
+    refresh();
+    const user = await deps.hypervisor.exportUser(vm);
+    servers.set(vm, await deps.serveExports({ socketPath: socketOf(vm), user, disks: named }));
+  };
+  const finish = async (vm: Id): Promise<void> => {
+    await servers.get(vm)?.close();
+    servers.delete(vm);
+    for (const [digest, { vms, image }] of shared) {
+      vms.delete(vm);
+      if (vms.size > 0) continue;
+      shared.delete(digest);
+      await (await image)?.close();
+    }
+  };
+  return {
+    async serve(vm, disks) {
+      await turns.inTurn(vm, () => begin(vm, disks));
+      return { socket: socketOf(vm) };
+    },
+    end: (vm) => turns.inTurn(vm, () => finish(vm)),
+    async [Symbol.asyncDispose]() {
+      for (const stop of stops) stop();
+      await Promise.all([...servers.keys()].map((vm) => turns.inTurn(vm, () => finish(vm))));
+    },
+  };
+}
+
+/** I2. */
+function attach(deps: Deps, digest: Digest, one: Shared): void {
+  const held = deps.store.find(digest);
+  const making = deps.engine.making().find((disk) => disk.digest === digest);
+  if (held !== undefined && one.image === undefined) {
+    one.image = openImage(deps, held, one);
+  } else if (held === undefined && making !== undefined && one.making !== making.reader) {
+    one.making = making.reader;
+    one.disk.attach(making.reader);
+  }
+}
+
+async function openImage(deps: Deps, held: StoredImage, one: Shared): Promise<ClosableDisk | null> {
+  try {
+    const image = await deps.openImage(held);
+    one.disk.attach(image);
+    return image;
+  } catch (error) {
+    // The next change of the store, or of what is being made, tries again.
+    delete one.image;
+    deps.onTrouble(held.digest, error);
+    return null;
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Room: io, ports. What a server of exported disks must do for those who decide what is exported.
+ */
+
+import type { ExportedDisk } from './exported-disk.ts';
+import type { ExportUser } from './hypervisor.ts';
+
+export interface ExportServer {
+  /** Leaves no connection and no socket. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ExportServerOptions {
+  /** Absolute path of the unix socket; its directory is made for it. */
+  readonly socketPath: string;
+  /** Who may connect; null: the user of this process. */
+  readonly user: ExportUser | null;
+  /** By name. */
+  readonly disks: ReadonlyMap<string, ExportedDisk>;
+}
+
+/** Serves disks, read-only, at a unix socket. Throws `invalid_input`, `forbidden`, `conflict`. */
+export type ServeExports = (options: ExportServerOptions) => Promise<ExportServer>;
