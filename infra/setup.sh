@@ -33,6 +33,7 @@ bench|rsync|what VMDN is measured against: rolling checksums over images and tre
 bench|xdelta3|what VMDN is measured against: binary deltas
 bench|zstd|what VMDN is measured against: the compressed whole disk
 bench|openssl|what the hashing of a disk is measured against
+bench|nbdkit|what the NBD server is measured against, beside qemu-nbd
 bench|iproute2|network namespaces whose interfaces meter every method alike
 dev|gnupg|signs the small repositories that tests of package mirrors make
 dev|shellcheck|checks the shell scripts of this repository

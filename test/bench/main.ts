@@ -68,6 +68,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: [],
     load: () => import('./assemble.bench.ts'),
   },
+  nbd: {
+    words: 'a complete disk read by NBD, end to end and here and there: VMDN, qemu-nbd, nbdkit',
+    flags: [],
+    load: () => import('./nbd.ts'),
+  },
 };
 
 const FLAGS = {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { assembleReport } from './assemble-report.ts';
 import { linkFigures, linkReport } from './link-report.ts';
+import { nbdReport } from './nbd-report.ts';
 import { type Timed, timeReport } from './time-report.ts';
 
 const timed = (seconds: number): Timed => ({ words: 'w', setting: '', seconds, bytes: 1000 });
@@ -66,4 +67,17 @@ test('link: bare TCP stands beside VMDN, and promises nothing', () => {
   expect(report.json).toMatchObject({ slow: { ofLink: 0.9, bareTcp: { ofLink: 0.5 } } });
   expect(report.table).toMatch(/^bare TCP .* 0\.500 .* 0\.50 %$/m);
   expect(report.plot?.groups[0]?.bars.map(({ isOurs }) => isOurs)).toEqual([true, false]);
+});
+
+test('nbd: both ratios are against qemu-nbd, whatever nbdkit does', () => {
+  const report = nbdReport({
+    sequential: { vmdn: 6e8, qemuNbd: 1e9, nbdkit: 9e9 },
+    random: { vmdn: 59_000, qemuNbd: 100_000, nbdkit: 1 },
+  });
+  expect(report.json).toEqual({
+    sequential: { vmdn: 600, qemuNbd: 1000, nbdkit: 9000, ratio: 0.6 },
+    random: { vmdn: 59_000, qemuNbd: 100_000, nbdkit: 1, ratio: 0.59 },
+  });
+  expect(report.promised.map(({ holds }) => holds)).toEqual([true, false]);
+  expect(report.table).toMatch(/^VMDN +600 MB\/s +59000$/m);
 });

@@ -49,6 +49,36 @@ export const NBD_MAX_EXTENTS = 262_144;
 /** Requests that one NBD connection keeps in flight; QEMU serves 16 at a time. */
 export const NBD_MAX_IN_FLIGHT = 16;
 
+/** A string of the NBD protocol, an export's name among them: the specification's own limit. */
+export const NBD_STRING_BYTES_MAX = 4096;
+
+/** Data of one option that our NBD server looks at: names and queries; the longest known are a few KiB. */
+export const NBD_OPTION_BYTES_MAX = 64 * 2 ** 10;
+
+/** Options of one NBD handshake; a client that lists everything first sends some ten. */
+export const NBD_OPTIONS_MAX = 64;
+
+/** What is read to be thrown away, of an option that is too long or of a write (QEMU's are up to this). */
+export const NBD_DRAIN_BYTES_MAX = 32 * 2 ** 20;
+
+/** From connecting to the first request; on a unix socket it takes milliseconds. */
+export const NBD_HANDSHAKE_MS_MAX = 10_000;
+
+/** Clients of one NBD server at once: nbdcopy has 4 connections, QEMU one. */
+export const NBD_CONNECTIONS_MAX = 32;
+
+/** Reads that one client of our NBD server has waiting; nbdcopy has 64 in flight, QEMU 16. */
+export const NBD_SERVED_IN_FLIGHT = 64;
+
+/**
+ * Bytes of replies in memory for one client, read or not: 32 requests of nbdcopy. One request is always
+ * let in, so it is NBD_MAX_REQUEST_BYTES more at worst. Beyond that the socket is not read.
+ */
+export const NBD_SERVED_BYTES_MAX = 8 * 2 ** 20;
+
+/** Extents in one answer of our NBD server: 32 KiB; the client asks again from where they end. */
+export const NBD_SERVED_EXTENTS = 4096;
+
 /** Bytes of an image file that its inspector may read in all: headers, descriptors, tables. */
 export const MAX_IMAGE_HEADER_BYTES = 4 * 2 ** 20;
 

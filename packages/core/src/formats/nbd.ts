@@ -1,7 +1,8 @@
 /**
  * Room: formats. The messages of the NBD protocol, fixed newstyle
  * (github.com/NetworkBlockDevice/nbd, doc/proto.md). Numbers are big-endian. Both sides share the constants;
- * the functions here are those of a client: it writes requests and reads replies.
+ * the functions here are those of a client: it writes requests and reads replies. A server's are in
+ * nbd-served.ts.
  *
  * I1: parsing is total: any bytes give a value or throw `corrupt`. Nobody here waits or reads.
  */
@@ -25,35 +26,58 @@ export const NBD_CHUNK_LENGTH_BYTES = 4;
 export const HANDSHAKE_FIXED_NEWSTYLE = 1;
 export const HANDSHAKE_NO_ZEROES = 2;
 
+export const OPT_EXPORT_NAME = 1;
+export const OPT_ABORT = 2;
+export const OPT_LIST = 3;
+export const OPT_STARTTLS = 5;
+export const OPT_INFO = 6;
 export const OPT_GO = 7;
 export const OPT_STRUCTURED_REPLY = 8;
+export const OPT_LIST_META_CONTEXT = 9;
 export const OPT_SET_META_CONTEXT = 10;
 
 export const REP_ACK = 1;
+export const REP_SERVER = 2;
 export const REP_INFO = 3;
 export const REP_META_CONTEXT = 4;
 /** Set in the type of every option reply that is an error. */
 export const REP_ERROR_BIT = 0x8000_0000;
+export const REP_ERR_UNSUP = 0x8000_0001;
+export const REP_ERR_INVALID = 0x8000_0003;
+export const REP_ERR_TLS_REQD = 0x8000_0005;
 export const REP_ERR_UNKNOWN = 0x8000_0006;
+export const REP_ERR_TOO_BIG = 0x8000_0009;
 
 export const INFO_EXPORT = 0;
+export const INFO_NAME = 1;
 export const INFO_BLOCK_SIZE = 3;
 
 export const FLAG_HAS_FLAGS = 1 << 0;
+export const FLAG_READ_ONLY = 1 << 1;
+export const FLAG_SEND_FLUSH = 1 << 2;
 export const FLAG_SEND_DF = 1 << 7;
 export const FLAG_CAN_MULTI_CONN = 1 << 8;
+export const FLAG_SEND_CACHE = 1 << 10;
 
 export const CMD_READ = 0;
+export const CMD_WRITE = 1;
 export const CMD_DISC = 2;
+export const CMD_FLUSH = 3;
+export const CMD_TRIM = 4;
+export const CMD_CACHE = 5;
+export const CMD_WRITE_ZEROES = 6;
 export const CMD_BLOCK_STATUS = 7;
 /** One chunk of data per read: QEMU then skips its own block status for each read. */
 export const CMD_FLAG_DF = 1 << 2;
+/** Block status of one extent only. */
+export const CMD_FLAG_REQ_ONE = 1 << 3;
 
 export const CHUNK_FLAG_DONE = 1;
 export const CHUNK_NONE = 0;
 export const CHUNK_OFFSET_DATA = 1;
 export const CHUNK_OFFSET_HOLE = 2;
 export const CHUNK_BLOCK_STATUS = 5;
+export const CHUNK_ERROR = 0x8001;
 /** Set in the type of every chunk that is an error. */
 export const CHUNK_ERROR_BIT = 1 << 15;
 
@@ -61,6 +85,10 @@ export const CHUNK_ERROR_BIT = 1 << 15;
 export const CONTEXT_ALLOCATION = 'base:allocation';
 export const EXTENT_HOLE = 1;
 export const EXTENT_ZERO = 2;
+
+export const ERROR_EPERM = 1;
+export const ERROR_EIO = 5;
+export const ERROR_EINVAL = 22;
 
 /** Errors that a server may report, by number. */
 const ERROR_NAMES: Readonly<Record<number, string>> = {

@@ -5,7 +5,7 @@
  * I2: a private directory is 0700 and owned by us, or an error: never silently shared.
  */
 
-import { constants, lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { constants, type FileHandle, lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorCode, VmdnError } from '../../domain/errors.ts';
 
@@ -49,22 +49,31 @@ export function fileError(error: unknown, path: string): unknown {
 
 /** Makes `path` a directory that only we can enter (0700), with its parents. Throws `forbidden`. */
 export async function ensurePrivateDir(path: string): Promise<void> {
+  await (await takePrivateDir(path)).close();
+}
+
+/**
+ * The same, open: for who hands it on. It may be what was handed to `formerUid` before. Throws `forbidden`.
+ */
+export async function takePrivateDir(path: string, formerUid?: number): Promise<FileHandle> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    const directory = await open(
-      path,
-      constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
-    );
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+    const directory = await open(path, flags);
     try {
       const { uid, mode } = await directory.stat();
-      if (uid !== process.getuid?.()) {
+      const own = process.getuid?.() ?? uid;
+      if (uid !== own && uid !== formerUid) {
         throw new VmdnError('forbidden', `${path} belongs to another user; choose another place.`, {
           data: { path, uid },
         });
       }
+      if (uid !== own) await directory.chown(own, process.getgid?.() ?? own);
       if ((mode & 0o777) !== 0o700) await directory.chmod(0o700);
-    } finally {
+      return directory;
+    } catch (error) {
       await directory.close();
+      throw error;
     }
   } catch (error) {
     throw fileError(error, path);

@@ -6,6 +6,7 @@
  *     as zero there, as under QEMU.
  */
 
+import { readSync } from 'node:fs';
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { type ImageLayers, layerSpans, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
 import { fileError } from './files.ts';
@@ -13,6 +14,8 @@ import { fileError } from './files.ts';
 export interface LayeredFile {
   /** Fills `target` from byte `offsetBytes` of the disk on. False when the disk's own file ends before. */
   readInto(target: Uint8Array, offsetBytes: number): Promise<boolean>;
+  /** The same for `lengthBytes` from `at` on, in this thread: for few bytes that memory probably has. */
+  readNow(target: Uint8Array, at: number, lengthBytes: number, offsetBytes: number): boolean;
   /** Length of the image's own file, and where the disk begins in it. */
   readonly ownBytes: number;
   close(): Promise<void>;
@@ -35,6 +38,7 @@ export async function openLayeredFile(layers: ImageLayers): Promise<LayeredFile>
     const ownBytes = (await files[OWN_FILE]!.stat()).size;
     return {
       readInto: (target, offset) => readInto(files, layers, target, offset),
+      readNow: (target, at, length, offset) => readNow(files, layers, target, at, length, offset),
       ownBytes,
       close,
     };
@@ -63,6 +67,48 @@ async function readInto(
     at += lengthBytes;
   }
   return true;
+}
+
+function readNow(
+  files: readonly FileHandle[],
+  layers: ImageLayers,
+  target: Uint8Array,
+  at: number,
+  lengthBytes: number,
+  offsetBytes: number,
+): boolean {
+  if (layers.fileOfSegment === null) {
+    const position = layers.files[OWN_FILE]!.offsetBytes + offsetBytes;
+    return fillNow(files[OWN_FILE]!, target, at, lengthBytes, position) === lengthBytes;
+  }
+  let to = at;
+  for (const span of layerSpans(layers, offsetBytes, lengthBytes)) {
+    const { file, positionBytes } = span;
+    const filled =
+      file === ZERO_FILE ? 0 : fillNow(files[file]!, target, to, span.lengthBytes, positionBytes);
+    if (file === OWN_FILE && filled < span.lengthBytes) return false;
+    target.fill(0, to + filled, to + span.lengthBytes);
+    to += span.lengthBytes;
+  }
+  return true;
+}
+
+/** As `fill`. */
+function fillNow(
+  file: FileHandle,
+  target: Uint8Array,
+  at: number,
+  lengthBytes: number,
+  positionBytes: number,
+): number {
+  let filled = 0;
+  while (filled < lengthBytes) {
+    const left = lengthBytes - filled;
+    const count = readSync(file.fd, target, at + filled, left, positionBytes + filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return filled;
 }
 
 /** Reads until `target` is full or the file ends. Returns how many bytes came. */
