@@ -4,7 +4,7 @@
  */
 
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import { isFinal, isSettled } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
   describeVm,
@@ -56,8 +56,13 @@ export async function ask(
   }
 }
 
-export function beginTeleport(network: Network, vm: string, near: string): Promise<Teleport> {
-  const body = { vm: vm as Name, near: { region: near as Name } };
+export function beginTeleport(
+  network: Network,
+  vm: string,
+  near: string,
+  how: { readonly lazy?: boolean } = {},
+): Promise<Teleport> {
+  const body = { vm: vm as Name, near: { region: near as Name }, ...how };
   return network.client.call(requestTeleport, { body });
 }
 
@@ -74,7 +79,7 @@ export function teleportUntil(
     return isWanted(last) ? last : undefined;
   };
   const watch = (): void => {
-    if (last === undefined || !isFinal(last.state) || isWanted(last)) return;
+    if (last === undefined || !isSettled(last) || isWanted(last)) return;
     throw new Error(`The teleport is ${last.state} before ${what}: ${last.message}`);
   };
   return waitFor(what, probe, { timeoutMs: TELEPORT_MS_MAX, intervalMs: 50, watch });
@@ -90,14 +95,15 @@ export function verifiedBytes(teleport: Teleport): number {
   return teleport.disks.reduce((sum, disk) => sum + disk.verifiedBytes, 0);
 }
 
-/** Compares the first disk of a finished teleport with its source. */
+/** Compares a disk of a finished teleport, the first unless said, with its source. */
 export async function compareDelivered(
   network: Network,
   teleport: Teleport,
   source: DiskFile,
+  index = 0,
 ): Promise<DiskComparison> {
-  const [disk] = teleport.disks;
-  if (disk === undefined) throw new Error('The teleport has no disk.');
+  const disk = teleport.disks[index];
+  if (disk === undefined) throw new Error(`The teleport has no disk ${index}.`);
   const delivered = await deliveredDisk(network.node(teleport.edge).stateDir, disk.digest);
   return compareDisks(source, delivered);
 }

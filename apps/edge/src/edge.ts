@@ -21,12 +21,14 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
+import { openImageDisk } from '@vmdn/core/io/files/image-disk.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
+import { nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
@@ -56,6 +58,7 @@ import { createForeground } from './services/foreground.ts';
 import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
 import { createImageUses } from './services/image-uses.ts';
+import { createLazyDisks, type LazyDisks } from './services/lazy-disks.ts';
 import { wakeOnChanges } from './services/library-wakes.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
@@ -120,6 +123,7 @@ interface Machine {
   readonly hypervisor: ReturnType<typeof createQemuHypervisor>;
   readonly accelerator: 'kvm' | 'tcg';
   readonly engine: ReturnType<typeof createSyncEngine>;
+  readonly lazyDisks: LazyDisks;
   readonly runner: ReturnType<typeof createCommandRunner>;
   readonly socketDir: string;
   readonly packages: PackageMachine;
@@ -165,10 +169,18 @@ async function openMachine(
   stack.use(hypervisor);
   const engine = createSyncEngine();
   stack.use(engine);
+  const lazyDisks = createLazyDisks({
+    dir: runtime.lazy,
+    ...{ engine, store, hypervisor },
+    serveExports: nbdExports(events.lazyDiskFailed),
+    openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
+    onTrouble: events.lazyDiskFailed,
+  });
+  stack.use(lazyDisks);
   const socketDir = runtime.exports;
   const means = { store, runner, socketDir, events };
   return {
-    ...{ store, hypervisor, accelerator, engine, runner, socketDir },
+    ...{ store, hypervisor, accelerator, engine, lazyDisks, runner, socketDir },
     packages: await openPackageMachine(settings, means, stack),
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
@@ -264,7 +276,7 @@ function startWork(
   stack: AsyncDisposableStack,
 ) {
   const { machine, key, identity, events, logger } = parts;
-  const { store, engine, folder, hypervisor } = machine;
+  const { store, engine, folder, hypervisor, lazyDisks } = machine;
   const { node: self, coordinatorKey } = identity;
   const credentials = { kind: 'node', node: self, key } as const;
   const client = createCoordinatorClient({ url: settings.coordinatorUrl, credentials });
@@ -282,7 +294,7 @@ function startWork(
   const common = { self, sources, client, desired, deliveries, versions, events };
   const records = machine.teleports;
   const teleports = createTeleportsReconciler(
-    { ...common, coordinatorKey, store, hypervisor, records, capacity },
+    { ...common, coordinatorKey, store, hypervisor, engine, lazyDisks, records, capacity },
     desired,
   );
   stack.defer(() => teleports.stop());

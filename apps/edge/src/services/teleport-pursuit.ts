@@ -120,7 +120,8 @@ async function confirm(pass: Pass): Promise<void> {
   if (job.desired().state === 'running') {
     await pass.reports.tell('running');
   } else {
-    if (pass.isIndependent && job.desired().state !== 'booting') await pass.reports.tell('verified');
+    if (pass.isIndependent && job.desired().state !== 'booting')
+      await pass.reports.tell('verified');
     await pass.reports.tell('booting');
   }
   job.memory.confirmed = true;

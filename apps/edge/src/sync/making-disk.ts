@@ -17,8 +17,8 @@ import { ROW_DONE } from '@vmdn/core/domain/schedule.ts';
 import { segmentCount } from '@vmdn/core/domain/units.ts';
 import { openLayeredFile } from '@vmdn/core/io/files/layered-file.ts';
 import type { StagingArea } from '@vmdn/core/io/ports/disk-assembly.ts';
-import type { ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { ServedDisk } from '@vmdn/core/io/ports/disk-library.ts';
+import type { ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 
 export interface MakingDisk {
   readonly digest: Digest;

@@ -12,7 +12,7 @@
 import { VmdnError } from '../../domain/errors.ts';
 import { fileOf, type ImageLayers, ZERO_FILE } from '../../domain/layers.ts';
 import { SEGMENT_BYTES } from '../../domain/units.ts';
-import type { DiskExtent, ExportedDisk } from '../ports/exported-disk.ts';
+import type { ClosableDisk, DiskExtent } from '../ports/exported-disk.ts';
 import { type LayeredFile, openLayeredFile } from './layered-file.ts';
 
 /** Reads up to so long are tried in this thread. */
@@ -39,16 +39,12 @@ export class CacheGuess {
   }
 }
 
-export interface ImageDisk extends ExportedDisk {
-  close(): Promise<void>;
-}
-
 /** Opens an image. Throws `not_found`, `forbidden`, `busy`. */
-export async function openImageDisk(layers: ImageLayers, sizeBytes: number): Promise<ImageDisk> {
+export async function openImageDisk(layers: ImageLayers, sizeBytes: number): Promise<ClosableDisk> {
   return new LayeredDisk(await openLayeredFile(layers), layers, sizeBytes);
 }
 
-class LayeredDisk implements ImageDisk {
+class LayeredDisk implements ClosableDisk {
   readonly sizeBytes: number;
   readonly #file: LayeredFile;
   readonly #layers: ImageLayers;

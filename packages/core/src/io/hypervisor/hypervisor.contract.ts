@@ -26,7 +26,8 @@ import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
 import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
-import type { ExportUser, Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
+import type { SocketUser } from '../ports/export-server.ts';
+import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
 import {
   bootSector,
   FIRST_BOOT,
@@ -316,7 +317,7 @@ async function startExport(place: string, bytes: Uint8Array) {
   return {
     socket,
     down,
-    async up(user: ExportUser | null) {
+    async up(user: SocketUser | null) {
       const args = ['-r', '-t', '-e', '8', '-k', socket, '-x', 'disk', '-f', 'raw', image];
       server = spawn('qemu-nbd', args, { stdio: 'ignore' });
       const wait = { timeout: BOOT_TIMEOUT_MS, interval: 50 };

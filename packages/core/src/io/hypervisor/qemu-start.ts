@@ -24,7 +24,8 @@ import type { QemuImg } from '../command/qemu-img.ts';
 import { startQemuSystem } from '../command/qemu-system.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import { fileError } from '../files/files.ts';
-import type { Accelerator, ExportUser, VmDefinition } from '../ports/hypervisor.ts';
+import type { SocketUser } from '../ports/export-server.ts';
+import type { Accelerator, VmDefinition } from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
 import { guestUser } from './guest-user.ts';
 import { freshVmDir, readPorts, type VmPaths, writeDefinition } from './vm-files.ts';
@@ -175,7 +176,7 @@ async function launchOnce(
 export async function userOf(
   config: Pick<QemuDriverConfig, 'guestUid' | 'kvmGroup'>,
   vm: Id,
-): Promise<(ExportUser & { readonly groups: readonly number[] }) | null> {
+): Promise<(SocketUser & { readonly groups: readonly number[] }) | null> {
   const groups = config.kvmGroup === null ? [] : [config.kvmGroup];
   return await guestUser(vm, { fixedUid: config.guestUid, groups });
 }

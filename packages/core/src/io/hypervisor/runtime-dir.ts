@@ -14,6 +14,8 @@ import { ensurePrivateDir, fileError } from '../files/files.ts';
 export interface RuntimeDirs {
   /** Monitor sockets and pid files of VMs. */
   readonly vms: string;
+  /** Sockets by which VMs read disks that are on their way, in a directory of each VM's own. */
+  readonly lazy: string;
   /** Sockets of disk exports; only ours. */
   readonly exports: string;
 }
@@ -23,12 +25,17 @@ const OTHERS_PASS = 0o001;
 
 /** Makes the directories below `base`, an absolute path. Throws `forbidden`. */
 export async function prepareRuntimeDirs(base: string): Promise<RuntimeDirs> {
-  const dirs = { vms: join(base, 'vms'), exports: join(base, 'exports') };
+  const dirs = {
+    vms: join(base, 'vms'),
+    lazy: join(base, 'nbd'),
+    exports: join(base, 'exports'),
+  };
+  const passable = [base, dirs.vms, dirs.lazy];
   if (process.getuid?.() === 0) {
-    for (const dir of [base, dirs.vms]) await ensurePassableDir(dir);
+    for (const dir of passable) await ensurePassableDir(dir);
     await requirePassableParents(base);
   } else {
-    for (const dir of [base, dirs.vms]) await ensurePrivateDir(dir);
+    for (const dir of passable) await ensurePrivateDir(dir);
   }
   await ensurePrivateDir(dirs.exports);
   return dirs;

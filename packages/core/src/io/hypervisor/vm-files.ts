@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isDigest } from '../../domain/digest.ts';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
+import { SOCKET_PATH_BYTES_MAX } from '../../domain/limits.ts';
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { fsyncDir, readBoundedFile } from '../files/files.ts';
@@ -27,8 +28,6 @@ const DEFINITION_BYTES_MAX = 256 * 1024;
 const LAYERS_MAX = 2;
 /** A digest, and some room. */
 const EXPORT_NAME_CHARACTERS_MAX = 256;
-/** A unix socket's path has at most 107 bytes (unix(7)). */
-const SOCKET_PATH_BYTES_MAX = 107;
 
 const name = z.custom<Name>((raw) => typeof raw === 'string' && NAME_PATTERN.test(raw));
 const absolutePath = z.string().startsWith('/');

@@ -9,7 +9,8 @@ import { SEGMENT_BYTES } from '../../domain/units.ts';
 import * as nbd from '../../formats/nbd.ts';
 import { seededBytes } from '../../formats/recipe.fixture.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
-import { type ImageDisk, openImageDisk } from '../files/image-disk.ts';
+import { openImageDisk } from '../files/image-disk.ts';
+import type { ClosableDisk } from '../ports/exported-disk.ts';
 import { RawClient } from './nbd-server.fixture.ts';
 import { type NbdServer, type NbdTls, serveNbd } from './nbd-server.ts';
 
@@ -23,7 +24,7 @@ const content = new Uint8Array(sizeBytes);
 const errors: unknown[] = [];
 let directory: string;
 let rawPath: string;
-let disk: ImageDisk;
+let disk: ClosableDisk;
 let server: NbdServer;
 let url: string;
 

@@ -15,6 +15,7 @@ import { dirname } from 'node:path';
 import { VmdnError } from '../../domain/errors.ts';
 import { NBD_CONNECTIONS_MAX, SOCKET_PATH_BYTES_MAX } from '../../domain/limits.ts';
 import { fileError, takePrivateDir } from '../files/files.ts';
+import type { SocketUser } from '../ports/export-server.ts';
 import type { NbdExports } from './nbd-negotiation.ts';
 import type { NbdTls } from './nbd-tls.ts';
 import { ReplyMemory } from './reply-memory.ts';
@@ -22,12 +23,6 @@ import { ServedConnection } from './served-connection.ts';
 
 export type { NbdExports } from './nbd-negotiation.ts';
 export type { NbdTls } from './nbd-tls.ts';
-
-/** A user of this machine. */
-export interface SocketUser {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** The socket's directory is made, and belongs to `user` then; absent: to ourselves. */
 export interface UnixPlace {

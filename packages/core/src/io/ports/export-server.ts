@@ -3,7 +3,12 @@
  */
 
 import type { ExportedDisk } from './exported-disk.ts';
-import type { ExportUser } from './hypervisor.ts';
+
+/** A user of this machine. */
+export interface SocketUser {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export interface ExportServer {
   /** Leaves no connection and no socket. Idempotent. */
@@ -14,7 +19,7 @@ export interface ExportServerOptions {
   /** Absolute path of the unix socket; its directory is made for it. */
   readonly socketPath: string;
   /** Who may connect; null: the user of this process. */
-  readonly user: ExportUser | null;
+  readonly user: SocketUser | null;
   /** By name. */
   readonly disks: ReadonlyMap<string, ExportedDisk>;
 }

@@ -26,6 +26,11 @@ export interface ExportedDisk {
   prefetch?(offsetBytes: number, lengthBytes: number): void;
 }
 
+/** One that somebody must close. */
+export interface ClosableDisk extends ExportedDisk {
+  close(): Promise<void>;
+}
+
 export interface DiskExtent {
   readonly endBytes: number;
   /** Known to be zero, without a look at any byte. */

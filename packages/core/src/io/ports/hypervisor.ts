@@ -17,6 +17,7 @@ import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id, Name } from '../../domain/names.ts';
 import type { ReadyCheck, VmHardware } from '../../domain/vm-specification.ts';
+import type { SocketUser } from './export-server.ts';
 
 /** What executes the guest's instructions: the processor, or an emulator. */
 export type Accelerator = 'kvm' | 'tcg';
@@ -38,12 +39,6 @@ export interface FillingDisk {
   /** Absolute path of the unix socket of an NBD server, and the name of a read-only export there. */
   readonly socket: string;
   readonly exportName: string;
-}
-
-/** Who must be able to connect to the socket of an export. */
-export interface ExportUser {
-  readonly uid: number;
-  readonly gid: number;
 }
 
 /** What a VM is made of on this node. Plain JSON values. */
@@ -90,7 +85,7 @@ export interface Hypervisor {
    */
   settle(definition: VmDefinition): Promise<void>;
   /** The user that a VM's exports are for; null: the user of this process. */
-  exportUser(vm: Id): Promise<ExportUser | null>;
+  exportUser(vm: Id): Promise<SocketUser | null>;
   /** Asks the guest to shut down and ends it after `graceMs` (0: at once). */
   stop(vm: Id, options: { readonly graceMs: number }): Promise<void>;
   /** Ends the VM at once and removes it with its overlays. */
