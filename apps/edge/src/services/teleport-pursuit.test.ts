@@ -7,7 +7,8 @@ import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-node
 import type { ReservationRequest } from '@vmdn/core/io/ports/image-store.ts';
 import { describe, expect, it } from 'vitest';
 import { createCapacity } from './capacity.ts';
-import { type PursuitDeps, type PursuitJob, pursueTeleport } from './teleport-pursuit.ts';
+import type { PursuitDeps, PursuitJob } from './teleport-pass.ts';
+import { pursueTeleport } from './teleport-pursuit.ts';
 
 const TELEPORT = '11111111-1111-4111-8111-111111111111' as Id;
 const DIGEST = parseDigest('ab'.repeat(32));

@@ -3,21 +3,8 @@
  * `describeHypervisor` with a way to open the driver; opening it twice stands for a restart of the node.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  open,
-  readFile,
-  rename,
-  rm,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -26,7 +13,7 @@ import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
 import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
-import type { SocketUser } from '../ports/export-server.ts';
+import { nbdExports } from '../nbd/export-server.ts';
 import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
 import {
   bootSector,
@@ -39,6 +26,7 @@ import {
   readingDisk,
   writeBootDisk,
 } from './boot-sector.fixture.ts';
+import { failingDisk, startExport } from './exports.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
 const BOOT_TIMEOUT_MS = 30_000;
@@ -217,6 +205,37 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       await readsOn();
     });
 
+    it('I5: a read that fails is made again, and the guest knows nothing of it', async () => {
+      const place = await mkdtemp(join(dir, 'failing-'));
+      await chmod(place, 0o711);
+      const making = join(place, 'making.raw');
+      const bytes = readingDisk(DISK_BYTES);
+      await writeFile(making, bytes);
+      const complete = newDefinition();
+      const [disk] = complete.disks;
+      const socket = join(place, 'export', 'socket');
+      const layers = [{ path: join(place, 'disk.raw'), format: 'raw' }] as const;
+      const filling = { paths: [making], socket, exportName: 'disk' };
+      const failures = { left: 2, seen: 0 };
+      const server = await nbdExports(() => {
+        failures.seen += 1;
+      })({
+        socketPath: socket,
+        user: await hypervisor.exportUser(complete.vm),
+        disks: new Map([['disk', failingDisk(bytes, failures)]]),
+      });
+      try {
+        await hypervisor.define({ ...complete, disks: [{ ...disk!, layers, filling }] });
+        await hypervisor.start(complete.vm);
+        await waitConsole(complete, READ_PASS);
+        expect(failures).toEqual({ left: 0, seen: 2 });
+        expect(await hypervisor.consoleLog(complete.vm)).not.toContain(READ_FAILED);
+      } finally {
+        await hypervisor.destroy(complete.vm);
+        await server.close();
+      }
+    });
+
     it("I2: keeps what the guest wrote over a restart, and keeps the guest's ports", async () => {
       const definition = newDefinition();
       await hypervisor.define(definition);
@@ -297,35 +316,6 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       expect(await hypervisor.status(definition.vm)).toEqual({ state: 'absent' });
     });
   });
-}
-
-/** A read-only NBD export of these bytes, by qemu-nbd, which can be killed and come back. */
-async function startExport(place: string, bytes: Uint8Array) {
-  const image = join(place, 'exported.raw');
-  const socket = join(place, 'socket');
-  await writeFile(image, bytes);
-  await chmod(place, 0o711);
-  let server: ChildProcess | undefined;
-  const down = async (): Promise<void> => {
-    if (server === undefined) return;
-    const gone = once(server, 'exit');
-    server.kill('SIGKILL');
-    await gone;
-    server = undefined;
-    await rm(socket, { force: true });
-  };
-  return {
-    socket,
-    down,
-    async up(user: SocketUser | null) {
-      const args = ['-r', '-t', '-e', '8', '-k', socket, '-x', 'disk', '-f', 'raw', image];
-      server = spawn('qemu-nbd', args, { stdio: 'ignore' });
-      const wait = { timeout: BOOT_TIMEOUT_MS, interval: 50 };
-      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), wait);
-      if (user !== null) await chown(socket, user.uid, user.gid);
-    },
-    [Symbol.asyncDispose]: down,
-  };
 }
 
 /**

@@ -1,0 +1,116 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseDigest } from '@vmdn/core/domain/digest.ts';
+import { parseId } from '@vmdn/core/domain/names.ts';
+import { nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
+import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
+import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MakingDisk } from '../sync/making-disk.ts';
+import { createLazyDisks, type LazyDisks } from './lazy-disks.ts';
+
+const VM = parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM');
+const OTHER_VM = parseId('0b6f5a4e-0d6c-4c61-8a43-222222222222', 'VM');
+const DIGEST = parseDigest('ab'.repeat(32));
+const SIZE = 128 * 1024;
+const DISKS = [{ digest: DIGEST, virtualSizeBytes: SIZE }];
+
+/** A disk of one byte again and again. */
+function diskOf(byte: number): ClosableDisk & { readonly closed: () => boolean } {
+  let isClosed = false;
+  return {
+    sizeBytes: SIZE,
+    readNow: () => false,
+    read: async (target, at, lengthBytes) => void target.fill(byte, at, at + lengthBytes),
+    extent: (_, endBytes) => ({ endBytes, isZero: false }),
+    close: async () => {
+      isClosed = true;
+    },
+    closed: () => isClosed,
+  };
+}
+
+let dir: string;
+let lazy: LazyDisks;
+let image: ReturnType<typeof diskOf>;
+let making: MakingDisk[];
+let held: boolean;
+let changed: (() => void)[];
+const tell = (): void => {
+  for (const listener of changed) listener();
+};
+const begins = (reader: ExportedDisk): void => {
+  making = [{ digest: DIGEST, reader } as MakingDisk];
+  tell();
+};
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'vmdn-lazy-'));
+  [making, held, changed, image] = [[], false, [], diskOf(7)];
+  const listen = (listener: (kind: 'snapshot') => void) => {
+    changed.push(() => listener('snapshot'));
+    return () => undefined;
+  };
+  lazy = createLazyDisks({
+    dir,
+    engine: { making: () => making, onMaking: listen },
+    store: {
+      find: () => (held ? ({ digest: DIGEST } as StoredImage) : undefined),
+      onChange: listen,
+    },
+    hypervisor: { exportUser: async () => null },
+    serveExports: nbdExports(() => undefined),
+    openImage: async () => image,
+    onTrouble: () => undefined,
+  });
+});
+afterEach(async () => {
+  await lazy[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function firstByte(socket: string): Promise<number> {
+  const client = await connectNbd({ socketPath: socket, exportName: DIGEST });
+  try {
+    const target = Buffer.alloc(512);
+    await client.read(target, 4096);
+    return target[0]!;
+  } finally {
+    await client.close();
+  }
+}
+
+describe('the exports of disks that are on their way', () => {
+  it('I1: are there at once; who reads early waits for the disk', async () => {
+    const { socket } = await lazy.serve(VM, DISKS);
+    const early = firstByte(socket);
+    begins(diskOf(1));
+    expect(await early).toBe(1);
+  });
+
+  it('I2: read from the newest sync, and from the store as soon as that has the disk', async () => {
+    const { socket } = await lazy.serve(VM, DISKS);
+    begins(diskOf(1));
+    begins(diskOf(2));
+    expect(await firstByte(socket)).toBe(2);
+    held = true;
+    tell();
+    await expect.poll(() => firstByte(socket)).toBe(7);
+  });
+
+  it('I3: end with their VM and leave nothing open; another VM of the same disk goes on', async () => {
+    held = true;
+    const [one, other] = [await lazy.serve(VM, DISKS), await lazy.serve(OTHER_VM, DISKS)];
+    expect((await lazy.serve(VM, DISKS)).socket).toBe(one.socket);
+    await lazy.end(VM);
+    await lazy.end(VM);
+    await expect(stat(one.socket)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(image.closed()).toBe(false);
+    expect(await firstByte(other.socket)).toBe(7);
+    await lazy.end(OTHER_VM);
+    expect(image.closed()).toBe(true);
+    expect((await lazy.serve(VM, DISKS)).socket).toBe(one.socket);
+  });
+});
