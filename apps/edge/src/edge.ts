@@ -171,7 +171,7 @@ async function openMachine(
   stack.use(engine);
   const lazyDisks = createLazyDisks({
     dir: runtime.lazy,
-    ...{ engine, store, hypervisor },
+    ...{ store, hypervisor },
     serveExports: nbdExports(events.lazyDiskFailed),
     openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
     onTrouble: events.lazyDiskFailed,
@@ -244,7 +244,7 @@ function wireDeliveries(
   stack: AsyncDisposableStack,
 ) {
   const { machine, disks, client, events } = parts;
-  const { store, folder, engine } = machine;
+  const { store, folder, engine, lazyDisks } = machine;
   const partialImages = () => listPartialImages(store);
   const resolver = stack.use(createOutlineResolver());
   const common = { store, client: disks, events };
@@ -258,7 +258,7 @@ function wireDeliveries(
   const budget = backgroundBudget(settings);
   const packageMeans = { client, planner, uses, budget, quotaBytes, events };
   const packages = wirePackages(machine.packages, packageMeans);
-  const makers = { recipes, packages, planner, uses, engine, breakers };
+  const makers = { recipes, packages, planner, uses, engine, lazyDisks, breakers };
   const deliveries = createDiskDeliveries({ ...common, ...makers });
   return { recipes, planner, packages, deliveries, breakers, uses, budget };
 }

@@ -27,6 +27,7 @@ import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { HolderBreakers } from './holder-breakers.ts';
 import type { ImageUses } from './image-uses.ts';
+import type { LazyDisks } from './lazy-disks.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
@@ -75,6 +76,7 @@ interface Deps {
   readonly planner: Planner;
   readonly uses: Pick<ImageUses, 'holdPlan' | 'deliver'>;
   readonly engine: Pick<SyncEngine, 'sync'>;
+  readonly lazyDisks: Pick<LazyDisks, 'reading'>;
   readonly client: Pick<DiskClient, 'readBlocks' | 'readSegments'>;
   readonly breakers: HolderBreakers;
   readonly events: EdgeEvents;
@@ -217,6 +219,7 @@ async function sync(
     sources: remoteSources({ ...order, ...means }),
     latestSources: trade && (() => remoteSources({ ...order, ...means, holders: trade.holders() })),
     place: trade?.place,
+    reading: deps.lazyDisks.reading(order.digest, plan.wanted),
     signal: order.signal,
     crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
 import { parseId } from '@vmdn/core/domain/names.ts';
+import { referenceRecipe } from '@vmdn/core/formats/recipe.fixture.ts';
 import { nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
-import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { ClosableDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { MakingDisk } from '../sync/making-disk.ts';
 import { createLazyDisks, type LazyDisks } from './lazy-disks.ts';
 
 const VM = parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM');
@@ -35,27 +35,20 @@ function diskOf(byte: number): ClosableDisk & { readonly closed: () => boolean }
 let dir: string;
 let lazy: LazyDisks;
 let image: ReturnType<typeof diskOf>;
-let making: MakingDisk[];
 let held: boolean;
 let changed: (() => void)[];
 const tell = (): void => {
   for (const listener of changed) listener();
 };
-const begins = (reader: ExportedDisk): void => {
-  making = [{ digest: DIGEST, reader } as MakingDisk];
-  tell();
-};
-
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vmdn-lazy-'));
-  [making, held, changed, image] = [[], false, [], diskOf(7)];
+  [held, changed, image] = [false, [], diskOf(7)];
   const listen = (listener: (kind: 'snapshot') => void) => {
     changed.push(() => listener('snapshot'));
     return () => undefined;
   };
   lazy = createLazyDisks({
     dir,
-    engine: { making: () => making, onMaking: listen },
     store: {
       find: () => (held ? ({ digest: DIGEST } as StoredImage) : undefined),
       onChange: listen,
@@ -70,6 +63,13 @@ afterEach(async () => {
   await lazy[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
+
+/** A sync of the disk begins that has all of it already: bytes of this value. */
+function begins(byte: number): void {
+  const recipe = referenceRecipe(new Uint8Array(SIZE).fill(byte));
+  const reading = lazy.reading(DIGEST, recipe);
+  reading?.disk.attach({ file: diskOf(byte), isThere: () => true, want: () => undefined });
+}
 
 async function firstByte(socket: string): Promise<number> {
   const client = await connectNbd({ socketPath: socket, exportName: DIGEST });
@@ -86,14 +86,17 @@ describe('the exports of disks that are on their way', () => {
   it('I1: are there at once; who reads early waits for the disk', async () => {
     const { socket } = await lazy.serve(VM, DISKS);
     const early = firstByte(socket);
-    begins(diskOf(1));
+    begins(1);
     expect(await early).toBe(1);
+    expect(
+      lazy.reading(parseDigest('cd'.repeat(32)), referenceRecipe(new Uint8Array(SIZE))),
+    ).toBeUndefined();
   });
 
   it('I2: read from the newest sync, and from the store as soon as that has the disk', async () => {
     const { socket } = await lazy.serve(VM, DISKS);
-    begins(diskOf(1));
-    begins(diskOf(2));
+    begins(1);
+    begins(2);
     expect(await firstByte(socket)).toBe(2);
     held = true;
     tell();

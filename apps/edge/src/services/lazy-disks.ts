@@ -10,15 +10,17 @@
 import { join } from 'node:path';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import type { ExportServer, ServeExports } from '@vmdn/core/io/ports/export-server.ts';
 import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts';
-import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import { LazyDisk } from '../sync/lazy-disk.ts';
+import type { LazyReading } from '../sync/sync-disk.ts';
 import { createTurns } from './turns.ts';
 import { WaitingDisk } from './waiting-disk.ts';
 
-export interface LazyDisk {
+export interface DiskOfVm {
   readonly digest: Digest;
   readonly virtualSizeBytes: number;
 }
@@ -28,7 +30,9 @@ export interface LazyDisks extends AsyncDisposable {
    * Serves disks to a VM, each under its digest. Idempotent. Throws as `ServeExports` does, and as opening an
    * image does.
    */
-  serve(vm: Id, disks: readonly LazyDisk[]): Promise<{ readonly socket: string }>;
+  serve(vm: Id, disks: readonly DiskOfVm[]): Promise<{ readonly socket: string }>;
+  /** What a sync of a disk that a VM reads is to be given; undefined when none reads it. */
+  reading(digest: Digest, recipe: Recipe): LazyReading | undefined;
   /** Ends a VM's export. Idempotent. */
   end(vm: Id): Promise<void>;
 }
@@ -36,7 +40,6 @@ export interface LazyDisks extends AsyncDisposable {
 interface Deps {
   /** Where sockets lie: a short path that other users may pass through. */
   readonly dir: string;
-  readonly engine: Pick<SyncEngine, 'making' | 'onMaking'>;
   readonly store: Pick<ImageStore, 'find' | 'onChange'>;
   readonly hypervisor: Pick<Hypervisor, 'exportUser'>;
   readonly serveExports: ServeExports;
@@ -49,8 +52,8 @@ interface Deps {
 interface Shared {
   readonly disk: WaitingDisk;
   readonly vms: Set<Id>;
-  /** The reader of the making disk that is attached. */
-  making?: ExportedDisk;
+  /** What its syncs are given, one after another. */
+  lazy?: LazyDisk;
   image?: Promise<ClosableDisk | null>;
 }
 
@@ -59,12 +62,12 @@ export function createLazyDisks(deps: Deps): LazyDisks {
   const servers = new Map<Id, ExportServer>();
   const turns = createTurns();
   const refresh = (): void => {
-    for (const [digest, one] of shared) attach(deps, digest, one);
+    for (const [digest, one] of shared) fromStore(deps, digest, one);
   };
-  const stops = [deps.engine.onMaking(refresh), deps.store.onChange(refresh)];
+  const stop = deps.store.onChange(refresh);
   const socketOf = (vm: Id): string => join(deps.dir, vm, 'nbd');
 
-  const begin = async (vm: Id, disks: readonly LazyDisk[]): Promise<void> => {
+  const begin = async (vm: Id, disks: readonly DiskOfVm[]): Promise<void> => {
     if (servers.has(vm)) return;
     const named = new Map<string, ExportedDisk>();
     for (const { digest, virtualSizeBytes } of disks) {
@@ -80,10 +83,11 @@ export function createLazyDisks(deps: Deps): LazyDisks {
   const finish = async (vm: Id): Promise<void> => {
     await servers.get(vm)?.close();
     servers.delete(vm);
-    for (const [digest, { vms, image }] of shared) {
+    for (const [digest, { vms, image, lazy }] of shared) {
       vms.delete(vm);
       if (vms.size > 0) continue;
       shared.delete(digest);
+      await lazy?.close();
       await (await image)?.close();
     }
   };
@@ -92,24 +96,27 @@ export function createLazyDisks(deps: Deps): LazyDisks {
       await turns.inTurn(vm, () => begin(vm, disks));
       return { socket: socketOf(vm) };
     },
+    reading(digest, recipe) {
+      const one = shared.get(digest);
+      if (one === undefined) return undefined;
+      if (one.lazy === undefined) {
+        one.lazy = new LazyDisk(recipe);
+        one.disk.attach(one.lazy);
+      }
+      return { disk: one.lazy };
+    },
     end: (vm) => turns.inTurn(vm, () => finish(vm)),
     async [Symbol.asyncDispose]() {
-      for (const stop of stops) stop();
+      stop();
       await Promise.all([...servers.keys()].map((vm) => turns.inTurn(vm, () => finish(vm))));
     },
   };
 }
 
 /** I2. */
-function attach(deps: Deps, digest: Digest, one: Shared): void {
+function fromStore(deps: Deps, digest: Digest, one: Shared): void {
   const held = deps.store.find(digest);
-  const making = deps.engine.making().find((disk) => disk.digest === digest);
-  if (held !== undefined && one.image === undefined) {
-    one.image = openImage(deps, held, one);
-  } else if (held === undefined && making !== undefined && one.making !== making.reader) {
-    one.making = making.reader;
-    one.disk.attach(making.reader);
-  }
+  if (held !== undefined && one.image === undefined) one.image = openImage(deps, held, one);
 }
 
 async function openImage(deps: Deps, held: StoredImage, one: Shared): Promise<ClosableDisk | null> {
@@ -118,7 +125,7 @@ async function openImage(deps: Deps, held: StoredImage, one: Shared): Promise<Cl
     one.disk.attach(image);
     return image;
   } catch (error) {
-    // The next change of the store, or of what is being made, tries again.
+    // The next change of the store tries again.
     delete one.image;
     deps.onTrouble(held.digest, error);
     return null;

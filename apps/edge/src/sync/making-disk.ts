@@ -18,13 +18,10 @@ import { segmentCount } from '@vmdn/core/domain/units.ts';
 import { openLayeredFile } from '@vmdn/core/io/files/layered-file.ts';
 import type { StagingArea } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { ServedDisk } from '@vmdn/core/io/ports/disk-library.ts';
-import type { ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 
 export interface MakingDisk {
   readonly digest: Digest;
   readonly verifiedBytes: () => number;
-  /** As a guest reads it: a read waits until what it needs is verified, and has it fetched first. */
-  readonly reader: ExportedDisk;
   /** The files that it will lie in, its own first. */
   readonly files: readonly DiskLayer[];
   /** As it is now: what comes later is seen by who opens it later. */
@@ -41,6 +38,7 @@ export function makingDisk(
   return {
     digest,
     verifiedBytes,
+    files: filesOf(staging.layers),
     async open() {
       const presentSegments = segmentsOf(plan, states);
       const file = await openLayeredFile(frozen(staging.layers));
@@ -58,6 +56,12 @@ export function makingDisk(
       };
     },
   };
+}
+
+/** A disk that is laid out by segments is a qcow2; all others are raw. */
+function filesOf({ files, fileOfSegment }: ImageLayers): readonly DiskLayer[] {
+  const own = fileOfSegment === null ? 'raw' : 'qcow2';
+  return files.map(({ path }, depth) => ({ path, format: depth === 0 ? own : 'raw' }));
 }
 
 /** Where its segments lie now: for a verified one that does not change any more. */
