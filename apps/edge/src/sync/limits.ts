@@ -67,3 +67,17 @@ export const RATE_SECONDS = 3;
 
 /** Entries in a result's list of mismatches (one per source and reason). */
 export const MISMATCHES_MAX = 1000;
+
+/** While somebody reads a disk in the making, a request is for what a source brings in so long: who reads waits
+ * for what is on its way at worst. At least 256 KiB, so that a round trip is worth it. */
+export const LAZY_SECONDS = 0.1;
+export const LAZY_BLOCKS_MIN = 64;
+
+/** Requests that each source has for such reads alone, beside the others, so that none waits for its turn. */
+export const LAZY_REQUESTS = 2;
+
+/** Segments fetched ahead of a reader that goes on: 128 KiB first, 4 MiB at most. */
+export const AHEAD_SEGMENTS_MIN = 2;
+export const AHEAD_SEGMENTS_MAX = 64;
+/** Places at which a guest reads on at once, as far as we follow them. */
+export const AHEAD_STREAMS = 8;

@@ -10,6 +10,7 @@
  */
 
 import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
+import { PRIORITY } from '@vmdn/core/domain/raised-rows.ts';
 import type { RemoteBatch } from '@vmdn/core/domain/schedule.ts';
 import { type ArrivedRow, BatchReceiver } from './batch-receiver.ts';
 import { PEER_STALL_MS, STALL_MS } from './limits.ts';
@@ -24,24 +25,28 @@ export interface LaneOptions {
   /** Sources were found away, or came back. */
   readonly onAvailability: () => void;
   readonly stallMs?: number | undefined;
+  /** The lane brings nothing but what somebody waits for. It leaves it to others to find out who is back. */
+  readonly isForReads?: boolean | undefined;
 }
 
 /** Runs until the disk is done, the run failed, or the source is set aside. */
 export async function runLane(lane: RunSource, options: LaneOptions): Promise<void> {
-  const { run } = options;
+  const { run, isForReads = false } = options;
   const { health } = lane;
+  const upTo = isForReads ? PRIORITY.guestRead : PRIORITY.rest;
   while (!run.isOver && !health.isAside) {
     if (health.isAway) {
-      if (health.isProbed) {
+      if (health.isProbed || isForReads) {
         await run.waitForWork();
         continue;
       }
       health.isProbed = true;
       await sleep(health.retryAtMs - Date.now(), run.controller.signal);
     }
-    const batch = run.isOver ? undefined : run.schedule.takeRemote(batchLimits(run, lane));
+    const limits = { ...batchLimits(run, lane), upTo };
+    const batch = run.isOver ? undefined : run.schedule.takeRemote(limits);
     if (batch === undefined) {
-      health.isProbed = false;
+      if (!isForReads) health.isProbed = false;
       if (!run.isOver) await run.waitForWork();
       continue;
     }

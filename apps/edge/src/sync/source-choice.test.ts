@@ -1,7 +1,7 @@
 import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { describe, expect, it } from 'vitest';
-import { LAST_BLOCKS, REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
+import { LAST_BLOCKS, LAZY_BLOCKS_MIN, REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
 import { batchLimits, isAdvancing } from './source-choice.ts';
 import { SourcePace } from './source-pace.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
@@ -45,6 +45,19 @@ describe('an origin', () => {
     expect(batchLimits(run, origin)).toMatchObject({ blocksMax: REQUEST_BLOCKS_MAX });
     expect(batchLimits(run, peer)).toMatchObject({ blocksMax: REQUEST_BLOCKS_MIN });
   });
+});
+
+it('I6: a disk that is read meanwhile is asked for in small pieces, of a tenth of a second', () => {
+  const origin = source('origin');
+  const run = { ...runWith(origin), isRead: true } as unknown as SyncRun;
+  expect(batchLimits(run, origin).blocksMax).toBe(LAZY_BLOCKS_MIN);
+  origin.pace.enter(0);
+  origin.pace.came(20_480_000, 1000);
+  const { blocksMax } = batchLimits(run, origin);
+  expect(blocksMax).toBe(Math.ceil(origin.pace.bytesPerSecond / 40_960));
+  expect(blocksMax).toBeGreaterThan(LAZY_BLOCKS_MIN);
+  origin.health.failed('timeout', { request: 1, lastRequest: 1 }, 0, 0);
+  expect(batchLimits(run, origin).blocksMax).toBe(LAZY_BLOCKS_MIN);
 });
 
 describe('beside another edge that makes the same disk', () => {

@@ -9,6 +9,7 @@
  *     more, is seen again before the next request.
  * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then
  *     for theirs; not for the last bit of it while they have news: they are about to have it.
+ * I6: while somebody reads the disk, every request is small: what was asked for can't be overtaken.
  */
 
 import { hasBit } from '@vmdn/core/domain/bitmap.ts';
@@ -20,6 +21,8 @@ import {
   ALONE_SECONDS,
   LAST_BLOCKS,
   LAST_NEWS_MS_MAX,
+  LAZY_BLOCKS_MIN,
+  LAZY_SECONDS,
   REQUEST_BLOCKS_MAX,
   REQUEST_BLOCKS_MIN,
   TRADE_SECONDS,
@@ -35,10 +38,11 @@ export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
   const isLastResort = isOrigin && quickPeers.length > 0;
   const isHelper = isOrigin && quickPeers.length < peers.length;
   const traders = peers.filter(({ source }) => source.place !== undefined);
+  const probeBlocks = run.isRead ? LAZY_BLOCKS_MIN : REQUEST_BLOCKS_MIN;
   return {
     blocksMax:
       isHelper || lane.health.isAway
-        ? REQUEST_BLOCKS_MIN
+        ? probeBlocks
         : blocksMax(run, lane, { sharers: isLastResort ? 0 : others.length, traders }),
     runsMax: MAX_RUNS_PER_REQUEST,
     order: isOrigin ? orderOf(run, traders) : undefined,
@@ -60,17 +64,21 @@ function blocksMax(
   others: { readonly sharers: number; readonly traders: readonly RunSource[] },
 ): number {
   let most = REQUEST_BLOCKS_MAX;
+  const least = run.isRead ? LAZY_BLOCKS_MIN : REQUEST_BLOCKS_MIN;
+  const blocksIn = (seconds: number): number =>
+    Math.ceil((pace.bytesPerSecond * seconds) / BLOCK_BYTES);
+  if (run.isRead) most = Math.min(most, blocksIn(LAZY_SECONDS));
   if (source.tier === 'origin' && run.place !== undefined) {
     // What was asked for can't be taken back when somebody else turns out to have it.
     const seconds = others.traders.length > 0 ? TRADE_SECONDS : ALONE_SECONDS;
-    most = Math.min(most, Math.ceil((pace.bytesPerSecond * seconds) / BLOCK_BYTES));
+    most = Math.min(most, blocksIn(seconds));
   }
   // A source on its own gets few large requests; several share what is left, so that all end together.
   if (others.sharers > 0) {
     const share = run.schedule.wantingRemote.blocks / (2 * (others.sharers + 1));
     most = Math.min(most, Math.ceil(share));
   }
-  return Math.max(REQUEST_BLOCKS_MIN, most);
+  return Math.max(least, most);
 }
 
 /** In which order origins are asked for rows; undefined: in disk order. */

@@ -10,11 +10,14 @@
 import type { ErrorCode } from '@vmdn/core/domain/errors.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { copyShared, type DiskPlan, shared } from '@vmdn/core/domain/plan.ts';
+import { PRIORITY } from '@vmdn/core/domain/raised-rows.ts';
 import { type Tier, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { Assembler, StagingArea, StagingAreas } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { DiskDelivery, Mismatch, SyncProgress } from './delivery-ledger.ts';
-import { BUFFER_BYTES, REQUESTS_IN_FLIGHT, SOURCES_MAX } from './limits.ts';
+import type { LazyDisk } from './lazy-disk.ts';
+import { openLazyStage } from './lazy-stage.ts';
+import { BUFFER_BYTES, LAZY_REQUESTS, REQUESTS_IN_FLIGHT, SOURCES_MAX } from './limits.ts';
 import { type MakingDisk, makingDisk } from './making-disk.ts';
 import { followPresence, followSources } from './presence.ts';
 import { ProgressReporter } from './progress-reporter.ts';
@@ -43,10 +46,18 @@ export interface SyncRequest {
   readonly latestSources?: (() => readonly RemoteSource[]) | undefined;
   /** Where on the disk to begin asking origins (domain/territory.ts); absent = in disk order. */
   readonly place?: number | undefined;
+  /** Somebody reads the disk while it is made. */
+  readonly reading?: LazyReading | undefined;
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;
   /** With null when the sync goes on. */
   readonly onWaiting?: (waiting: Waiting | null) => void;
+}
+
+export interface LazyReading {
+  readonly disk: LazyDisk;
+  /** Segments to bring before the rest, in this order: what a boot reads. */
+  readonly bootTrace?: readonly number[];
 }
 
 export interface SyncResult {
@@ -118,7 +129,7 @@ async function syncInto(
   means: SyncMeans,
   request: SyncRequest,
 ): Promise<Outcome> {
-  const { plan, signal, sources, place } = request;
+  const { plan, signal, sources, place, reading } = request;
   const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
   const states = shared(Uint8Array, plan.wanted.blockMasks.length);
   const records = copyShared(Uint32Array, staging.records);
@@ -126,8 +137,9 @@ async function syncInto(
   const session = await means.assembler.open(job);
   const reporter = new ProgressReporter(request);
   const onChange = (): void => reporter.changed();
-  const about = { plan, staging, arena, states, records, sources, place, onChange };
-  const run = new SyncRun(about, session);
+  const onThere = reading && ((row: number) => reading.disk.verified(run.index.segmentOfRow[row]!));
+  const about = { plan, staging, arena, states, records, sources, place, onThere, onChange };
+  const run: SyncRun = new SyncRun(about, session);
   const making = makingDisk(plan, staging, states, () => run.ledger.delivery().verifiedBytes);
   reporter.follow(run);
   const cancel = (): void => run.fail(cancelled());
@@ -137,7 +149,8 @@ async function syncInto(
     const { crossedBefore = [] } = request;
     for (const { tier, wireBytes } of crossedBefore) run.ledger.crossed(tier, wireBytes);
     if (crossedBefore.length > 0) await staging.note(run.ledger.wireBytes());
-    return await workOff(run, reporter, { ...means, ...request, making });
+    const attach = reading && (() => attachReader(run, reading, staging, states));
+    return await workOff(run, reporter, { ...means, ...request, making, attach });
   } finally {
     signal.removeEventListener('abort', cancel);
     await run.stop();
@@ -150,9 +163,12 @@ async function workOff(
   run: SyncRun,
   reporter: ProgressReporter,
   options: Pick<SyncMeans, 'stallMs' | 'onMaking'> &
-    Pick<SyncRequest, 'latestSources'> & { readonly making: MakingDisk },
+    Pick<SyncRequest, 'latestSources'> & {
+      readonly making: MakingDisk;
+      readonly attach: (() => Promise<void>) | undefined;
+    },
 ): Promise<Outcome> {
-  const { stallMs, onMaking, latestSources, making } = options;
+  const { stallMs, onMaking, latestSources, making, attach } = options;
   const lane = { run, stallMs, onAvailability: (): void => reporter.availability() };
   const outcome = (error?: unknown, isClean = true): Outcome => ({
     isClean: run.isChecked && isClean,
@@ -169,11 +185,15 @@ async function workOff(
     await run.recover();
     verifiedBefore = run.ledger.delivery().verifiedBytes;
     ended = onMaking?.(making);
+    await attach?.();
     if (latestSources !== undefined) run.accompany(followSources(run, latestSources));
     await run.work((source) => {
       if (source.source.refresh !== undefined) run.accompany(followPresence(source, lane));
       const lanes = source.source.requestsInFlight ?? REQUESTS_IN_FLIGHT;
-      return Array.from({ length: lanes }, () => runLane(source, lane));
+      const lazyLanes = run.isRead ? LAZY_REQUESTS : 0;
+      return Array.from({ length: lanes + lazyLanes }, (_, i) =>
+        runLane(source, { ...lane, isForReads: i >= lanes }),
+      );
     });
     await run.flush();
     isFlushed = true;
@@ -186,6 +206,18 @@ async function workOff(
   } finally {
     ended?.();
   }
+}
+
+/** From here on what is read is asked for; what a boot will read comes behind it. */
+async function attachReader(
+  run: SyncRun,
+  { disk, bootTrace = [] }: LazyReading,
+  staging: StagingArea,
+  states: Uint8Array,
+): Promise<void> {
+  const stage = await openLazyStage(run, staging, states);
+  disk.attach(stage);
+  stage.want(bootTrace, PRIORITY.bootTrace);
 }
 
 const toBoolean = [() => true, () => false] as const;

@@ -11,9 +11,9 @@
 import { tierCode } from '@vmdn/core/domain/bitmap.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type DiskPlan, indexOf, keyOf, planMasks } from '@vmdn/core/domain/plan.ts';
+import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
 import type { RecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
 import { Schedule } from '@vmdn/core/domain/schedule.ts';
-import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import { BLOCKS_PER_SEGMENT } from '@vmdn/core/domain/units.ts';
 import {
@@ -31,32 +31,12 @@ import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS, NEWS_MS_MAX, SOURCES_MAX } from './limits.ts';
 import { noSourceError } from './no-source.ts';
 import { recover } from './recovery.ts';
+import { type RunSource, runSource } from './run-source.ts';
 import type { SlotArena } from './slot-arena.ts';
 import { isAdvancing } from './source-choice.ts';
-import { SourcePace } from './source-pace.ts';
 import { WireNotes } from './wire-notes.ts';
 
-/** A remote source with what this run knows of it. */
-export interface RunSource {
-  readonly source: RemoteSource;
-  readonly health: SourceHealth;
-  /** Rows of which it sent wrong blocks: others are asked first. */
-  readonly badRows: Set<number>;
-  readonly pace: SourcePace;
-  /** It brings so little that an origin should help. */
-  isSlow: boolean;
-  /** When a partial holder last had more than before, or was first heard of. */
-  newsAtMs: number;
-  /** What its last failed request threw. */
-  lastError?: unknown;
-}
-
-function runSource(source: RemoteSource): RunSource {
-  const health = new SourceHealth();
-  if (source.isDoubtful === true) health.doubt();
-  const newsAtMs = performance.now();
-  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false, newsAtMs };
-}
+export type { RunSource } from './run-source.ts';
 
 export interface SyncRunOptions {
   readonly plan: DiskPlan;
@@ -67,6 +47,8 @@ export interface SyncRunOptions {
   readonly sources: readonly RemoteSource[];
   /** See SyncRequest. */
   readonly place?: number | undefined;
+  /** Told of each row that is there now; present: somebody reads the disk meanwhile. */
+  readonly onThere?: ((row: number) => void) | undefined;
   /** Called after whatever may have changed the progress. */
   readonly onChange: () => void;
 }
@@ -96,6 +78,7 @@ export class SyncRun {
   #activeLanes = 0;
   #failure: unknown;
   #isChecked = false;
+  #isWorking = false;
   #wake: (() => void)[] = [];
   #lanes: (source: RunSource) => Promise<void>[] = () => [];
   readonly #running: Promise<void>[] = [];
@@ -119,6 +102,19 @@ export class SyncRun {
 
   get schedule(): Schedule {
     return this.#schedule!;
+  }
+
+  /** Somebody reads the disk meanwhile. */
+  get isRead(): boolean {
+    return this.#options.onThere !== undefined;
+  }
+
+  /** Rows that somebody waits for, or will: they go ahead of what is less urgent. */
+  want(rows: readonly number[], priority: Priority): void {
+    if (this.isOver) return;
+    for (const row of rows) this.schedule.raise(row, priority);
+    // Before that nobody is there who could be stuck (I2).
+    if (this.#isWorking) this.changed();
   }
 
   /** Blocks that no source was asked for yet. */
@@ -169,6 +165,7 @@ export class SyncRun {
   /** Works until every row is done; `lanes` are the remote providers. Throws the first failure. */
   async work(lanes: (source: RunSource) => Promise<void>[]): Promise<void> {
     this.#lanes = lanes;
+    this.#isWorking = true;
     for (const source of this.sources) this.#start(source);
     this.changed();
     while (!this.isOver || this.#jobs > 0 || this.#activeLanes > 0) await this.#change();
@@ -314,26 +311,22 @@ export class SyncRun {
       const rows = this.schedule.takeReady(LOCAL_ROWS);
       if (rows.length === 0) return;
       this.#localJobs += 1;
-      this.#assemble(
-        Array.from(rows, (row) => this.#work(row)),
-        false,
-      );
+      const work = Array.from(rows, (row) => this.#work(row));
+      const isUrgent = this.schedule.priorityOf(rows[0]!) === PRIORITY.guestRead;
+      this.#assemble(work, isUrgent, () => {
+        this.#localJobs -= 1;
+      });
     }
   }
 
-  #assemble(rows: readonly RowWork[], isUrgent: boolean): void {
-    this.#run(
-      async () => {
-        try {
-          this.#settle(await this.#session.assemble(rows, isUrgent));
-        } finally {
-          for (const { slot } of rows) if (slot !== NO_SLOT) this.arena.release(slot);
-        }
-      },
-      () => {
-        if (!isUrgent) this.#localJobs -= 1;
-      },
-    );
+  #assemble(rows: readonly RowWork[], isUrgent: boolean, ended?: () => void): void {
+    this.#run(async () => {
+      try {
+        this.#settle(await this.#session.assemble(rows, isUrgent));
+      } finally {
+        for (const { slot } of rows) if (slot !== NO_SLOT) this.arena.release(slot);
+      }
+    }, ended);
   }
 
   #stage(work: RowWork): void {
@@ -362,6 +355,7 @@ export class SyncRun {
   #settle(result: AssembleResult): void {
     for (const row of result.verified) {
       this.schedule.done(row);
+      this.#options.onThere?.(row);
       this.ledger.delivered(row);
       this.#committer.add(row, this.ledger.rowBytes(row));
     }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PRIORITY, ROW_DONE, Schedule } from './schedule.ts';
+import { PRIORITY } from './raised-rows.ts';
+import { ROW_DONE, Schedule } from './schedule.ts';
 import { SourceHealth } from './schedule-retry.ts';
 
 interface Setup {
@@ -106,6 +107,37 @@ describe('the schedule', () => {
     schedule.done(4);
     expect([...schedule.takeReady(5)]).toEqual([8]);
     expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([0, 1, 2, 3, 5, 6, 7]);
+  });
+
+  it('I2: rows of one priority travel together, in the order in which they were raised', () => {
+    const schedule = scheduleOf(10, { remote: Array(10).fill(1) });
+    for (const row of [7, 1, 5, 3]) schedule.raise(row, PRIORITY.bootTrace);
+    for (const row of [9, 3]) schedule.raise(row, PRIORITY.guestRead);
+    schedule.raise(8, PRIORITY.readAhead);
+    // What is urgent already stays so.
+    schedule.raise(3, PRIORITY.readAhead);
+    expect([3, 8, 7, 0].map((row) => schedule.priorityOf(row))).toEqual([0, 1, 2, 3]);
+    const urgent = { ...anyRow, upTo: PRIORITY.guestRead };
+    expect([...schedule.takeRemote({ ...urgent, blocksMax: 1 })!.rows]).toEqual([9]);
+    expect([...schedule.takeRemote(urgent)!.rows]).toEqual([3]);
+    expect(schedule.takeRemote(urgent)).toBeUndefined();
+    expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([8]);
+    expect([...schedule.takeRemote({ ...anyRow, blocksMax: 2 })!.rows]).toEqual([1, 7]);
+    // One that comes back is before those that were raised after it.
+    schedule.settle(1);
+    expect([...schedule.takeRemote({ ...anyRow, blocksMax: 2 })!.rows]).toEqual([1, 5]);
+    expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([0, 2, 4, 6]);
+  });
+
+  it('I2: what a raised row turns out to wait for is raised too', () => {
+    const schedule = scheduleOf(6, { remote: [1, 1, 1, 1], firstRows: [0, 1, 2, 3, 4, 3] });
+    schedule.raise(5, PRIORITY.guestRead);
+    expect([...schedule.takeReady(1)]).toEqual([5]);
+    schedule.repeats(5, 1);
+    schedule.settle(5);
+    expect([...schedule.takeRemote({ ...anyRow, blocksMax: 1 })!.rows]).toEqual([3]);
+    schedule.done(3);
+    expect([...schedule.takeReady(1)]).toEqual([5]);
   });
 
   it('I1, I3: whatever is lost on the way, every row gets done, and nothing is given out twice', () => {

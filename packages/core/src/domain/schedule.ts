@@ -4,14 +4,15 @@
  *
  * I1: a row (non-zero segment) is in exactly one state; it leaves IN_FLIGHT only by `done`, `settle`,
  *     or a call that says what it lacks.
- * I2: raised rows come first, lowest priority number first; the others in disk order, or as who asks for
- *     remote rows says.
+ * I2: raised rows come first, lowest priority number first, and only those of one priority at a time; the
+ *     others in disk order, or as who asks for remote rows says.
  * I3: a row waits only for rows before it on the disk (a duplicate follows its first block), so waiting
  *     never goes in a circle; when the awaited row is done, the waiting one moves on.
- * I4: columns only: a state byte, three masks and two links per row.
+ * I4: columns only: a state byte, a priority, three masks and two links per row.
  */
 
 import { addRuns, runsIn } from './block-runs.ts';
+import { PRIORITY, type Priority, RaisedRows } from './raised-rows.ts';
 import { popcount32 } from './recipe-index.ts';
 import type { RowRange } from './territory.ts';
 import { BLOCKS_PER_SEGMENT } from './units.ts';
@@ -23,10 +24,6 @@ const IN_FLIGHT = 4;
 const WAITING = 5;
 
 const NONE = 0xffffffff;
-
-/** Priorities; guest reads of a lazily booted disk come before all else. */
-export const PRIORITY = { guestRead: 0, bootTrace: 1, rest: 2 } as const;
-export type Priority = (typeof PRIORITY)[keyof typeof PRIORITY];
 
 export interface ScheduleInput {
   /** Segment of each row, ascending. */
@@ -56,6 +53,8 @@ export interface RemoteBatchLimits {
   readonly accepts: (row: number) => boolean;
   /** Which rows to look at, in this order, in place of all in disk order. One batch is from one range. */
   readonly order?: readonly RowRange[] | undefined;
+  /** Nothing but rows of this priority, or before it. */
+  readonly upTo?: Priority | undefined;
 }
 
 export class Schedule {
@@ -68,7 +67,7 @@ export class Schedule {
   readonly #firstRowOf: (row: number, bit: number) => number;
   readonly #firstWaiter: Uint32Array;
   readonly #nextWaiter: Uint32Array;
-  readonly #raised: RaisedRows = new RaisedRows();
+  readonly #raised: RaisedRows;
   /** No ready row, and no row that wants remote blocks, stands before these. */
   #readyFrom = 0;
   #remoteFrom = 0;
@@ -86,6 +85,7 @@ export class Schedule {
     this.#staged = new Uint16Array(rows);
     this.#firstWaiter = new Uint32Array(rows).fill(NONE);
     this.#nextWaiter = new Uint32Array(rows).fill(NONE);
+    this.#raised = new RaisedRows(rows);
     this.#left = rows;
     for (let row = 0; row < rows; row += 1) {
       if (this.#states[row] === ROW_DONE) this.#left -= 1;
@@ -125,8 +125,10 @@ export class Schedule {
   /** Up to `rowsMax` rows whose blocks are all on this machine, ascending; they are in flight then. */
   takeReady(rowsMax: number): Uint32Array {
     const rows: number[] = [];
-    this.#takeRaised((row) => {
-      if (rows.length < rowsMax && this.#states[row] === READY) rows.push(this.#fly(row));
+    this.#takeRaised(rows, PRIORITY.rest, (row) => {
+      if (this.#states[row] !== READY) return undefined;
+      rows.push(this.#fly(row));
+      return rows.length < rowsMax;
     });
     // Raised rows travel alone: somebody waits for them.
     if (rows.length > 0) return Uint32Array.from(rows).sort();
@@ -153,10 +155,14 @@ export class Schedule {
       rows.push(this.#fly(row));
       return blocks < limits.blocksMax;
     };
-    this.#takeRaised(offer);
+    const upTo = limits.upTo ?? PRIORITY.rest;
+    this.#takeRaised(rows, upTo, offer);
     // Raised rows travel alone.
-    if (rows.length === 0 && limits.order === undefined) this.#scanOn(offer);
-    for (const range of limits.order ?? []) if (rows.length === 0) scan(range, offer);
+    const isRest = upTo === PRIORITY.rest;
+    if (rows.length === 0 && isRest && limits.order === undefined) this.#scanOn(offer);
+    for (const range of isRest ? (limits.order ?? []) : []) {
+      if (rows.length === 0) scan(range, offer);
+    }
     if (rows.length === 0) return undefined;
     const sorted = Uint32Array.from(rows).sort();
     return { rows: sorted, runs: this.#runsOf(sorted), blockCount: blocks };
@@ -184,6 +190,7 @@ export class Schedule {
   /** The row's segment is verified. Rows that waited for it move on. */
   done(row: number): void {
     this.#states[row] = ROW_DONE;
+    this.#raised.drop(row);
     this.#left -= 1;
     let waiter = this.#firstWaiter[row]!;
     this.#firstWaiter[row] = NONE;
@@ -226,6 +233,11 @@ export class Schedule {
     }
   }
 
+  /** How urgent a row is. */
+  priorityOf(row: number): Priority {
+    return this.#raised.priorityOf(row);
+  }
+
   /** The first row, before this one, that must be done first; -1 when none. */
   #awaitedRow(row: number): number {
     for (let mask = this.#self[row]!; mask !== 0; mask &= mask - 1) {
@@ -235,12 +247,11 @@ export class Schedule {
     return -1;
   }
 
-  /** Offers the raised rows in order; those that are not done stay raised. */
-  #takeRaised(offer: (row: number) => void): void {
-    this.#raised.offer((row) => {
-      offer(row);
-      return this.#states[row] !== ROW_DONE;
-    });
+  /** Offers raised rows, until some of one priority were taken into `rows`. */
+  #takeRaised(rows: readonly number[], upTo: Priority, offer: Offer): void {
+    for (let priority = 0; priority <= upTo && rows.length === 0; priority += 1) {
+      this.#raised.offer(priority as Priority, offer);
+    }
   }
 
   #place(row: number): void {
@@ -260,6 +271,9 @@ export class Schedule {
     this.#states[row] = WAITING;
     this.#nextWaiter[row] = this.#firstWaiter[awaited]!;
     this.#firstWaiter[awaited] = row;
+    // It is as urgent to have what an urgent row turned out to wait for.
+    const priority = this.#raised.priorityOf(row);
+    if (priority !== PRIORITY.rest) this.raise(awaited, priority);
   }
 
   #fly(row: number): number {
@@ -285,56 +299,5 @@ type Offer = (row: number) => boolean | undefined;
 function scan({ from, to, isBackward }: RowRange, offer: Offer): void {
   for (let i = 0; i < to - from; i += 1) {
     if (offer(isBackward ? to - 1 - i : from + i) === false) return;
-  }
-}
-
-/** Raised rows as a binary heap by (priority, row). */
-class RaisedRows {
-  readonly #heap: { readonly row: number; readonly priority: Priority }[] = [];
-
-  push(row: number, priority: Priority): void {
-    const heap = this.#heap;
-    heap.push({ row, priority });
-    for (let at = heap.length - 1; at > 0; ) {
-      const parent = (at - 1) >>> 1;
-      if (!this.#before(at, parent)) break;
-      this.#swap(at, parent);
-      at = parent;
-    }
-  }
-
-  /** Offers every raised row in order; those of which `offer` says true stay raised. */
-  offer(offer: (row: number) => boolean): void {
-    const kept: { readonly row: number; readonly priority: Priority }[] = [];
-    while (this.#heap.length > 0) {
-      const top = this.#pop();
-      if (offer(top.row)) kept.push(top);
-    }
-    for (const { row, priority } of kept) this.push(row, priority);
-  }
-
-  #pop(): { readonly row: number; readonly priority: Priority } {
-    const heap = this.#heap;
-    this.#swap(0, heap.length - 1);
-    const top = heap.pop()!;
-    for (let at = 0; ; ) {
-      let least = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) {
-        if (child < heap.length && this.#before(child, least)) least = child;
-      }
-      if (least === at) return top;
-      this.#swap(at, least);
-      at = least;
-    }
-  }
-
-  #before(left: number, right: number): boolean {
-    const [a, b] = [this.#heap[left]!, this.#heap[right]!];
-    return a.priority < b.priority || (a.priority === b.priority && a.row < b.row);
-  }
-
-  #swap(left: number, right: number): void {
-    const heap = this.#heap;
-    [heap[left], heap[right]] = [heap[right]!, heap[left]!];
   }
 }
