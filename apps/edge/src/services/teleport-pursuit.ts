@@ -102,7 +102,8 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const reads = disks.some(({ filling }) => filling !== undefined);
   pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
   const filling = reads && !memory.unsettled;
-  const { confirmed, ready, independent, released } = memory;
+  const { confirmed, ready, released } = memory;
+  const independent = memory.independent || memory.unsettled;
   const opened = areOpen(pass, missing);
   return { missing, opened, vm, filling, confirmed, ready, independent, released };
 }

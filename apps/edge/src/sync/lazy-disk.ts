@@ -13,15 +13,14 @@
 import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
 import { isSegmentNonZero, type Recipe } from '@vmdn/core/domain/recipe.ts';
 import { SEGMENT_BYTES, segmentCount } from '@vmdn/core/domain/units.ts';
-import type { ImageDisk } from '@vmdn/core/io/files/image-disk.ts';
-import type { DiskExtent, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { ClosableDisk, DiskExtent, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import { BusyClock } from './busy-clock.ts';
 import { ReadAhead } from './read-ahead.ts';
 
 /** What a sync has of the disk, and gets when asked. */
 export interface LazyStage {
   /** To be read where `isThere` says so. */
-  readonly file: ImageDisk;
+  readonly file: ClosableDisk;
   isThere(segment: number): boolean;
   want(segments: readonly number[], priority: Priority): void;
 }

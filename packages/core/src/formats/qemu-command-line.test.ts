@@ -135,16 +135,18 @@ describe('the QEMU command line', () => {
     const lazy = { ...disk!, export: { socket: '/run/vmdn/e,x', name: 'abc' } };
     const args = qemuArguments({ ...MACHINE, disks: [lazy] });
     const nodes = valuesOf(args, '-blockdev').map((json) => JSON.parse(json));
-    expect(nodes.map((node) => node['node-name'])).toEqual(['export0', 'disk0-file', 'disk0']);
-    expect(nodes[0]).toMatchObject({
+    expect(nodes.map((node) => node['node-name'])).toEqual([
+      ...['image0-file', 'export0', 'disk0-file', 'disk0'],
+    ]);
+    expect(nodes[1]).toMatchObject({
       driver: 'nbd',
       server: { type: 'unix', path: '/run/vmdn/e,x' },
       export: 'abc',
       'reconnect-delay': 630_720_000,
     });
-    expect(nodes[2]).toMatchObject({ backing: 'export0' });
-    // The files wait for the day when they are complete.
-    expect(valuesOf(args, '-add-fd')).toContain('fd=3,set=3,opaque=2049:3');
+    expect(nodes[3]).toMatchObject({ backing: 'export0' });
+    // The file is open, and nothing stands on it before it is complete.
+    expect(nodes[0]).toMatchObject({ driver: 'file', filename: '/dev/fdset/3' });
     expect(args.join(' ')).toContain('drive=disk0,bootindex=1,rerror=stop');
   });
 });

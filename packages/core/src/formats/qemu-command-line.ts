@@ -8,8 +8,9 @@
  * I3: the sandbox denies new processes, changes of user and of resource limits.
  * I4: disks are file descriptors that the parent opened: the process needs no right to any path of
  *     the image store. Each set of descriptors says which file it is, so that it can be found later.
- * I5: a disk whose files are still being filled is read from an export alone, and its descriptors wait:
- *     a guest's read waits as long as the export is away, and is never answered with an error.
+ * I5: a disk whose files are still being filled is read from an export alone: a guest's read waits as long
+ *     as the export is away, and is never answered with an error. The files are open, and nothing reads them:
+ *     a descriptor that no node uses is closed when the last monitor goes away (QEMU, monitor/fds.c).
  */
 
 import type { DiskFormat } from '../domain/disk-format.ts';
@@ -130,18 +131,18 @@ function firmwareArguments(firmware: QemuMachine['firmware']): readonly string[]
 function diskArguments(disk: QemuDiskDescriptors, index: number): readonly string[] {
   const overlay = overlayNodeName(index);
   const device = [`virtio-blk-pci,id=drive${index}`, `drive=${overlay}`, `bootindex=${index + 1}`];
-  const image =
+  const image = imageNodeName(index);
+  const files = fileNodes(disk.layers, image);
+  const [above, backing] =
     disk.export === undefined
-      ? imageNodes(disk.layers, imageNodeName(index))
-      : [exportNode(disk.export, exportNodeName(index))];
+      ? [formatNodes(disk.layers, image), image]
+      : [[exportNode(disk.export, exportNodeName(index))], exportNodeName(index)];
   return [
     ...disk.layers.flatMap(addDescriptor),
     ...addDescriptor(disk.overlay),
-    ...image.flatMap(blockNode),
+    ...[...files, ...above].flatMap(blockNode),
     ...blockNode(fileNode(`${overlay}-file`, disk.overlay.descriptor, false)),
-    ...blockNode(
-      overlayNode(index, disk.export === undefined ? imageNodeName(index) : exportNodeName(index)),
-    ),
+    ...blockNode(overlayNode(index, backing)),
     // A read that fails stops the guest; it is tried again when the guest goes on (I5).
     ...['-device', [...device, 'rerror=stop'].join(',')],
   ];
@@ -185,22 +186,38 @@ function exportNode({ socket, name }: QemuExport, nodeName: string): object {
   };
 }
 
-/** The nodes of an image, the lowest first: a node is named before another stands on it. */
-export function imageNodes(layers: QemuDiskDescriptors['layers'], top: string): readonly object[] {
-  const nodeName = (depth: number): string => (depth === 0 ? top : `${top}-base${depth}`);
+type Layers = QemuDiskDescriptors['layers'];
+
+/** Name of the node of a layer, the image's own first. */
+function layerNodeName(top: string, depth: number): string {
+  return depth === 0 ? top : `${top}-base${depth}`;
+}
+
+/** Name of the node of a layer's file. */
+export function fileNodeName(top: string, depth: number): string {
+  return `${layerNodeName(top, depth)}-file`;
+}
+
+/** The nodes of an image's files. */
+function fileNodes(layers: Layers, top: string): readonly object[] {
+  return layers.map(({ descriptor }, depth) =>
+    fileNode(fileNodeName(top, depth), descriptor, true),
+  );
+}
+
+/** The nodes of an image on those of its files, the lowest first: a node is named before another stands on it. */
+export function formatNodes(
+  layers: readonly Pick<Layers[number], 'format'>[],
+  top: string,
+): readonly object[] {
   return layers
-    .flatMap(({ descriptor, format }, depth) => {
-      const name = nodeName(depth);
+    .map(({ format }, depth) => {
+      const name = layerNodeName(top, depth);
       // Null, not left out: else a backing file would be taken from the header.
-      const backing = depth + 1 < layers.length ? nodeName(depth + 1) : null;
-      const node = {
-        driver: format,
-        'node-name': name,
-        'read-only': true,
-        file: `${name}-file`,
-        ...(format === 'raw' ? {} : { backing }),
-      };
-      return [node, fileNode(`${name}-file`, descriptor, true)];
+      const backing = depth + 1 < layers.length ? layerNodeName(top, depth + 1) : null;
+      const file = fileNodeName(top, depth);
+      const node = { driver: format, 'node-name': name, 'read-only': true, file };
+      return { ...node, ...(format === 'raw' ? {} : { backing }) };
     })
     .reverse();
 }

@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
 import { parseBlockNodes, parseDescriptorSets, parseRunState } from './qmp-blocks.ts';
 
-test('the nodes of the block graph, by name', () => {
-  const answer = [{ 'node-name': 'disk0', drv: 'qcow2' }, { 'node-name': 'export0' }];
-  expect([...parseBlockNodes(answer)]).toEqual(['disk0', 'export0']);
+test('the nodes of the block graph by name, and what each is opened on', () => {
+  const answer = [
+    { 'node-name': 'disk0', drv: 'qcow2', file: '/dev/fdset/4' },
+    { 'node-name': 'export0', file: 'nbd+unix:///d?socket=/run/nbd' },
+  ];
+  expect(parseBlockNodes(answer).get('disk0')).toBe('/dev/fdset/4');
+  expect([...parseBlockNodes(answer).keys()]).toEqual(['disk0', 'export0']);
 });
 
 test('the set of descriptors of a file, by what was said of it', () => {

@@ -7,9 +7,9 @@
 
 import { VmdnError } from '../domain/errors.ts';
 
-/** The names of all nodes. Throws `corrupt`. */
-export function parseBlockNodes(answer: unknown): ReadonlySet<string> {
-  return new Set(listOf(answer).map((node) => textOf(node['node-name'])));
+/** What each node is opened on, by the node's name. Throws `corrupt`. */
+export function parseBlockNodes(answer: unknown): ReadonlyMap<string, string> {
+  return new Map(listOf(answer).map((node) => [textOf(node['node-name']), textOf(node.file)]));
 }
 
 /** The set of descriptors that holds a file, by what was said of the file (`opaque`). Throws `corrupt`. */

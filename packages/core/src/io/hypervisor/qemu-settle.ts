@@ -12,8 +12,9 @@ import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import {
   exportNodeName,
+  fileNodeName,
+  formatNodes,
   imageNodeName,
-  imageNodes,
   overlayNode,
 } from '../../formats/qemu-command-line.ts';
 import { parseBlockNodes, parseDescriptorSets } from '../../formats/qmp-blocks.ts';
@@ -33,17 +34,14 @@ export async function readFromFiles(
   const nodes = parseBlockNodes(await monitors.execute(vm, 'query-named-block-nodes'));
   if (!nodes.has(exportNodeName(index))) return;
   const sets = parseDescriptorSets(await monitors.execute(vm, 'query-fdsets'));
-  const given = await Promise.all(
-    layers.map(async ({ path, format }) => {
-      const file = fileIdentity(await stat(path, { bigint: true }));
-      const descriptor = sets.get(file);
-      if (descriptor !== undefined) return { descriptor, file, format };
-      const message = `The VM runs on another file than ${path}; it uses that from its next start on.`;
-      throw new VmdnError('conflict', message, { data: { vm, path } });
-    }),
-  );
   const image = imageNodeName(index);
-  for (const node of imageNodes(given, image)) {
+  for (const [depth, { path }] of layers.entries()) {
+    const set = sets.get(fileIdentity(await stat(path, { bigint: true })));
+    if (nodes.get(fileNodeName(image, depth)) === `/dev/fdset/${set}`) continue;
+    const message = `The VM runs on another file than ${path}; it uses that from its next start on.`;
+    throw new VmdnError('conflict', message, { data: { vm, path } });
+  }
+  for (const node of formatNodes(layers, image)) {
     const { 'node-name': name } = node as { 'node-name': string };
     if (!nodes.has(name)) await monitors.execute(vm, 'blockdev-add', { ...node });
   }
