@@ -86,5 +86,7 @@ describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
       timeout: 60_000,
       interval: 200,
     });
+    await network.waitFor(teleport, (now) => now.state === 'running');
+    await network.remove(teleport);
   });
 });
