@@ -171,7 +171,7 @@ export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): Rec
   const { virtualSizeBytes, segmentBitmap, keyCount } = outline;
   if (answer === null) expectedRowsLength(asked);
   const fetched = answer === null ? null : decodeRows(answer, asked);
-  const rows = known.distinctOf.length;
+  const rows = known.firstOf.length;
   const segmentHashes = new Uint8Array(rows * HASH_BYTES);
   const blockMasks = new Uint16Array(rows);
   const keys = new Uint32Array(2 * keyCount);
@@ -180,11 +180,11 @@ export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): Rec
   for (let row = 0; row < rows; row += 1) {
     while (run < runs.length && row >= runs[run]! + runs[run + 1]!) run += 2;
     const isFetched = run < runs.length && row >= runs[run]!;
-    const distinct = known.distinctOf[row]!;
-    const mask = isFetched ? fetched!.masks[taken]! : known.masks[distinct]!;
+    const first = known.firstOf[row]!;
+    const mask = isFetched ? fetched!.masks[taken]! : known.masks[first]!;
     const count = popcount32(mask);
     const source = isFetched ? fetched!.keys : known.keys;
-    const from = isFetched ? takenKey : known.firstKeys[distinct]!;
+    const from = isFetched ? takenKey : known.firstKeys[first]!;
     blockMasks[row] = mask;
     for (let i = 0; i < 2 * count; i += 1) keys[2 * key + i] = source[2 * from + i]!;
     const at = row * HASH_BYTES;
@@ -194,7 +194,7 @@ export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): Rec
       taken += 1;
       takenKey += count;
     } else {
-      copyBytes(known.hashes, distinct * HASH_BYTES, segmentHashes, at, HASH_BYTES);
+      copyBytes(known.hashes, first * HASH_BYTES, segmentHashes, at, HASH_BYTES);
     }
     key += count;
   }
