@@ -7,23 +7,25 @@
  * I3: twelve bytes for each key of the column, which itself is not copied.
  */
 
+import { giveBack } from './columns.ts';
+
 /** Slots for each key: a probe for a key that is not there meets one and a half others. */
 const SLOTS_PER_KEY = 2;
 
 /**
- * An open-addressing table (linear probing) over a column. A slot holds one word: the number of a key + 1 in as
- * many bits as that takes (0 = empty), and bits of the key's hash in the rest, so that a probe seldom has to
- * look at a key that is another.
+ * An open-addressing table (linear probing) over a column. A slot holds one word: the number of a key + 1 in
+ * as many bits as that takes (0 = empty), and bits of the key's hash in the rest, so that a probe seldom has
+ * to look at another key.
  */
 export class KeyTable {
   readonly #keys: Uint32Array;
   readonly #seed: number;
-  readonly #slots: Int32Array;
+  readonly #slots: Int32Array<ArrayBuffer>;
   readonly #slotsPerHash: number;
   readonly #numberBits: number;
   readonly #numberMask: number;
   /** For each key: that of the first one that equals it; for a first one how many there are, negated. */
-  readonly #links: Int32Array;
+  #links: Int32Array<ArrayBuffer>;
 
   /** `seed`: any number that strangers cannot know. At most 2^31 - 1 keys. */
   constructor(keys: Uint32Array, seed: number) {
@@ -62,6 +64,15 @@ export class KeyTable {
     return firsts;
   }
 
+  /** The same, made of the table's own memory. The table answers nothing afterwards. */
+  spend(): Uint32Array {
+    const links = this.#links;
+    for (let k = 0; k < links.length; k += 1) links[k] = this.firstOf(k);
+    this.#links = new Int32Array();
+    giveBack(this.#slots);
+    return new Uint32Array(links.buffer);
+  }
+
   #insert(k: number): void {
     const low = this.#keys[2 * k]!;
     const high = this.#keys[2 * k + 1]!;
@@ -84,7 +95,7 @@ export class KeyTable {
     return mixed ^ (mixed >>> 13);
   }
 
-  /** The slot of (low, high), or the empty one where it belongs. The hash's high bits choose where to begin. */
+  /** The slot of (low, high), or the empty one where it belongs; high bits of the hash say where to begin. */
   #slotOf(hash: number, low: number, high: number): number {
     const slots = this.#slots;
     const keys = this.#keys;

@@ -9,11 +9,11 @@
  *     place that continues a run of blocks in its image displaces one that stands alone.
  */
 
+import { shared } from './columns.ts';
 import { KeyTable } from './key-table.ts';
 import type { Recipe } from './recipe.ts';
 import { nonZeroBlockCount } from './recipe.ts';
 import { popcount32 } from './recipe-index.ts';
-import { shared } from './shared-columns.ts';
 import { BLOCK_BYTES, BLOCKS_PER_SEGMENT, blockLengthBytes } from './units.ts';
 
 /** Images in one plan: their number fits 16 bits. */
@@ -48,6 +48,7 @@ export interface Matcher {
   coveredBytes(): number;
   /** Bytes of its non-zero blocks that none does. */
   missingBytes(): number;
+  /** The last that is asked of a matcher: it scans nothing afterwards. */
   places(): Places;
 }
 
@@ -75,7 +76,7 @@ export function placesPerKeyFor(wanted: Recipe): number {
   return blocks <= 4_000_000 ? 2 : 1;
 }
 
-/** The places found so far: `perKey` slots for each first key. Memory that nothing was found for stays untouched. */
+/** The places found so far: `perKey` slots for each first key. Where nothing was found memory stays untouched. */
 class PlaceSlots {
   readonly perKey: number;
   readonly count: Uint8Array;
@@ -239,7 +240,7 @@ class RecipeMatcher implements Matcher {
 
   places(): Places {
     const blocks = this.#wantedBlocks;
-    return { blocks, firstOf: this.#table.firsts(), ...this.#slots.compact() };
+    return { blocks, firstOf: this.#table.spend(), ...this.#slots.compact() };
   }
 }
 

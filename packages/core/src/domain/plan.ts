@@ -11,6 +11,7 @@
  *     one begins the place with the longest run is taken.
  */
 
+import { shared } from './columns.ts';
 import type { Digest } from './digest.ts';
 import type { ImageLayers } from './layers.ts';
 import type { Places } from './match.ts';
@@ -19,7 +20,6 @@ import type { Recipe } from './recipe.ts';
 import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
 import { bestCandidates, type Candidate } from './score.ts';
 import type { Share } from './share.ts';
-import { shared } from './shared-columns.ts';
 import { BLOCK_BYTES, blockLengthBytes } from './units.ts';
 
 /** Source of a block: fetched from a peer or the origin. */

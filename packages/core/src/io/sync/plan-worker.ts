@@ -19,7 +19,7 @@ import type { Recipe } from '../../domain/recipe.ts';
 import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
-import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
+import { createRecipeReader, readRecipe } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
 
 function plan(order: PlanOrder): DiskPlan {
@@ -32,12 +32,7 @@ function plan(order: PlanOrder): DiskPlan {
     placesPerKey: Math.min(placesPerKeyFor(wanted), images.length),
     seed: randomInt(2 ** 32),
   });
-  const inPlace: Share[] = [];
-  const coveredBytes = images.map((image, number) => {
-    const recipe = readRecipeIfAny(image.recipePath) ?? NOTHING;
-    if (image.canBeShared === true) inPlace.push({ image: number, ...rowsInPlace(wanted, recipe) });
-    return matcher.scan(recipe, image.presentSegments);
-  });
+  const { coveredBytes, inPlace } = scan(images, wanted, matcher);
   const share = chooseShare(wanted, inPlace);
   return buildPlan({
     digest,
@@ -49,13 +44,28 @@ function plan(order: PlanOrder): DiskPlan {
   });
 }
 
+/** Feeds the images to the matcher. What they were read into is given back before the plan is built. */
+function scan(images: readonly LocalImage[], wanted: Recipe, matcher: Matcher) {
+  const inPlace: Share[] = [];
+  using library = createRecipeReader();
+  const coveredBytes = images.map((image, number) => {
+    const recipe = library.readIfAny(image.recipePath) ?? NOTHING;
+    if (image.canBeShared === true) inPlace.push({ image: number, ...rowsInPlace(wanted, recipe) });
+    return matcher.scan(recipe, image.presentSegments);
+  });
+  return { coveredBytes, inPlace };
+}
+
 function coverage(order: CoverageOrder): Coverage {
   const matcher = createMatcher(wantedRecipe(order), { placesPerKey: 0, seed: randomInt(2 ** 32) });
-  scanAll(matcher, order.images);
+  using library = createRecipeReader();
+  for (const { recipePath, presentSegments } of order.images) {
+    matcher.scan(library.readIfAny(recipePath) ?? NOTHING, presentSegments);
+  }
   const missingBytes = matcher.missingBytes();
   let before = matcher.coveredBytes();
   const coveredBytes = order.offered.map((path) => {
-    matcher.scan(readRecipeIfAny(path) ?? NOTHING);
+    matcher.scan(library.readIfAny(path) ?? NOTHING);
     const gained = matcher.coveredBytes() - before;
     before += gained;
     return gained;
@@ -68,13 +78,6 @@ function wantedRecipe({ digest, recipePath }: PlanOrder | CoverageOrder): Recipe
   if (digestOfRecipe(wanted) === digest) return wanted;
   throw new VmdnError('corrupt', 'The recipe of the wanted disk is damaged; fetch it again.', {
     data: { digest, path: recipePath },
-  });
-}
-
-/** Scans the images in order; the bytes that each covers. */
-function scanAll(matcher: Matcher, images: readonly LocalImage[]): number[] {
-  return images.map((image) => {
-    return matcher.scan(readRecipeIfAny(image.recipePath) ?? NOTHING, image.presentSegments);
   });
 }
 

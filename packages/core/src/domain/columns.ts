@@ -1,5 +1,6 @@
 /**
- * Room: domain. Columns in shared memory: threads read them in place instead of copying them.
+ * Room: domain. The memory of large columns: shared, so that threads read them in place instead of copying
+ * them, and given back when nobody needs it, instead of whenever a collection finds it.
  */
 
 type Column = Uint8Array | Uint16Array | Uint32Array;
@@ -18,4 +19,9 @@ export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C 
   const copy = shared(type, column.length);
   copy.set(column);
   return copy;
+}
+
+/** Frees the memory of a column that has it alone. All views of it are empty afterwards. */
+export function giveBack({ buffer }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
