@@ -76,7 +76,7 @@ export function placesPerKeyFor(wanted: Recipe): number {
   return blocks <= 4_000_000 ? 2 : 1;
 }
 
-/** The places found so far: `perKey` slots for each first key. Those of keys without places stay untouched. */
+/** The places found so far: `perKey` slots for each first key, untouched where it has no place. */
 class PlaceSlots {
   readonly perKey: number;
   readonly count: Uint8Array;
