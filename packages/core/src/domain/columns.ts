@@ -23,5 +23,5 @@ export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C 
 
 /** Frees the memory of a column that has it alone. All views of it are empty afterwards. */
 export function giveBack({ buffer }: ArrayBufferView): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }

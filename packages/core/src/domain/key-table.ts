@@ -17,7 +17,7 @@ const SLOTS_PER_KEY = 2;
  * as many bits as that takes (0 = empty), and bits of the key's hash in the rest, so that a probe seldom has
  * to look at another key.
  */
-export class KeyTable {
+export class KeyTable implements Disposable {
   readonly #keys: Uint32Array;
   readonly #seed: number;
   readonly #slots: Int32Array<ArrayBuffer>;
@@ -71,6 +71,12 @@ export class KeyTable {
     this.#links = new Int32Array();
     giveBack(this.#slots);
     return new Uint32Array(links.buffer);
+  }
+
+  /** Gives its memory back at once. */
+  [Symbol.dispose](): void {
+    giveBack(this.#slots);
+    giveBack(this.#links);
   }
 
   #insert(k: number): void {

@@ -9,7 +9,7 @@
  *     place that continues a run of blocks in its image displaces one that stands alone.
  */
 
-import { shared } from './columns.ts';
+import { giveBack, shared } from './columns.ts';
 import { KeyTable } from './key-table.ts';
 import type { Recipe } from './recipe.ts';
 import { nonZeroBlockCount } from './recipe.ts';
@@ -41,7 +41,8 @@ export interface Places {
   readonly block: Uint32Array;
 }
 
-export interface Matcher {
+/** Its memory is given back when it is disposed, that of the places excepted. */
+export interface Matcher extends Disposable {
   /** Scans the next image; segments outside `presentSegments` are skipped. Returns the bytes it covers. */
   scan(library: Recipe, presentSegments?: Uint8Array): number;
   /** Bytes of the wanted disk that at least one scanned image covers. */
@@ -77,7 +78,7 @@ export function placesPerKeyFor(wanted: Recipe): number {
 }
 
 /** The places found so far: `perKey` slots for each first key, untouched where it has no place. */
-class PlaceSlots {
+class PlaceSlots implements Disposable {
   readonly perKey: number;
   readonly count: Uint8Array;
   readonly #image: Uint16Array;
@@ -127,11 +128,17 @@ class PlaceSlots {
     }
     return { start, image, block };
   }
+
+  [Symbol.dispose](): void {
+    for (const column of [this.count, this.#image, this.#block, this.#run]) giveBack(column);
+  }
 }
 
 class RecipeMatcher implements Matcher {
   readonly #wanted: Recipe;
-  readonly #wantedBlocks: Uint32Array;
+  #wantedBlocks: Uint32Array;
+  /** Of its non-zero blocks. */
+  readonly #wantedBytes: number;
   readonly #table: KeyTable;
   readonly #slots: PlaceSlots;
   /** Number + 1 of the image that covered a first key last. */
@@ -154,6 +161,7 @@ class RecipeMatcher implements Matcher {
       this.#shortBytes = BLOCK_BYTES - length;
       if (this.#shortBytes > 0) this.#shortKey = this.#table.firstOf(lastKey);
     }
+    this.#wantedBytes = this.#wantedBlocks.length * BLOCK_BYTES - this.#shortBytes;
   }
 
   scan(library: Recipe, presentSegments?: Uint8Array): number {
@@ -235,12 +243,20 @@ class RecipeMatcher implements Matcher {
   }
 
   missingBytes(): number {
-    return this.#wantedBlocks.length * BLOCK_BYTES - this.#shortBytes - this.#union;
+    return this.#wantedBytes - this.#union;
   }
 
   places(): Places {
     const blocks = this.#wantedBlocks;
+    this.#wantedBlocks = new Uint32Array();
     return { blocks, firstOf: this.#table.spend(), ...this.#slots.compact() };
+  }
+
+  [Symbol.dispose](): void {
+    this.#table[Symbol.dispose]();
+    this.#slots[Symbol.dispose]();
+    giveBack(this.#coveredBy);
+    giveBack(this.#wantedBlocks);
   }
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { giveBack } from '../../domain/columns.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import { MAX_ROW_RUNS_PER_REQUEST } from '../../domain/limits.ts';
 import { createOutlineMatcher, missingRuns, rowCountOf } from '../../domain/recipe-outline.ts';
@@ -42,6 +43,7 @@ function complete(order: OutlineOrder & { readonly kind: 'complete' }): Uint8Arr
   const { known, runs } = order.resolved;
   const outline = decodeOutline(order.resolved.outline);
   const { bytes, recipe } = assembleRecipe({ outline, known, runs }, order.rows);
+  if (order.rows !== null) giveBack(order.rows);
   verifyRecipe(recipe, order.promised);
   return bytes;
 }

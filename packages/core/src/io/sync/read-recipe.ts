@@ -20,24 +20,26 @@ export function readRecipe(path: string): Recipe {
 
 /** Reads recipes of which each is looked at before the next one is read. */
 export interface RecipeReader extends Disposable {
-  /**
-   * The recipe at `path`; undefined when it cannot be read or decoded. It lasts until the next call.
-   */
+  /** The recipe at `path`; it lasts until the next call. Throws as `readRecipe`. */
+  read(path: string): Recipe;
+  /** The same; undefined when it cannot be read or decoded. */
   readIfAny(path: string): Recipe | undefined;
 }
 
 export function createRecipeReader(): RecipeReader {
   let memory = new Uint8Array();
+  const memoryFor = (size: number): Uint8Array => {
+    if (memory.length < size) {
+      giveBack(memory);
+      memory = new Uint8Array(size);
+    }
+    return memory.subarray(0, size);
+  };
   return {
+    read: (path) => read(path, memoryFor),
     readIfAny(path) {
       try {
-        return read(path, (size) => {
-          if (memory.length < size) {
-            giveBack(memory);
-            memory = new Uint8Array(size);
-          }
-          return memory.subarray(0, size);
-        });
+        return read(path, memoryFor);
       } catch {
         return undefined;
       }
