@@ -41,7 +41,7 @@ import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { z } from 'zod';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
-import { HOLDINGS_INTERVAL_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
+import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
 import { createHoldingsReconciler } from './reconcilers/holdings.ts';
 import { createImportsReconciler } from './reconcilers/imports.ts';
 import { createLeftoversReconciler } from './reconcilers/leftovers.ts';
@@ -300,7 +300,7 @@ function startWork(
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
   // The imports' reconciler, started below, ends before the threads that it uses.
-  const pool = stack.use(createHashPool());
+  const pool = stack.use(createHashPool({ idleMs: IMPORT_THREADS_IDLE_MS }));
   const { importDirs } = settings;
   const foreground = createForeground(deliveries);
   const importImage = foreground.counted(

@@ -103,12 +103,13 @@ export function createPlanner(deps: {
         deps.uses.planned(digest, known.packages);
         return known.plan;
       }
+      // The new one takes its place also in memory.
+      kept.delete(digest);
       const before = revision;
       return await withImages(digest, async (images) => {
         const plan = await deps.engine.plan({ digest, recipePath, images, signal });
         const packages = packagesUsed(plan);
         deps.uses.planned(digest, packages);
-        kept.delete(digest);
         kept.set(digest, { revision: before, plan, packages });
         forgetOldest(kept);
         return plan;

@@ -9,6 +9,7 @@
  *     over for a while then (holder-breakers.ts).
  */
 
+import { giveBack } from '@vmdn/core/domain/columns.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
@@ -73,7 +74,9 @@ async function find(deps: Deps, wanted: WantedRecipe): Promise<string> {
     const stallMs = i + 1 < wanted.holders.length ? HOLDER_STALL_MS : null;
     try {
       const read = () => readFrom(deps, wanted, holder, stallMs);
-      await deps.folder.put(digest, await guarded.guard(holder, read));
+      const bytes = await guarded.guard(holder, read);
+      await deps.folder.put(digest, bytes);
+      giveBack(bytes);
       return path;
     } catch (error) {
       if (isVmdnError(error, 'cancelled') || isVmdnError(error, 'disk_full')) throw error;

@@ -7,9 +7,10 @@
  *     sync into the same directory goes on from there.
  */
 
+import { copyShared, shared } from '@vmdn/core/domain/columns.ts';
 import type { ErrorCode } from '@vmdn/core/domain/errors.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import { copyShared, type DiskPlan, shared } from '@vmdn/core/domain/plan.ts';
+import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { PRIORITY } from '@vmdn/core/domain/raised-rows.ts';
 import { type Tier, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { Assembler, StagingArea, StagingAreas } from '@vmdn/core/io/ports/disk-assembly.ts';

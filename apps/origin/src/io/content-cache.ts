@@ -15,7 +15,7 @@ import { MAX_RECIPE_BYTES } from '@vmdn/core/domain/limits.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
 import { decodeFreeMap, encodeFreeMap, FREE_MAP_BYTES_MAX } from '@vmdn/core/formats/free-map.ts';
-import { decodeRecipe, encodeRecipe, recipeFileBytes } from '@vmdn/core/formats/recipe.ts';
+import { decodeRecipe, recipeFileBytes, recipePieces } from '@vmdn/core/formats/recipe.ts';
 import {
   describedDisk,
   installedPackage,
@@ -74,9 +74,8 @@ export async function openContentCache(dir: string): Promise<ContentCache> {
       return { recipe: await load(digest), path: recipePath(digest) };
     },
     async putRecipe(digest, recipe) {
-      const bytes = encodeRecipe(recipe);
-      await durableWrite(recipePath(digest), bytes);
-      return bytes.length;
+      await durableWrite(recipePath(digest), recipePieces(recipe));
+      return recipeFileBytes(recipe);
     },
     async freeRanges(digest) {
       const { virtualSizeBytes } = await load(digest);

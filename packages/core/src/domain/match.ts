@@ -9,6 +9,7 @@
  *     place that continues a run of blocks in its image displaces one that stands alone.
  */
 
+import { giveBack, shared } from './columns.ts';
 import { KeyTable } from './key-table.ts';
 import type { Recipe } from './recipe.ts';
 import { nonZeroBlockCount } from './recipe.ts';
@@ -27,26 +28,28 @@ export interface MatchOptions {
   readonly seed: number;
 }
 
-/** Where each distinct wanted key was found. */
+/** Where each distinct wanted key was found; the distinct ones go by the first key that equals them. */
 export interface Places {
-  /** For each wanted key its number among the distinct ones. */
-  readonly distinctOf: Uint32Array;
-  /** For each distinct key the first wanted key (index) that equals it. */
-  readonly firstKeyOf: Uint32Array;
-  /** For each distinct key where its places begin in the columns below; one more at the end. */
+  /** The block of each wanted key. */
+  readonly blocks: Uint32Array;
+  /** For each wanted key the first one (index) that equals it. */
+  readonly firstOf: Uint32Array;
+  /** For each first key where its places begin in the columns below; one more at the end. */
   readonly start: Uint32Array;
-  /** Number of the image, in the order of scanning. */
+  /** Number of the image, in the order of scanning. In shared memory, like `block`. */
   readonly image: Uint16Array;
   readonly block: Uint32Array;
 }
 
-export interface Matcher {
+/** Its memory is given back when it is disposed, that of the places excepted. */
+export interface Matcher extends Disposable {
   /** Scans the next image; segments outside `presentSegments` are skipped. Returns the bytes it covers. */
   scan(library: Recipe, presentSegments?: Uint8Array): number;
   /** Bytes of the wanted disk that at least one scanned image covers. */
   coveredBytes(): number;
   /** Bytes of its non-zero blocks that none does. */
   missingBytes(): number;
+  /** The last that is asked of a matcher: it scans nothing afterwards. */
   places(): Places;
 }
 
@@ -74,8 +77,8 @@ export function placesPerKeyFor(wanted: Recipe): number {
   return blocks <= 4_000_000 ? 2 : 1;
 }
 
-/** The places found so far: `perKey` slots for each distinct key. */
-class PlaceSlots {
+/** The places found so far: `perKey` slots for each first key, untouched where it has no place. */
+class PlaceSlots implements Disposable {
   readonly perKey: number;
   readonly count: Uint8Array;
   readonly #image: Uint16Array;
@@ -83,18 +86,18 @@ class PlaceSlots {
   /** Blocks before the place that matched in a row; 0 = it stands alone so far. */
   readonly #run: Uint8Array;
 
-  constructor(distinctCount: number, perKey: number) {
+  constructor(keys: number, perKey: number) {
     this.perKey = Math.min(perKey, MAX_PLACES_PER_KEY);
-    this.count = new Uint8Array(distinctCount);
-    this.#image = new Uint16Array(distinctCount * this.perKey);
-    this.#block = new Uint32Array(distinctCount * this.perKey);
-    this.#run = new Uint8Array(distinctCount * this.perKey);
+    this.count = new Uint8Array(keys);
+    this.#image = new Uint16Array(keys * this.perKey);
+    this.#block = new Uint32Array(keys * this.perKey);
+    this.#run = new Uint8Array(keys * this.perKey);
   }
 
   /** Keeps a place if it is worth it (I4). */
-  add(distinct: number, image: number, block: number, run: number): void {
-    const base = distinct * this.perKey;
-    const count = this.count[distinct]!;
+  add(key: number, image: number, block: number, run: number): void {
+    const base = key * this.perKey;
+    const count = this.count[key]!;
     let alone = -1;
     for (let i = base; i < base + count; i += 1) {
       if (this.#image[i] === image && run === 0) return;
@@ -105,7 +108,7 @@ class PlaceSlots {
       if (run === 0 || alone < 0) return;
       at = alone;
     } else {
-      this.count[distinct] = count + 1;
+      this.count[key] = count + 1;
     }
     this.#image[at] = image;
     this.#block[at] = block;
@@ -114,28 +117,34 @@ class PlaceSlots {
 
   compact(): Pick<Places, 'start' | 'image' | 'block'> {
     const start = new Uint32Array(this.count.length + 1);
-    for (let d = 0; d < this.count.length; d += 1) start[d + 1] = start[d]! + this.count[d]!;
-    const image = new Uint16Array(start[this.count.length]!);
-    const block = new Uint32Array(start[this.count.length]!);
-    for (let d = 0; d < this.count.length; d += 1) {
-      for (let i = 0; i < this.count[d]!; i += 1) {
-        image[start[d]! + i] = this.#image[d * this.perKey + i]!;
-        block[start[d]! + i] = this.#block[d * this.perKey + i]!;
+    for (let k = 0; k < this.count.length; k += 1) start[k + 1] = start[k]! + this.count[k]!;
+    const image = shared(Uint16Array, start[this.count.length]!);
+    const block = shared(Uint32Array, start[this.count.length]!);
+    for (let k = 0; k < this.count.length; k += 1) {
+      for (let i = 0; i < this.count[k]!; i += 1) {
+        image[start[k]! + i] = this.#image[k * this.perKey + i]!;
+        block[start[k]! + i] = this.#block[k * this.perKey + i]!;
       }
     }
     return { start, image, block };
+  }
+
+  [Symbol.dispose](): void {
+    for (const column of [this.count, this.#image, this.#block, this.#run]) giveBack(column);
   }
 }
 
 class RecipeMatcher implements Matcher {
   readonly #wanted: Recipe;
-  readonly #wantedBlocks: Uint32Array;
+  #wantedBlocks: Uint32Array;
+  /** Of its non-zero blocks. */
+  readonly #wantedBytes: number;
   readonly #table: KeyTable;
   readonly #slots: PlaceSlots;
-  /** Number + 1 of the image that covered a distinct key last. */
+  /** Number + 1 of the image that covered a first key last. */
   readonly #coveredBy: Uint32Array;
-  /** The distinct key of the disk's last block, when that is short, and by how many bytes. */
-  readonly #shortDistinct: number = -1;
+  /** The first key that equals that of the disk's last block, when that is short, and by how many bytes. */
+  readonly #shortKey: number = -1;
   readonly #shortBytes: number = 0;
   #images = 0;
   #union = 0;
@@ -144,14 +153,15 @@ class RecipeMatcher implements Matcher {
     this.#wanted = wanted;
     this.#wantedBlocks = nonZeroBlocks(wanted);
     this.#table = new KeyTable(wanted.keys, options.seed);
-    this.#slots = new PlaceSlots(this.#table.distinctCount, options.placesPerKey);
-    this.#coveredBy = new Uint32Array(this.#table.distinctCount);
+    this.#slots = new PlaceSlots(this.#wantedBlocks.length, options.placesPerKey);
+    this.#coveredBy = new Uint32Array(this.#wantedBlocks.length);
     const lastKey = this.#wantedBlocks.length - 1;
     if (lastKey >= 0) {
       const length = blockLengthBytes(wanted.virtualSizeBytes, this.#wantedBlocks[lastKey]!);
       this.#shortBytes = BLOCK_BYTES - length;
-      if (this.#shortBytes > 0) this.#shortDistinct = this.#table.distinctOf[lastKey]!;
+      if (this.#shortBytes > 0) this.#shortKey = this.#table.firstOf(lastKey);
     }
+    this.#wantedBytes = this.#wantedBlocks.length * BLOCK_BYTES - this.#shortBytes;
   }
 
   scan(library: Recipe, presentSegments?: Uint8Array): number {
@@ -194,37 +204,37 @@ class RecipeMatcher implements Matcher {
       const block = firstBlock + lowestBit(mask);
       // Inside a run the next key is known: most matches need no look-up.
       let wantedKey = run.wantedKey + 1;
-      let distinct: number;
+      let first: number;
       if (
         wantedKey > 0 &&
         wantedKeys[2 * wantedKey] === low &&
         wantedKeys[2 * wantedKey + 1] === high
       ) {
-        distinct = this.#table.distinctOf[wantedKey]!;
+        first = this.#table.firstOf(wantedKey);
         const step = this.#wantedBlocks[wantedKey]! - this.#wantedBlocks[wantedKey - 1]!;
         run.length = block - run.block === step ? run.length + 1 : 0;
       } else {
-        distinct = this.#table.find(low, high);
+        first = this.#table.find(low, high);
         run.length = 0;
-        if (distinct < 0) {
+        if (first < 0) {
           run.wantedKey = -1;
           continue;
         }
-        wantedKey = this.#table.firstKeyOf[distinct]!;
+        wantedKey = first;
       }
       run.wantedKey = wantedKey;
       run.block = block;
-      if (this.#coveredBy[distinct] !== image) covered += this.#cover(distinct, image);
-      if (this.#slots.perKey > 0) this.#slots.add(distinct, image - 1, block, run.length);
+      if (this.#coveredBy[first] !== image) covered += this.#cover(first, image);
+      if (this.#slots.perKey > 0) this.#slots.add(first, image - 1, block, run.length);
     }
     return covered;
   }
 
-  #cover(distinct: number, image: number): number {
-    let bytes = this.#table.blocksOf[distinct]! * BLOCK_BYTES;
-    if (distinct === this.#shortDistinct) bytes -= this.#shortBytes;
-    if (this.#coveredBy[distinct] === 0) this.#union += bytes;
-    this.#coveredBy[distinct] = image;
+  #cover(first: number, image: number): number {
+    let bytes = this.#table.countOf(first) * BLOCK_BYTES;
+    if (first === this.#shortKey) bytes -= this.#shortBytes;
+    if (this.#coveredBy[first] === 0) this.#union += bytes;
+    this.#coveredBy[first] = image;
     return bytes;
   }
 
@@ -233,12 +243,20 @@ class RecipeMatcher implements Matcher {
   }
 
   missingBytes(): number {
-    return this.#wantedBlocks.length * BLOCK_BYTES - this.#shortBytes - this.#union;
+    return this.#wantedBytes - this.#union;
   }
 
   places(): Places {
-    const { distinctOf, firstKeyOf } = this.#table;
-    return { distinctOf, firstKeyOf, ...this.#slots.compact() };
+    const blocks = this.#wantedBlocks;
+    this.#wantedBlocks = new Uint32Array();
+    return { blocks, firstOf: this.#table.spend(), ...this.#slots.compact() };
+  }
+
+  [Symbol.dispose](): void {
+    this.#table[Symbol.dispose]();
+    this.#slots[Symbol.dispose]();
+    giveBack(this.#coveredBy);
+    giveBack(this.#wantedBlocks);
   }
 }
 

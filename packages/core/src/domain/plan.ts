@@ -11,9 +11,10 @@
  *     one begins the place with the longest run is taken.
  */
 
+import { shared } from './columns.ts';
 import type { Digest } from './digest.ts';
 import type { ImageLayers } from './layers.ts';
-import { nonZeroBlocks, type Places } from './match.ts';
+import type { Places } from './match.ts';
 import type { Name } from './names.ts';
 import type { Recipe } from './recipe.ts';
 import { buildRecipeIndex, popcount32, type RecipeIndex } from './recipe-index.ts';
@@ -91,16 +92,13 @@ export interface PlanInput {
 /** The plan for one disk. The columns lie in shared memory, so that workers read them in place. */
 export function buildPlan(input: PlanInput): DiskPlan {
   const { wanted, places, images } = input;
-  const blocks = nonZeroBlocks(wanted);
+  const { blocks, firstOf, image: placeImage, block: placeBlock } = places;
   const source = shared(Uint32Array, blocks.length);
+  chooseSources(places, source);
+  const counts = countSources(wanted, images, places, source);
   const firstBlockOf = shared(Uint32Array, blocks.length);
-  for (let k = 0; k < blocks.length; k += 1) {
-    firstBlockOf[k] = blocks[places.firstKeyOf[places.distinctOf[k]!]!]!;
-  }
-  chooseSources(places, blocks, source);
-  const placeImage = places.image;
-  const counts = countSources({ wanted, images, source, placeImage, blocks, firstBlockOf });
-  const placeBegins = shared(Uint8Array, places.block.length + 1);
+  for (let k = 0; k < blocks.length; k += 1) firstBlockOf[k] = blocks[firstOf[k]!]!;
+  const placeBegins = shared(Uint8Array, placeBlock.length + 1);
   for (const begin of places.start) placeBegins[begin] = 1;
   return {
     digest: input.digest,
@@ -110,8 +108,8 @@ export function buildPlan(input: PlanInput): DiskPlan {
     candidates: bestCandidates(images, input.coveredBytes),
     source,
     firstBlockOf,
-    placeImage: copyShared(Uint16Array, places.image),
-    placeBlock: copyShared(Uint32Array, places.block),
+    placeImage,
+    placeBlock,
     placeBegins,
     share: input.share ?? null,
   };
@@ -153,22 +151,23 @@ export function keyOf(index: RecipeIndex, mask: number, row: number, bit: number
   return index.firstKeyOf(row) + popcount32(mask & ((1 << bit) - 1));
 }
 
-function chooseSources(places: Places, blocks: Uint32Array, source: Uint32Array): void {
+function chooseSources(places: Places, source: Uint32Array): void {
+  const { blocks } = places;
   let [lastImage, lastBlock, lastWanted] = [-1, 0, 0];
   for (let k = 0; k < blocks.length; k += 1) {
-    const distinct = places.distinctOf[k]!;
-    const begin = places.start[distinct]!;
-    const end = places.start[distinct + 1]!;
+    const first = places.firstOf[k]!;
+    const begin = places.start[first]!;
+    const end = places.start[first + 1]!;
     if (begin === end) {
-      source[k] = places.firstKeyOf[distinct] === k ? REMOTE : SELF;
+      source[k] = first === k ? REMOTE : SELF;
       continue;
     }
     const step = blocks[k]! - lastWanted;
     let chosen = -1;
     if (lastImage >= 0 && step <= RUN_GAP_BLOCKS) {
-      chosen = findPlace(places, distinct, lastImage, lastBlock + step);
+      chosen = findPlace(places, first, lastImage, lastBlock + step);
     }
-    if (chosen < 0) chosen = longestRun(places, blocks, k, begin, end);
+    if (chosen < 0) chosen = longestRun(places, k, begin, end);
     source[k] = chosen;
     lastImage = places.image[chosen]!;
     lastBlock = places.block[chosen]!;
@@ -177,67 +176,58 @@ function chooseSources(places: Places, blocks: Uint32Array, source: Uint32Array)
 }
 
 /** Of the places [begin, end) of key k the one that runs on longest; in place, then first, on a tie. */
-function longestRun(
-  places: Places,
-  blocks: Uint32Array,
-  k: number,
-  begin: number,
-  end: number,
-): number {
+function longestRun(places: Places, k: number, begin: number, end: number): number {
   if (end - begin === 1) return begin;
   let [best, bestLength] = [begin, -1];
   for (let place = begin; place < end; place += 1) {
-    let length = 2 * runLength(places, blocks, k, place);
-    if (places.block[place] === blocks[k]) length += 1;
+    let length = 2 * runLength(places, k, place);
+    if (places.block[place] === places.blocks[k]) length += 1;
     if (length > bestLength) [best, bestLength] = [place, length];
   }
   return best;
 }
 
 /** How many of the keys after k lie in the place's image at the same distance as on the wanted disk. */
-function runLength(places: Places, blocks: Uint32Array, k: number, place: number): number {
+function runLength(places: Places, k: number, place: number): number {
+  const { blocks } = places;
   const image = places.image[place]!;
   const shift = places.block[place]! - blocks[k]!;
   const last = Math.min(blocks.length, k + 1 + LOOK_AHEAD_BLOCKS);
   let next = k + 1;
   while (
     next < last &&
-    findPlace(places, places.distinctOf[next]!, image, blocks[next]! + shift) >= 0
+    findPlace(places, places.firstOf[next]!, image, blocks[next]! + shift) >= 0
   ) {
     next += 1;
   }
   return next - k - 1;
 }
 
-function findPlace(places: Places, distinct: number, image: number, block: number): number {
-  const end = places.start[distinct + 1]!;
-  for (let place = places.start[distinct]!; place < end; place += 1) {
+function findPlace(places: Places, first: number, image: number, block: number): number {
+  const end = places.start[first + 1]!;
+  for (let place = places.start[first]!; place < end; place += 1) {
     if (places.block[place] === block && places.image[place] === image) return place;
   }
   return -1;
 }
 
-function countSources(plan: {
-  readonly wanted: Recipe;
-  readonly images: readonly LocalImage[];
-  readonly source: Uint32Array;
-  readonly placeImage: Uint16Array;
-  readonly blocks: Uint32Array;
-  readonly firstBlockOf: Uint32Array;
-}): PlanCounts {
-  const { source, blocks, firstBlockOf } = plan;
-  const { virtualSizeBytes } = plan.wanted;
-  const isPackage = Uint8Array.from(plan.images, (image) => (image.tier === 'package' ? 1 : 0));
+function countSources(
+  { virtualSizeBytes }: Recipe,
+  images: readonly LocalImage[],
+  { blocks, firstOf, image: placeImage }: Places,
+  source: Uint32Array,
+): PlanCounts {
+  const isPackage = Uint8Array.from(images, (image) => (image.tier === 'package' ? 1 : 0));
   let [local, packages, remote, travelling, distinct] = [0, 0, 0, 0, 0];
   for (let k = 0; k < source.length; k += 1) {
     const last = k === source.length - 1;
     const length = last ? blockLengthBytes(virtualSizeBytes, blocks[k]!) : BLOCK_BYTES;
     const from = source[k]!;
-    if (firstBlockOf[k] === blocks[k]) distinct += length;
+    if (firstOf[k] === k) distinct += length;
     if (from === REMOTE || from === SELF) {
       remote += length;
       if (from === REMOTE) travelling += length;
-    } else if (isPackage[plan.placeImage[from]!] === 1) {
+    } else if (isPackage[placeImage[from]!] === 1) {
       packages += length;
     } else {
       local += length;
@@ -251,22 +241,4 @@ function countSources(plan: {
     travellingBytes: travelling,
     distinctBytes: distinct,
   };
-}
-
-type Column = Uint8Array | Uint16Array | Uint32Array;
-interface ColumnType<C extends Column> {
-  new (buffer: SharedArrayBuffer): C;
-  readonly BYTES_PER_ELEMENT: number;
-}
-
-/** A column in shared memory. */
-export function shared<C extends Column>(type: ColumnType<C>, length: number): C {
-  return new type(new SharedArrayBuffer(length * type.BYTES_PER_ELEMENT));
-}
-
-/** A copy of a column in shared memory. */
-export function copyShared<C extends Column>(type: ColumnType<C>, column: C): C {
-  const copy = shared(type, column.length);
-  copy.set(column);
-  return copy;
 }

@@ -14,8 +14,8 @@ const matcherOf = (contents: readonly number[]) =>
   createOutlineMatcher(decodeOutline(outlineOf(recipeOfSegments(contents))), 3);
 
 /** Which rows are known, as a string of 0 and 1. */
-const knownOf = ({ distinctOf, masks }: KnownRows): string =>
-  [...distinctOf].map((distinct) => (masks[distinct] === 0 ? '0' : '1')).join('');
+const knownOf = ({ firstOf, masks }: KnownRows): string =>
+  [...firstOf].map((first) => (masks[first] === 0 ? '0' : '1')).join('');
 
 const rowsOf = (runs: Uint32Array): number[] => {
   const rows: number[] = [];
@@ -74,7 +74,7 @@ describe('an outline', () => {
     // Rows 0, 2, 4, 9 and 30 are missing: gaps of 1, 1, 4 and 20 known rows.
     const missing = new Set([0, 2, 4, 9, 30]);
     const known: KnownRows = {
-      distinctOf: Uint32Array.from({ length: 40 }, (_, row) => row),
+      firstOf: Uint32Array.from({ length: 40 }, (_, row) => row),
       masks: Uint16Array.from({ length: 40 }, (_, row) => (missing.has(row) ? 0 : 1)),
       hashes: new Uint8Array(),
       firstKeys: new Uint32Array(),

@@ -27,17 +27,17 @@ export interface RecipeOutline {
   readonly prefixes: Uint32Array;
 }
 
-/** Rows by distinct prefix: what other recipes say of them. */
+/** What other recipes say of an outline's rows. Rows of one prefix stand together under the first of them. */
 export interface KnownRows {
-  /** For each row of the outline the number of its prefix among the distinct ones. */
-  readonly distinctOf: Uint32Array;
-  /** For each distinct prefix the mask; 0 when no recipe knows it. */
+  /** For each row the first row with its prefix. */
+  readonly firstOf: Uint32Array;
+  /** For each first row the mask; 0 when no recipe knows it. */
   readonly masks: Uint16Array;
-  /** For each distinct prefix 32 bytes of SHA-256. */
+  /** For each first row 32 bytes of SHA-256. */
   readonly hashes: Uint8Array;
-  /** For each distinct prefix where its keys begin, in keys. */
+  /** For each first row where its keys begin, in keys. */
   readonly firstKeys: Uint32Array;
-  /** Two words for each key of a known distinct prefix. */
+  /** Two words for each key of a known first row. */
   readonly keys: Uint32Array;
 }
 
@@ -53,14 +53,17 @@ export interface OutlineMatcher {
 /** A matcher for one outline. `seed` is any number that strangers cannot know. */
 export function createOutlineMatcher(outline: RecipeOutline, seed: number): OutlineMatcher {
   const table = new KeyTable(outline.prefixes, seed);
-  const { distinctOf, distinctCount } = table;
-  const masks = new Uint16Array(distinctCount);
-  const hashes = new Uint8Array(distinctCount * HASH_BYTES);
-  const firstKeys = new Uint32Array(distinctCount);
+  const firstOf = table.firsts();
+  const masks = new Uint16Array(firstOf.length);
+  const hashes = new Uint8Array(firstOf.length * HASH_BYTES);
+  const firstKeys = new Uint32Array(firstOf.length);
   let keys = new Uint32Array(0);
-  let [words, unknown] = [0, distinctCount];
+  let [words, unknown] = [0, 0];
+  firstOf.forEach((first, row) => {
+    if (first === row) unknown += 1;
+  });
 
-  const take = (library: Recipe, row: number, firstKey: number, distinct: number): void => {
+  const take = (library: Recipe, row: number, firstKey: number, wanted: number): void => {
     const mask = library.blockMasks[row]!;
     const source = library.keys.subarray(2 * firstKey, 2 * (firstKey + popcount32(mask)));
     if (words + source.length > keys.length) {
@@ -69,9 +72,9 @@ export function createOutlineMatcher(outline: RecipeOutline, seed: number): Outl
       keys = larger;
     }
     const at = row * HASH_BYTES;
-    hashes.set(library.segmentHashes.subarray(at, at + HASH_BYTES), distinct * HASH_BYTES);
-    masks[distinct] = mask;
-    firstKeys[distinct] = words / 2;
+    hashes.set(library.segmentHashes.subarray(at, at + HASH_BYTES), wanted * HASH_BYTES);
+    masks[wanted] = mask;
+    firstKeys[wanted] = words / 2;
     keys.set(source, words);
     words += source.length;
     unknown -= 1;
@@ -81,13 +84,13 @@ export function createOutlineMatcher(outline: RecipeOutline, seed: number): Outl
       const { segmentHashes, blockMasks } = library;
       for (let row = 0, key = 0; row < blockMasks.length && unknown > 0; row += 1) {
         const at = row * HASH_BYTES;
-        const distinct = table.find(wordAt(segmentHashes, at), wordAt(segmentHashes, at + 4));
-        if (distinct >= 0 && masks[distinct] === 0) take(library, row, key, distinct);
+        const wanted = table.find(wordAt(segmentHashes, at), wordAt(segmentHashes, at + 4));
+        if (wanted >= 0 && masks[wanted] === 0) take(library, row, key, wanted);
         key += popcount32(blockMasks[row]!);
       }
       return unknown === 0;
     },
-    known: () => ({ distinctOf, masks, hashes, firstKeys, keys: keys.slice(0, words) }),
+    known: () => ({ firstOf, masks, hashes, firstKeys, keys: keys.slice(0, words) }),
   };
 }
 
@@ -102,11 +105,11 @@ export function missingRuns(known: KnownRows, runsMax: number): RowRuns {
   }
 }
 
-function runsWithGaps({ distinctOf, masks }: KnownRows, gapMax: number): RowRuns {
+function runsWithGaps({ firstOf, masks }: KnownRows, gapMax: number): RowRuns {
   let runs = new Uint32Array(64);
   let [length, end] = [0, -1];
-  for (let row = 0; row < distinctOf.length; row += 1) {
-    if (masks[distinctOf[row]!] !== 0) continue;
+  for (let row = 0; row < firstOf.length; row += 1) {
+    if (masks[firstOf[row]!] !== 0) continue;
     if (end >= 0 && row - end <= gapMax) {
       runs[length - 1]! += row + 1 - end;
     } else {
@@ -133,14 +136,14 @@ export function rowCountOf(runs: RowRuns): number {
 
 /** How many keys the rows outside `runs` have. Each of them must be known. */
 export function knownKeyCount(known: KnownRows, runs: RowRuns): number {
-  const { distinctOf, masks } = known;
+  const { firstOf, masks } = known;
   let count = 0;
-  for (let row = 0, run = 0; row < distinctOf.length; row += 1) {
+  for (let row = 0, run = 0; row < firstOf.length; row += 1) {
     if (row === runs[run]) {
       row += runs[run + 1]! - 1;
       run += 2;
     } else {
-      count += popcount32(masks[distinctOf[row]!]!);
+      count += popcount32(masks[firstOf[row]!]!);
     }
   }
   return count;

@@ -28,7 +28,7 @@ export interface Scores {
 
 /** Scores every recipe of a library against a wanted one. `seed` as in MatchOptions. */
 export function scoreLibrary(wanted: Recipe, library: Iterable<Recipe>, seed: number): Scores {
-  const matcher = createMatcher(wanted, { placesPerKey: 0, seed });
+  using matcher = createMatcher(wanted, { placesPerKey: 0, seed });
   const coveredBytes: number[] = [];
   for (const recipe of library) coveredBytes.push(matcher.scan(recipe));
   return { coveredBytes, unionBytes: matcher.coveredBytes() };

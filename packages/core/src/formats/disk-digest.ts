@@ -7,6 +7,7 @@
  */
 
 import { hash } from 'node:crypto';
+import { giveBack } from '../domain/columns.ts';
 import type { Digest } from '../domain/digest.ts';
 import { HASH_BYTES } from '../domain/digest.ts';
 import type { Recipe } from '../domain/recipe.ts';
@@ -58,5 +59,8 @@ export function diskDigest(virtualSizeBytes: number, segmentsRoot: Uint8Array): 
 
 /** The digest that a recipe's segment column stands for. */
 export function digestOfRecipe(recipe: Recipe): Digest {
-  return diskDigest(recipe.virtualSizeBytes, merkleRoot(segmentLeaves(recipe)));
+  const leaves = segmentLeaves(recipe);
+  const root = merkleRoot(leaves);
+  giveBack(leaves);
+  return diskDigest(recipe.virtualSizeBytes, root);
 }

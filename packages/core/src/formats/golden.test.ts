@@ -104,7 +104,7 @@ describe('golden files', () => {
     );
     const { known } = askFor(outline, [library]);
     const asked = { outline: decodeOutline(outline), known, runs: Uint32Array.of(1, 3) };
-    const whole = assembleRecipe(asked, answerOf(recipe, asked.runs));
+    const { recipe: whole } = assembleRecipe(asked, answerOf(recipe, asked.runs));
     verifyRecipe(whole, roots);
     expect(whole).toEqual(recipe);
   });

@@ -12,7 +12,7 @@ import { SEGMENTS_PER_PAGE } from '../domain/limits.ts';
 import type { Recipe } from '../domain/recipe.ts';
 import { isSegmentNonZero } from '../domain/recipe.ts';
 import { popcount32 } from '../domain/recipe-index.ts';
-import { divCeil, segmentCount } from '../domain/units.ts';
+import { BLOCKS_PER_SEGMENT, divCeil, segmentCount } from '../domain/units.ts';
 import { leafHashInto, merkleRoot } from './merkle.ts';
 
 /** How many key pages a disk of this size has. */
@@ -26,30 +26,40 @@ export interface PageCursor {
   keyIndex: number;
 }
 
+/** The longest page: a mask for each of its segments and a key for each of their blocks. */
+const PAGE_BYTES_MAX = SEGMENTS_PER_PAGE * (2 + BLOCKS_PER_SEGMENT * 8);
+
 /**
  * The bytes of page `page`. `cursor` stands at the page's first row and key and is moved past the page.
  */
 export function pageBytes(recipe: Recipe, page: number, cursor: PageCursor): Uint8Array {
+  return pageInto(new Uint8Array(PAGE_BYTES_MAX), recipe, page, cursor).slice();
+}
+
+/** The same in memory of the caller's, PAGE_BYTES_MAX of it, that is used again. */
+function pageInto(
+  target: Uint8Array,
+  recipe: Recipe,
+  page: number,
+  cursor: PageCursor,
+): Uint8Array {
   const first = page * SEGMENTS_PER_PAGE;
   const count = Math.min(SEGMENTS_PER_PAGE, segmentCount(recipe.virtualSizeBytes) - first);
-  const masks = new Uint16Array(count);
   let keyCount = 0;
   for (let i = 0; i < count; i += 1) {
-    if (!isSegmentNonZero(recipe, first + i)) continue;
-    const mask = recipe.blockMasks[cursor.row]!;
-    cursor.row += 1;
-    masks[i] = mask;
+    let mask = 0;
+    if (isSegmentNonZero(recipe, first + i)) {
+      mask = recipe.blockMasks[cursor.row]!;
+      cursor.row += 1;
+    }
+    target[2 * i] = mask & 0xff;
+    target[2 * i + 1] = mask >>> 8;
     keyCount += popcount32(mask);
   }
-  const bytes = new Uint8Array(count * 2 + keyCount * 8);
-  bytes.set(new Uint8Array(masks.buffer), 0);
-  const keys = recipe.keys;
-  bytes.set(
-    new Uint8Array(keys.buffer, keys.byteOffset + cursor.keyIndex * 8, keyCount * 8),
-    count * 2,
-  );
+  const { buffer, byteOffset } = recipe.keys;
+  target.set(new Uint8Array(buffer, byteOffset + cursor.keyIndex * 8, keyCount * 8), count * 2);
   cursor.keyIndex += keyCount;
-  return bytes;
+  return target.subarray(0, count * 2 + keyCount * 8);
 }
 
 /** Leaf hashes of all key pages, 32 bytes each. */
@@ -57,8 +67,9 @@ export function pageLeaves(recipe: Recipe): Uint8Array {
   const pages = pageCount(recipe.virtualSizeBytes);
   const leaves = new Uint8Array(pages * HASH_BYTES);
   const cursor: PageCursor = { row: 0, keyIndex: 0 };
+  const scratch = new Uint8Array(PAGE_BYTES_MAX);
   for (let page = 0; page < pages; page += 1) {
-    leafHashInto(pageBytes(recipe, page, cursor), leaves, page * HASH_BYTES);
+    leafHashInto(pageInto(scratch, recipe, page, cursor), leaves, page * HASH_BYTES);
   }
   return leaves;
 }

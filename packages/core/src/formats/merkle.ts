@@ -17,7 +17,8 @@ import { VmdnError } from '../domain/errors.ts';
 export { HASH_BYTES };
 
 const NODE_PREFIX = 1;
-const leafScratch = new Uint8Array(1 + HASH_BYTES);
+/** Of the longest leaf so far, a page of keys: thousands are hashed, and leave nothing to be collected. */
+let leafScratch = new Uint8Array(1 + HASH_BYTES);
 const nodeScratch = new Uint8Array(1 + 2 * HASH_BYTES);
 nodeScratch[0] = NODE_PREFIX;
 
@@ -35,12 +36,10 @@ export interface MerkleTree {
 
 /** Writes the leaf hash of `data` to `out` at `outOffset`. */
 export function leafHashInto(data: Uint8Array, out: Uint8Array, outOffset: number): void {
-  let prefixed = leafScratch;
-  if (data.length !== HASH_BYTES) {
-    prefixed = new Uint8Array(1 + data.length);
-  }
-  prefixed[0] = 0;
-  prefixed.set(data, 1);
+  const length = 1 + data.length;
+  if (leafScratch.length < length) leafScratch = new Uint8Array(length);
+  leafScratch.set(data, 1);
+  const prefixed = leafScratch.length === length ? leafScratch : leafScratch.subarray(0, length);
   writeHash(hash('sha256', prefixed, 'binary'), out, outOffset);
 }
 

@@ -41,7 +41,7 @@ function receive(
   const asked = askFor(lies.outline ?? outlineOf(wanted), library);
   const honest = asked.runs.length === 0 ? null : answerOf(wanted, asked.runs);
   const answer = honest === null ? null : (lies.answer ?? ((bytes) => bytes))(honest);
-  const recipe = assembleRecipe(asked, answer);
+  const { recipe } = assembleRecipe(asked, answer);
   verifyRecipe(recipe, rootsOf(wanted));
   return recipe;
 }
@@ -76,7 +76,7 @@ describe('outline and rows', () => {
 
   test('bring rows that were asked for although they are known', () => {
     const asked = { ...askFor(outlineOf(clone), [base]), runs: Uint32Array.of(2, 6, 9, 1) };
-    const recipe = assembleRecipe(asked, answerOf(clone, asked.runs));
+    const { recipe } = assembleRecipe(asked, answerOf(clone, asked.runs));
     expect(recipe).toEqual(clone);
   });
 

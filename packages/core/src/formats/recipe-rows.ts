@@ -25,7 +25,7 @@ import {
 } from '../domain/recipe-outline.ts';
 import { BLOCKS_PER_SEGMENT, divCeil } from '../domain/units.ts';
 import { cutRows, inPieces } from './column-pieces.ts';
-import { bytesOf, checkRecipe } from './recipe.ts';
+import { blankRecipe, bytesOf, checkRecipe, type RecipeFileBytes } from './recipe.ts';
 
 export const ROW_REQUEST_MAGIC = 'VMDNRRQ1';
 export const ROWS_MAGIC = 'VMDNROW1';
@@ -163,28 +163,26 @@ function decodeRows(bytes: Uint8Array, asked: RowsAsked): RowColumns {
 }
 
 /**
- * The whole recipe: known rows, and the others from an answer (none when nothing was asked for). It is
- * well-formed and not verified (I4). Throws `corrupt`.
+ * The whole recipe, in its file: known rows, and the others from an answer (none when nothing was asked for).
+ * It is well-formed and not verified (I4). Throws `corrupt`.
  */
-export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): Recipe {
+export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): RecipeFileBytes {
   const { outline, known, runs } = asked;
-  const { virtualSizeBytes, segmentBitmap, keyCount } = outline;
   if (answer === null) expectedRowsLength(asked);
   const fetched = answer === null ? null : decodeRows(answer, asked);
-  const rows = known.distinctOf.length;
-  const segmentHashes = new Uint8Array(rows * HASH_BYTES);
-  const blockMasks = new Uint16Array(rows);
-  const keys = new Uint32Array(2 * keyCount);
+  const rows = known.firstOf.length;
+  const file = blankRecipe(outline, rows, outline.keyCount);
+  const { segmentHashes, blockMasks, keys } = file.recipe;
   const prefixes = bytesOf(outline.prefixes);
   let [run, taken, takenKey, key] = [0, 0, 0, 0];
   for (let row = 0; row < rows; row += 1) {
     while (run < runs.length && row >= runs[run]! + runs[run + 1]!) run += 2;
     const isFetched = run < runs.length && row >= runs[run]!;
-    const distinct = known.distinctOf[row]!;
-    const mask = isFetched ? fetched!.masks[taken]! : known.masks[distinct]!;
+    const first = known.firstOf[row]!;
+    const mask = isFetched ? fetched!.masks[taken]! : known.masks[first]!;
     const count = popcount32(mask);
     const source = isFetched ? fetched!.keys : known.keys;
-    const from = isFetched ? takenKey : known.firstKeys[distinct]!;
+    const from = isFetched ? takenKey : known.firstKeys[first]!;
     blockMasks[row] = mask;
     for (let i = 0; i < 2 * count; i += 1) keys[2 * key + i] = source[2 * from + i]!;
     const at = row * HASH_BYTES;
@@ -194,13 +192,12 @@ export function assembleRecipe(asked: RowsAsked, answer: Uint8Array | null): Rec
       taken += 1;
       takenKey += count;
     } else {
-      copyBytes(known.hashes, distinct * HASH_BYTES, segmentHashes, at, HASH_BYTES);
+      copyBytes(known.hashes, first * HASH_BYTES, segmentHashes, at, HASH_BYTES);
     }
     key += count;
   }
-  const recipe = { virtualSizeBytes, segmentBitmap, segmentHashes, blockMasks, keys };
-  checkRecipe(recipe);
-  return recipe;
+  checkRecipe(file.recipe);
+  return file;
 }
 
 /** Without a view for each row. */

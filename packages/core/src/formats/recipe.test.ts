@@ -7,7 +7,13 @@ import { buildRecipeIndex } from '../domain/recipe-index.ts';
 import { digestOfRecipe } from './disk-digest.ts';
 import { keysRootOfRecipe } from './key-pages.ts';
 import { diskOf, referenceDigest, referenceKeysRoot, referenceRecipe } from './recipe.fixture.ts';
-import { decodeRecipe, encodeRecipe, recipeFileBytes, verifyRecipe } from './recipe.ts';
+import {
+  decodeRecipe,
+  encodeRecipe,
+  recipeFileBytes,
+  recipePieces,
+  verifyRecipe,
+} from './recipe.ts';
 
 /** Disks up to 10 MiB (three key pages) with data in a few places; sizes are any k × 512. */
 const disks = fc
@@ -47,6 +53,7 @@ describe('recipes', () => {
         const recipe = referenceRecipe(disk);
         const file = encodeRecipe(recipe);
         expect(file.length).toBe(recipeFileBytes(recipe));
+        expect(Buffer.concat([...recipePieces(recipe)]).equals(file)).toBe(true);
         const moved = new Uint8Array(file.length + shift);
         moved.set(file, shift);
         const decoded = decodeRecipe(moved.subarray(shift));

@@ -70,24 +70,78 @@ export function recipeLength(virtualSizeBytes: number, rows: number, keys: numbe
   return totalBytes;
 }
 
-/** The recipe as the bytes of its file. */
-export function encodeRecipe(recipe: Recipe): Uint8Array {
-  const segments = nonZeroSegmentCount(recipe);
-  const blocks = nonZeroBlockCount(recipe);
-  const layout = layoutOf(recipe.virtualSizeBytes, segments, blocks);
+/** A recipe in the bytes of its file: the columns are views into them. */
+export interface RecipeFileBytes {
+  readonly bytes: Uint8Array;
+  readonly recipe: Recipe;
+}
+
+/**
+ * The file of a recipe whose masks, hashes and keys are to be filled in, in place: a large recipe need not be
+ * in memory twice to become a file. Throws `too_large`.
+ */
+export function blankRecipe(
+  { virtualSizeBytes, segmentBitmap }: Pick<Recipe, 'virtualSizeBytes' | 'segmentBitmap'>,
+  rows: number,
+  keys: number,
+): RecipeFileBytes {
+  const layout = layoutOf(virtualSizeBytes, rows, keys);
   if (layout.totalBytes > MAX_RECIPE_BYTES) throw tooLarge(layout.totalBytes);
   const bytes = new Uint8Array(layout.totalBytes);
+  bytes.set(encodeHeader(virtualSizeBytes, rows, keys), 0);
+  bytes.set(segmentBitmap, RECIPE_HEADER_BYTES);
+  return { bytes, recipe: viewsOf(bytes, layout, virtualSizeBytes, rows, keys) };
+}
+
+/** The recipe as the bytes of its file. */
+export function encodeRecipe(recipe: Recipe): Uint8Array {
+  const file = blankRecipe(recipe, nonZeroSegmentCount(recipe), nonZeroBlockCount(recipe));
+  file.recipe.segmentHashes.set(recipe.segmentHashes);
+  file.recipe.blockMasks.set(recipe.blockMasks);
+  file.recipe.keys.set(recipe.keys);
+  return file.bytes;
+}
+
+/** The same piece by piece: views of the columns, nothing is copied. */
+export function* recipePieces(recipe: Recipe): Generator<Uint8Array> {
+  const { virtualSizeBytes } = recipe;
+  const [rows, keys] = [nonZeroSegmentCount(recipe), nonZeroBlockCount(recipe)];
+  const { masksAt, keysAt } = layoutOf(virtualSizeBytes, rows, keys);
+  yield encodeHeader(virtualSizeBytes, rows, keys);
+  yield recipe.segmentBitmap;
+  yield recipe.segmentHashes;
+  yield bytesOf(recipe.blockMasks);
+  yield new Uint8Array(keysAt - masksAt - rows * 2);
+  yield bytesOf(recipe.keys);
+}
+
+function encodeHeader(virtualSizeBytes: number, rows: number, keys: number): Uint8Array {
+  const bytes = new Uint8Array(RECIPE_HEADER_BYTES);
   const header = new DataView(bytes.buffer);
   bytes.set(new TextEncoder().encode(RECIPE_MAGIC), 0);
   header.setUint32(8, RECIPE_VERSION, true);
-  header.setBigUint64(16, BigInt(recipe.virtualSizeBytes), true);
-  header.setUint32(24, segments, true);
-  header.setUint32(28, blocks, true);
-  bytes.set(recipe.segmentBitmap, RECIPE_HEADER_BYTES);
-  bytes.set(recipe.segmentHashes, layout.hashesAt);
-  bytes.set(bytesOf(recipe.blockMasks), layout.masksAt);
-  bytes.set(bytesOf(recipe.keys), layout.keysAt);
+  header.setBigUint64(16, BigInt(virtualSizeBytes), true);
+  header.setUint32(24, rows, true);
+  header.setUint32(28, keys, true);
   return bytes;
+}
+
+/** The columns of a file, as views; it lies on a 4-byte boundary. */
+function viewsOf(
+  bytes: Uint8Array,
+  layout: Layout,
+  virtualSizeBytes: number,
+  rows: number,
+  keys: number,
+): Recipe {
+  const at = bytes.byteOffset;
+  return {
+    virtualSizeBytes,
+    segmentBitmap: bytes.subarray(RECIPE_HEADER_BYTES, layout.hashesAt),
+    segmentHashes: bytes.subarray(layout.hashesAt, layout.masksAt),
+    blockMasks: new Uint16Array(bytes.buffer, at + layout.masksAt, rows),
+    keys: new Uint32Array(bytes.buffer, at + layout.keysAt, keys * 2),
+  };
 }
 
 /** Reads a recipe file. The columns are views into `bytes` where alignment allows (I3). */
@@ -116,14 +170,7 @@ export function decodeRecipe(bytes: Uint8Array): Recipe {
   // A plain view: the slices and columns of a Buffer would be Buffers, which never copy.
   const isAligned = bytes.byteOffset % 4 === 0;
   const aligned = isAligned ? bytesOf(bytes) : new Uint8Array(bytes);
-  const at = aligned.byteOffset;
-  const recipe: Recipe = {
-    virtualSizeBytes,
-    segmentBitmap: aligned.subarray(RECIPE_HEADER_BYTES, layout.hashesAt),
-    segmentHashes: aligned.subarray(layout.hashesAt, layout.masksAt),
-    blockMasks: new Uint16Array(aligned.buffer, at + layout.masksAt, segments),
-    keys: new Uint32Array(aligned.buffer, at + layout.keysAt, blocks * 2),
-  };
+  const recipe = viewsOf(aligned, layout, virtualSizeBytes, segments, blocks);
   for (let i = layout.masksAt + segments * 2; i < layout.keysAt; i += 1) {
     if (aligned[i] !== 0) throw corrupt('padding is set');
   }

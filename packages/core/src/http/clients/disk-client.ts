@@ -149,7 +149,8 @@ async function readRecipe(
   const bytesMax = wanted.recipeBytes ?? MAX_RECIPE_BYTES;
   const answer = await send(session, wanted, 'GET', 'recipe', acceptZstd(RECIPE_MEDIA_TYPE));
   return await settled(answer, wanted, async () => {
-    const { bytes, wireBytes } = await readWhole(session, wanted, answer, bytesMax);
+    const isExact = wanted.recipeBytes !== undefined;
+    const { bytes, wireBytes } = await readWhole(session, wanted, answer, bytesMax, isExact);
     const recipe = decodeRecipe(bytes);
     verifyRecipe(recipe, { digest: wanted.digest, keysRoot: wanted.keysRoot as MerkleRoot });
     return { recipe, recipeBytes: bytes, wireBytes };
@@ -170,7 +171,7 @@ async function readRows(session: Session, wanted: RowsRequest): Promise<WholeBod
   const headers = { ...accept, 'content-type': ROW_REQUEST_MEDIA_TYPE };
   const answer = await send(session, wanted, 'POST', 'recipe-rows', headers, body);
   return await settled(answer, wanted, async () => {
-    const whole = await readWhole(session, wanted, answer, wanted.rowsBytes);
+    const whole = await readWhole(session, wanted, answer, wanted.rowsBytes, true);
     if (whole.bytes.length < wanted.rowsBytes) throw corrupt('shorter than promised');
     return whole;
   });
@@ -190,26 +191,34 @@ function acceptZstd(mediaType: string): Record<string, string> {
   return { accept: mediaType, 'accept-encoding': 'zstd' };
 }
 
-/** A body that is used when all of it is here: at most `bytesMax` bytes, in an array of its own. */
+/**
+ * A body that is used when all of it is here: at most `bytesMax` bytes, in an array of its own. `isExact`:
+ * the right answer has just so many, and is received where it stays.
+ */
 async function readWhole(
   session: Session,
   wanted: DiskRequest,
   answer: Dispatcher.ResponseData,
   bytesMax: number,
+  isExact = false,
 ): Promise<WholeBody> {
   const wire = countWire(answer, session.limits, wanted, compressedBytesMax(bytesMax));
   const coding = answer.headers['content-encoding'];
   if (coding !== undefined && coding !== 'zstd') throw corrupt('an unknown content coding');
-  // It grows with what comes: a promise of two gigabytes alone takes no memory.
-  const buffer = new ArrayBuffer(0, { maxByteLength: bytesMax });
+  // Memory is taken as it is filled: a promise of two gigabytes alone takes none.
+  const buffer = isExact
+    ? new ArrayBuffer(bytesMax)
+    : new ArrayBuffer(0, { maxByteLength: bytesMax });
   let length = 0;
   for await (const piece of coding === 'zstd' ? decompressBody(wire.pieces) : wire.pieces) {
     if (length + piece.length > bytesMax) throw corrupt('longer than promised');
-    buffer.resize(length + piece.length);
+    if (buffer.resizable) buffer.resize(length + piece.length);
     new Uint8Array(buffer, length).set(piece);
     length += piece.length;
   }
-  return { bytes: new Uint8Array(buffer.transferToFixedLength()), wireBytes: wire.bytes() };
+  const isFull = !buffer.resizable && length === bytesMax;
+  const whole = isFull ? buffer : buffer.transferToFixedLength(length);
+  return { bytes: new Uint8Array(whole), wireBytes: wire.bytes() };
 }
 
 async function readBlocks(session: Session, wanted: BlocksRequest): Promise<{ wireBytes: number }> {

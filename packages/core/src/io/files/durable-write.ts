@@ -30,13 +30,16 @@ export interface DurableWriteResult {
   readonly sha256: string;
 }
 
+/** All at once, or piece by piece. */
+type Content = Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
 /**
  * Writes `content` to `path`, durably and atomically, replacing what is there. Throws `corrupt`,
  * `too_large`, `disk_full`, `not_found` (no such directory), `forbidden`, or what the content throws.
  */
 export async function durableWrite(
   path: string,
-  content: Uint8Array | AsyncIterable<Uint8Array>,
+  content: Content,
   options: DurableWriteOptions = {},
 ): Promise<DurableWriteResult> {
   const directory = dirname(path);
@@ -63,7 +66,7 @@ export async function durableWrite(
 
 async function writeAll(
   file: FileHandle,
-  content: Uint8Array | AsyncIterable<Uint8Array>,
+  content: Content,
   maxBytes: number,
 ): Promise<DurableWriteResult> {
   const digest = createHash('sha256');

@@ -15,7 +15,7 @@ import { VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { nonZeroBytesOf } from '../../domain/recipe.ts';
 import { rootsOfPages } from '../../formats/page-roots.ts';
-import { encodeRecipe } from '../../formats/recipe.ts';
+import { recipePieces } from '../../formats/recipe.ts';
 import { buildRecipe } from '../../formats/recipe-builder.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { durableWrite } from '../files/durable-write.ts';
@@ -72,7 +72,7 @@ async function unpackTo(
   await file.sync();
   const recipe = buildRecipe(virtualSizeBytes, pages);
   const recipePath = join(order.stagingDir, RECIPE_FILE);
-  await durableWrite(recipePath, encodeRecipe(recipe), { maxBytes: MAX_RECIPE_BYTES });
+  await durableWrite(recipePath, recipePieces(recipe), { maxBytes: MAX_RECIPE_BYTES });
   if (signal.aborted) throw cancelled(order.name);
   const roots = rootsOfPages(virtualSizeBytes, pages);
   return { ...roots, virtualSizeBytes, nonZeroBytes: nonZeroBytesOf(recipe), files: files.count };

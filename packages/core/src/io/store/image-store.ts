@@ -24,6 +24,7 @@
 
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { giveBack } from '../../domain/columns.ts';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
@@ -232,6 +233,8 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
       base,
       fingerprint,
     };
+    // Its columns are views of one buffer: as long as the disk's recipe, and not needed any more.
+    giveBack(recipe.keys);
     // The engine's own files stay until the rename: a kill before it leaves a staging that is complete.
     await writeImageRecord(stagingDir, record);
     await rename(stagingDir, target);

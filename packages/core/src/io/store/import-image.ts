@@ -14,7 +14,7 @@ import { rawLayers } from '../../domain/layers.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
 import { BLOCK_BYTES, BLOCKS_PER_SEGMENT } from '../../domain/units.ts';
-import { encodeRecipe } from '../../formats/recipe.ts';
+import { recipePieces } from '../../formats/recipe.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
 import { sameFingerprint, sourceFingerprint } from '../disk-export/source-fingerprint.ts';
@@ -145,7 +145,7 @@ async function copyIn(
       });
     }
     const recipePath = join(stagingDir, RECIPE_FILE);
-    await durableWrite(recipePath, encodeRecipe(recipe), { maxBytes: MAX_RECIPE_BYTES });
+    await durableWrite(recipePath, recipePieces(recipe), { maxBytes: MAX_RECIPE_BYTES });
   } catch (error) {
     throw fileError(error, path);
   }

@@ -12,7 +12,7 @@ import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { NAME_PATTERN } from '../../domain/names.ts';
 import { durableWrite } from '../files/durable-write.ts';
-import { ensurePrivateDir, readBoundedFile, sweepTemps } from '../files/files.ts';
+import { ensurePrivateDir, readBoundedFile, sweepTemps, TEMP_SUFFIX } from '../files/files.ts';
 import type { RecipeFolder, Records } from '../ports/records.ts';
 
 /** A teleport's record with 24 disks has some 10 KiB. */
@@ -76,7 +76,9 @@ export async function openRecipeFolder(dir: string): Promise<RecipeFolder> {
     },
     async keepOnly(digests) {
       for (const name of await readdir(dir)) {
-        if (!isDigest(name) || !digests.has(name)) await rm(join(dir, name), { force: true });
+        // What is being written is no leftover; what a crash left is swept when the folder is opened.
+        if (name.endsWith(TEMP_SUFFIX) || (isDigest(name) && digests.has(name))) continue;
+        await rm(join(dir, name), { force: true });
       }
     },
   };

@@ -7,8 +7,10 @@
 import { parentPort } from 'node:worker_threads';
 import { ROW_WORDS, type RowWork, unpackRow } from '../ports/disk-assembly.ts';
 import type { AssembleAnswer, AssembleOrder, NumberedOrder } from './assemble-messages.ts';
+import { garbageCollector } from './collect-garbage.ts';
 import { SegmentAssembler } from './segment-assembler.ts';
 
+const collectGarbage = garbageCollector();
 const assemblers = new Map<number, SegmentAssembler>();
 
 function obey(order: AssembleOrder): AssembleAnswer {
@@ -20,6 +22,8 @@ function obey(order: AssembleOrder): AssembleAnswer {
   if (order.kind === 'close') {
     assemblers.delete(order.session);
     assembler?.close();
+    // Its columns and buffers lie in shared memory, which V8 does not count.
+    setImmediate(collectGarbage);
     return { kind: 'done' };
   }
   if (assembler === undefined) throw new Error('an order for a session that is not open');

@@ -20,6 +20,7 @@ import {
   type RowWork,
 } from '../ports/disk-assembly.ts';
 import type { AssembleAnswer, AssembleOrder, NumberedAnswer } from './assemble-messages.ts';
+import { garbageCollector } from './collect-garbage.ts';
 
 /** Two: while a worker obeys one order, the next is already in its queue. */
 const ORDERS_AHEAD = 2;
@@ -48,6 +49,7 @@ class Pool implements AssemblerPool {
   readonly #members: Member[];
   readonly #urgent: PendingOrder[] = [];
   readonly #waiting: PendingOrder[] = [];
+  readonly #collectGarbage = garbageCollector();
   #number = 0;
   #session = 0;
   #failure: VmdnError | undefined;
@@ -87,6 +89,8 @@ class Pool implements AssemblerPool {
     await Promise.all(
       this.#members.map((member) => this.#tell(member, { kind: 'close', session })),
     );
+    // The buffers for blocks on their way go as soon as whoever closed the session has let go of them.
+    setImmediate(this.#collectGarbage).unref();
   }
 
   async close(): Promise<void> {

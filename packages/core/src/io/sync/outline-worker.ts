@@ -6,15 +6,16 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { giveBack } from '../../domain/columns.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import { MAX_ROW_RUNS_PER_REQUEST } from '../../domain/limits.ts';
 import { createOutlineMatcher, missingRuns, rowCountOf } from '../../domain/recipe-outline.ts';
-import { encodeRecipe, recipeLength, verifyRecipe } from '../../formats/recipe.ts';
+import { recipeLength, verifyRecipe } from '../../formats/recipe.ts';
 import { decodeOutline } from '../../formats/recipe-outline.ts';
 import { assembleRecipe, expectedRowsLength } from '../../formats/recipe-rows.ts';
 import type { ResolvedOutline } from '../ports/outline-resolver.ts';
 import type { OutlineOrder, OutlineValue } from './outline-messages.ts';
-import { readRecipeIfAny } from './read-recipe.ts';
+import { createRecipeReader } from './read-recipe.ts';
 import { answerCalls, buffersOf } from './worker-calls.ts';
 
 function resolve(order: OutlineOrder & { readonly kind: 'resolve' }): ResolvedOutline {
@@ -27,8 +28,9 @@ function resolve(order: OutlineOrder & { readonly kind: 'resolve' }): ResolvedOu
     });
   }
   const matcher = createOutlineMatcher(outline, randomInt(2 ** 32));
+  using library = createRecipeReader();
   for (const path of order.recipePaths) {
-    const recipe = readRecipeIfAny(path);
+    const recipe = library.readIfAny(path);
     if (recipe !== undefined && matcher.scan(recipe)) break;
   }
   const known = matcher.known();
@@ -40,9 +42,10 @@ function resolve(order: OutlineOrder & { readonly kind: 'resolve' }): ResolvedOu
 function complete(order: OutlineOrder & { readonly kind: 'complete' }): Uint8Array {
   const { known, runs } = order.resolved;
   const outline = decodeOutline(order.resolved.outline);
-  const recipe = assembleRecipe({ outline, known, runs }, order.rows);
+  const { bytes, recipe } = assembleRecipe({ outline, known, runs }, order.rows);
+  if (order.rows !== null) giveBack(order.rows);
   verifyRecipe(recipe, order.promised);
-  return encodeRecipe(recipe);
+  return bytes;
 }
 
 /** The columns go back without being copied. */

@@ -4,14 +4,18 @@
  *
  * I1: a wanted recipe counts only when its segment column has the wanted digest.
  * I2: an image whose recipe cannot be read or decoded covers nothing; it never fails the plan.
+ * I3: columns are given back as soon as they were needed, not by a collection: orders come one behind the
+ *     other, and what one was obeyed with must not lie beside what the next one needs
+ *     (docs/adr/0013-memory-of-large-disks.md says what a plan takes).
  */
 
 import { randomInt } from 'node:crypto';
+import { giveBack } from '../../domain/columns.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import {
   createMatcher,
   MAX_IMAGES_PER_PLAN,
-  type Matcher,
+  type Places,
   placesPerKeyFor,
 } from '../../domain/match.ts';
 import { buildPlan, type DiskPlan, type LocalImage } from '../../domain/plan.ts';
@@ -19,7 +23,7 @@ import type { Recipe } from '../../domain/recipe.ts';
 import { chooseShare, rowsInPlace, type Share } from '../../domain/share.ts';
 import { digestOfRecipe } from '../../formats/disk-digest.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
-import { readRecipe, readRecipeIfAny } from './read-recipe.ts';
+import { createRecipeReader, readRecipe } from './read-recipe.ts';
 import { answerCalls } from './worker-calls.ts';
 
 function plan(order: PlanOrder): DiskPlan {
@@ -27,35 +31,43 @@ function plan(order: PlanOrder): DiskPlan {
   if (images.length > MAX_IMAGES_PER_PLAN) {
     throw new VmdnError('too_large', `A plan takes at most ${MAX_IMAGES_PER_PLAN} images.`);
   }
-  const wanted = wantedRecipe(order);
-  const matcher = createMatcher(wanted, {
+  const wanted = wantedRecipe(order, readRecipe);
+  const { places, coveredBytes, inPlace } = match(wanted, images);
+  const share = chooseShare(wanted, inPlace);
+  const built = buildPlan({ digest, wanted, images, places, coveredBytes, share });
+  for (const column of [places.blocks, places.firstOf, places.start]) giveBack(column);
+  return built;
+}
+
+interface Matched {
+  readonly places: Places;
+  readonly coveredBytes: readonly number[];
+  readonly inPlace: readonly Share[];
+}
+
+function match(wanted: Recipe, images: readonly LocalImage[]): Matched {
+  using matcher = createMatcher(wanted, {
     placesPerKey: Math.min(placesPerKeyFor(wanted), images.length),
     seed: randomInt(2 ** 32),
   });
   const inPlace: Share[] = [];
-  const coveredBytes = images.map((image, number) => {
-    const recipe = readRecipeIfAny(image.recipePath) ?? NOTHING;
+  const coveredBytes = scan(images, (recipe, image, number) => {
     if (image.canBeShared === true) inPlace.push({ image: number, ...rowsInPlace(wanted, recipe) });
     return matcher.scan(recipe, image.presentSegments);
   });
-  const share = chooseShare(wanted, inPlace);
-  return buildPlan({
-    digest,
-    wanted,
-    images,
-    places: matcher.places(),
-    coveredBytes,
-    share,
-  });
+  return { places: matcher.places(), coveredBytes, inPlace };
 }
 
 function coverage(order: CoverageOrder): Coverage {
-  const matcher = createMatcher(wantedRecipe(order), { placesPerKey: 0, seed: randomInt(2 ** 32) });
-  scanAll(matcher, order.images);
+  using reader = createRecipeReader();
+  const wanted = wantedRecipe(order, reader.read);
+  using matcher = createMatcher(wanted, { placesPerKey: 0, seed: randomInt(2 ** 32) });
+  scan(order.images, (recipe, { presentSegments }) => matcher.scan(recipe, presentSegments));
   const missingBytes = matcher.missingBytes();
   let before = matcher.coveredBytes();
-  const coveredBytes = order.offered.map((path) => {
-    matcher.scan(readRecipeIfAny(path) ?? NOTHING);
+  const offered = order.offered.map((recipePath) => ({ recipePath }));
+  const coveredBytes = scan(offered, (recipe) => {
+    matcher.scan(recipe);
     const gained = matcher.coveredBytes() - before;
     before += gained;
     return gained;
@@ -63,18 +75,25 @@ function coverage(order: CoverageOrder): Coverage {
   return { missingBytes, coveredBytes };
 }
 
-function wantedRecipe({ digest, recipePath }: PlanOrder | CoverageOrder): Recipe {
-  const wanted = readRecipe(recipePath);
-  if (digestOfRecipe(wanted) === digest) return wanted;
-  throw new VmdnError('corrupt', 'The recipe of the wanted disk is damaged; fetch it again.', {
-    data: { digest, path: recipePath },
+/** Looks at the recipes of images, one after another; what they are read into is given back at the end. */
+function scan<Image extends { readonly recipePath: string }>(
+  images: readonly Image[],
+  look: (recipe: Recipe, image: Image, number: number) => number,
+): number[] {
+  using library = createRecipeReader();
+  return images.map((image, number) => {
+    return look(library.readIfAny(image.recipePath) ?? NOTHING, image, number);
   });
 }
 
-/** Scans the images in order; the bytes that each covers. */
-function scanAll(matcher: Matcher, images: readonly LocalImage[]): number[] {
-  return images.map((image) => {
-    return matcher.scan(readRecipeIfAny(image.recipePath) ?? NOTHING, image.presentSegments);
+function wantedRecipe(
+  { digest, recipePath }: PlanOrder | CoverageOrder,
+  read: (path: string) => Recipe,
+): Recipe {
+  const wanted = read(recipePath);
+  if (digestOfRecipe(wanted) === digest) return wanted;
+  throw new VmdnError('corrupt', 'The recipe of the wanted disk is damaged; fetch it again.', {
+    data: { digest, path: recipePath },
   });
 }
 

@@ -3,12 +3,14 @@
  * leaves the other cores to deliveries.
  *
  * I1: every request is answered, also when the thread dies (worker-calls.ts).
+ * I2: plans that nobody has any more take at most UNCOLLECTED_BYTES_MAX and one plan's bytes.
  */
 
 import type { Digest } from '../../domain/digest.ts';
 import { isVmdnError } from '../../domain/errors.ts';
-import type { DiskPlan, LocalImage } from '../../domain/plan.ts';
+import { type DiskPlan, type LocalImage, planBytes } from '../../domain/plan.ts';
 import { fileError } from '../files/files.ts';
+import { garbageCollector } from './collect-garbage.ts';
 import type { Coverage, CoverageOrder, PlanOrder } from './plan-messages.ts';
 import { createWorkerCalls } from './worker-calls.ts';
 
@@ -35,7 +37,12 @@ export interface Planner {
   close(): Promise<void>;
 }
 
+/** Plans of some 7 GiB of disk. They lie in shared memory: no number of them would make V8 collect one. */
+const UNCOLLECTED_BYTES_MAX = 32 * 2 ** 20;
+
 export function createPlanner(): Planner {
+  const collectGarbage = garbageCollector();
+  let uncollectedBytes = 0;
   const script = new URL('./plan-worker.ts', import.meta.url);
   const calls = createWorkerCalls<PlanOrder | CoverageOrder, DiskPlan | Coverage>(
     script,
@@ -52,8 +59,15 @@ export function createPlanner(): Planner {
     }
   };
   return {
-    plan: async ({ signal, ...wanted }) =>
-      (await ask({ kind: 'plan', ...wanted }, signal)) as DiskPlan,
+    async plan({ signal, ...wanted }) {
+      if (uncollectedBytes > UNCOLLECTED_BYTES_MAX) {
+        collectGarbage();
+        uncollectedBytes = 0;
+      }
+      const plan = (await ask({ kind: 'plan', ...wanted }, signal)) as DiskPlan;
+      uncollectedBytes += planBytes(plan);
+      return plan;
+    },
     coverage: async ({ signal, ...wanted }) =>
       (await ask({ kind: 'coverage', ...wanted }, signal)) as Coverage,
     close: () => calls.close(),

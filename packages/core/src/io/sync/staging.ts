@@ -30,7 +30,7 @@ import {
 } from '../../domain/layers.ts';
 import { ID_PATTERN } from '../../domain/names.ts';
 import type { DiskPlan } from '../../domain/plan.ts';
-import { encodeRecipe } from '../../formats/recipe.ts';
+import { recipePieces } from '../../formats/recipe.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import {
   ensurePrivateDir,
@@ -105,7 +105,7 @@ async function createFresh(dir: string, plan: DiskPlan): Promise<StagingArea> {
   for (const path of [statePath(dir), bitmapPath(dir), recipePath(dir)]) {
     await rm(path, { force: true });
   }
-  await durableWrite(recipePath(dir), encodeRecipe(plan.wanted));
+  await durableWrite(recipePath(dir), recipePieces(plan.wanted));
   const format = plan.share === null ? 'raw' : 'qcow2';
   const path = join(dir, DISK_FILE[format]);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -160,7 +160,7 @@ async function reopen(
 
 /** Begins a new generation over a file of which nothing is known: another disk's, or a foreign one. */
 async function adopt(dir: string, plan: DiskPlan, disk: Disk): Promise<StagingArea> {
-  await durableWrite(recipePath(dir), encodeRecipe(plan.wanted));
+  await durableWrite(recipePath(dir), recipePieces(plan.wanted));
   const state = await stateFor(plan, disk);
   await writeState(dir, state);
   await disk.file.truncate(diskFileBytes(disk.format, plan.wanted.virtualSizeBytes));

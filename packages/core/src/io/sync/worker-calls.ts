@@ -10,10 +10,9 @@
  *     keep until the next answers have added theirs.
  */
 
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { parentPort, type Transferable, Worker } from 'node:worker_threads';
 import { ERROR_CODES, type ErrorCode, type ErrorData, VmdnError } from '../../domain/errors.ts';
+import { garbageCollector } from './collect-garbage.ts';
 
 export interface CallOptions {
   /** Stops waiting; the thread finishes what it began. */
@@ -57,8 +56,7 @@ export function answerCalls<Order, Value>(
   handle: (order: Order) => Value,
   transferOf: (value: Value) => readonly Transferable[] = () => [],
 ): void {
-  setFlagsFromString('--expose-gc');
-  const collectGarbage = runInNewContext('gc') as () => void;
+  const collectGarbage = garbageCollector();
   parentPort?.on('message', ({ number, order }: Message<Order>) => {
     setImmediate(collectGarbage);
     try {
