@@ -69,6 +69,7 @@ import { createVerifiedVersions } from './services/verified-versions.ts';
 import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
+import { LazyDisk } from './sync/lazy-disk.ts';
 
 /** Starts an edge. Resolves once it is enrolled, listens and works; waits for the coordinator if it must. */
 export async function createEdge(
@@ -173,6 +174,7 @@ async function openMachine(
     dir: runtime.lazy,
     ...{ store, hypervisor },
     serveExports: nbdExports(events.lazyDiskFailed),
+    lazyDisk: (recipe) => new LazyDisk(recipe),
     openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
     onTrouble: events.lazyDiskFailed,
   });

@@ -31,7 +31,7 @@ export interface TeleportActual {
   readonly confirmed: boolean;
   /** The guest's ready check succeeded since it was started. */
   readonly ready: boolean;
-  /** The coordinator was told that the VM needs nobody any more, or it can't be made so before its next start. */
+  /** The coordinator was told that the VM needs nobody any more, or that must wait for its next start. */
   readonly independent: boolean;
   /** The coordinator was told that nothing of the teleport is left here. */
   readonly released: boolean;

@@ -9,6 +9,7 @@ import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
 import type { ClosableDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LazyDisk } from '../sync/lazy-disk.ts';
 import { createLazyDisks, type LazyDisks } from './lazy-disks.ts';
 
 const VM = parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM');
@@ -55,6 +56,7 @@ beforeEach(async () => {
     },
     hypervisor: { exportUser: async () => null },
     serveExports: nbdExports(() => undefined),
+    lazyDisk: (recipe) => new LazyDisk(recipe),
     openImage: async () => image,
     onTrouble: () => undefined,
   });

@@ -15,7 +15,7 @@ import type { ExportServer, ServeExports } from '@vmdn/core/io/ports/export-serv
 import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts';
-import { LazyDisk } from '../sync/lazy-disk.ts';
+import type { LazyDisk } from '../sync/lazy-disk.ts';
 import type { LazyReading } from '../sync/sync-disk.ts';
 import { createTurns } from './turns.ts';
 import { WaitingDisk } from './waiting-disk.ts';
@@ -43,6 +43,8 @@ interface Deps {
   readonly store: Pick<ImageStore, 'find' | 'onChange'>;
   readonly hypervisor: Pick<Hypervisor, 'exportUser'>;
   readonly serveExports: ServeExports;
+  /** A disk as it is read from its syncs, one after another. */
+  readonly lazyDisk: (recipe: Recipe) => LazyDisk;
   readonly openImage: (image: StoredImage) => Promise<ClosableDisk>;
   /** Told of a disk that could not be opened: whoever reads it waits. */
   readonly onTrouble: (digest: Digest, error: unknown) => void;
@@ -100,7 +102,7 @@ export function createLazyDisks(deps: Deps): LazyDisks {
       const one = shared.get(digest);
       if (one === undefined) return undefined;
       if (one.lazy === undefined) {
-        one.lazy = new LazyDisk(recipe);
+        one.lazy = deps.lazyDisk(recipe);
         one.disk.attach(one.lazy);
       }
       return { disk: one.lazy };

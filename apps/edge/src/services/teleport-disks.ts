@@ -1,6 +1,6 @@
 /**
- * Room: edge, services. The disks of one teleport: which are here, which are on their way, and on which files a
- * VM stands.
+ * Room: edge, services. The disks of one teleport: which are here, which are on their way, and on which
+ * files a VM stands.
  *
  * I1: the room of a disk is the delivery's to reserve; what was delivered is on record before it counts.
  * I2: a guest reads a disk that is on its way only after its files are there, and from its export alone.

@@ -52,7 +52,7 @@ export interface PursuitMemory extends CoordinatorView {
   ready: boolean;
   /** The coordinator was told that the VM needs nobody any more. */
   independent: boolean;
-  /** The VM goes on with its export until its next start: it has other files open than those that are kept. */
+  /** The VM goes on with its export until its next start: the files that it has open are others. */
   unsettled: boolean;
   released: boolean;
 }

@@ -1,6 +1,6 @@
 /**
- * Room: edge, services. A disk as a guest reads it from the first moment on: by whoever has it at present, or,
- * while nobody has, not yet.
+ * Room: edge, services. A disk as a guest reads it from the first moment on: by whoever has it at present,
+ * or, while nobody has, not yet.
  *
  * I1: a read never fails for want of a source: it waits, and is asked again of whoever comes next.
  * I2: what a reader answers is answered; a reader whose time is over is not asked again.

@@ -205,7 +205,7 @@ function fileNodes(layers: Layers, top: string): readonly object[] {
   );
 }
 
-/** The nodes of an image on those of its files, the lowest first: a node is named before another stands on it. */
+/** The nodes of an image on those of its files, the lowest first: QEMU knows only nodes that came before. */
 export function formatNodes(
   layers: readonly Pick<Layers[number], 'format'>[],
   top: string,

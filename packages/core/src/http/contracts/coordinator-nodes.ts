@@ -2,8 +2,7 @@
  * Room: http, contracts. What nodes say to the coordinator and ask of it: enrolment, heartbeat,
  * an origin's versions, an edge's desired state, scores, holdings and progress.
  *
- * I1: every report is absolute (the state as it is), never a difference, so sending it twice
- *     changes nothing.
+ * I1: every report is absolute (the state as it is), never a difference: twice changes nothing.
  * I2: every report about a teleport carries the epoch of its lease; a stale one is refused with
  *     `stale_epoch` and changes nothing.
  * I3: what is said again at each change is short: a description is named by its digest, not repeated.
@@ -159,9 +158,8 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Whether the disks are those without free space; never from a coordinator that knows of none. */
+  /** Disks without free space; a VM that is started before they are complete: not from an old coordinator. */
   skipFree: z.boolean().default(false),
-  /** Whether the VM is started before its disks are complete; never from a coordinator that knows of none. */
   lazy: z.boolean().default(false),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
@@ -329,10 +327,9 @@ export const reportProgress = defineOperation({
     errorCode: z.string().max(64).optional(),
     disks: z.array(diskDelivery).max(24),
     endpoints: z.array(endpoint).max(32),
-    /** Seconds since the edge took the teleport on, by phase. */
+    /** Seconds, by phase. */
     phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
     accelerator: z.enum(['kvm', 'tcg']).optional(),
-    /** The VM runs on complete disks of this edge and needs nobody any more. */
     independent: z.boolean().optional(),
   }),
   reply: z.object({ state: teleportState, epoch: z.number().int() }),

@@ -1,6 +1,6 @@
 /**
- * Room: io, hypervisor (tests). Exports of disks that fail, or come and go, for guests that read their disk for
- * ever (boot-sector.fixture.ts).
+ * Room: io, hypervisor (tests). Exports of disks that fail, or come and go, for guests that read their disk
+ * for ever (boot-sector.fixture.ts).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

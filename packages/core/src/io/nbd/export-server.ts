@@ -1,6 +1,6 @@
 /**
- * Room: io, nbd. The NBD server as a server of exports (ports/export-server.ts): one socket, in a directory of
- * its own that goes with it.
+ * Room: io, nbd. The NBD server as a server of exports (ports/export-server.ts): one socket, in a directory
+ * of its own that goes with it.
  */
 
 import { rm } from 'node:fs/promises';
