@@ -86,7 +86,8 @@ async function applyReport(
   await tables.teleports.progress(row.id, {
     state: report.state,
     final: isFinal(report.state),
-    independent: report.state === 'running' && report.independent === true,
+    // One that is not lazy runs on complete disks only.
+    independent: report.state === 'running' && (report.independent === true || !row.lazy),
     message: report.message ?? null,
     errorCode: report.errorCode ?? null,
     endpoints: report.endpoints,

@@ -311,6 +311,30 @@ describe('following', () => {
     expect(seen).toEqual(['routed', 'syncing', 'verified', 'booting', 'running']);
   });
 
+  it('goes on with a lazy VM that runs until that needs nobody', async () => {
+    const { edges } = await startTestVm(network);
+    const { teleport } = await request({ lazy: true });
+    const seen: string[] = [];
+    for await (const view of network.user.followTeleport(teleport as never)) {
+      seen.push(`${view.state} ${view.independentAt !== null}`);
+      const next = { routed: 'syncing', syncing: 'booting' } as const;
+      const state = next[view.state as 'routed'] ?? 'running';
+      const independent = view.state === 'running';
+      await report(edges[0]!, teleport, { state, independent });
+    }
+    expect(seen).toEqual([
+      ...['routed false', 'syncing false', 'booting false', 'running false', 'running true'],
+    ]);
+  });
+
+  it('I2: of a VM that is not lazy it takes no boot before all is verified', async () => {
+    const { edges } = await startTestVm(network);
+    const { teleport } = await request();
+    await report(edges[0]!, teleport, { state: 'syncing' });
+    const early = report(edges[0]!, teleport, { state: 'booting' });
+    await expect(early).rejects.toMatchObject({ code: 'conflict' });
+  });
+
   it('of an unknown teleport is an error, not a stream', async () => {
     const follow = network.user.followTeleport(randomUUID() as never);
     const first = follow[Symbol.asyncIterator]().next();

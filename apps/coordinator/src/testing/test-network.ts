@@ -201,6 +201,7 @@ function reportBody(given: {
   endpoints?: { port: string; host: string; hostPort: number }[];
   message?: string;
   errorCode?: string;
+  independent?: boolean;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }
