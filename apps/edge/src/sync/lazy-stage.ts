@@ -1,6 +1,6 @@
 /**
- * Room: edge, sync. What a running sync gives to a lazily read disk: its staging file, what of it is verified,
- * and the queue.
+ * Room: edge, sync. What a running sync gives to a lazily read disk: its staging file, what of it is
+ * verified, and the queue.
  *
  * I1: zero segments are read as zeros whatever the staging file holds there: it may be in doubt.
  */

@@ -68,8 +68,8 @@ export const RATE_SECONDS = 3;
 /** Entries in a result's list of mismatches (one per source and reason). */
 export const MISMATCHES_MAX = 1000;
 
-/** While somebody reads a disk in the making, a request is for what a source brings in so long: who reads waits
- * for what is on its way at worst. At least 256 KiB, so that a round trip is worth it. */
+/** While somebody reads a disk in the making, a request is for what a source brings in so long: who reads
+ * waits for what is on its way at worst. At least 256 KiB, so that a round trip is worth it. */
 export const LAZY_SECONDS = 0.1;
 export const LAZY_BLOCKS_MIN = 64;
 
