@@ -128,39 +128,32 @@ describe('reads of a disk in the making', () => {
     expect(disk.stallClock.seconds()).toBeGreaterThan(0);
   });
 
-  it('bring the right bytes wherever they are, and the rest comes too', async () => {
-    let isSlow = true;
-    const waiting: (() => void)[] = [];
-    // The link is what is scarce: one chunk for each turn that everybody else had.
-    const turn = (): Promise<void> => {
-      return isSlow ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve();
-    };
-    const source = sourceOf(wanted.bytes, { onChunk: turn, chunkBytes: SEGMENT_BYTES });
-    const { done } = await sync(source);
-    const places = Array.from(
-      { length: 40 },
-      (_, i) => (i * 7919 * 4099) % (wanted.bytes.length - 9000),
-    );
-    const reads = places.map((place, i) => readRight(place, 1 + ((i * 977) % 9000)));
-    const all = watch(Promise.all(reads));
-    while (!all.isSettled) {
-      waiting.shift()?.();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await Promise.all(reads);
+  it('bring the right bytes wherever they are, before anything else comes; then the rest does', async () => {
+    // Not where the two lanes of the background begin.
+    const first = 16 * SEGMENT_BYTES;
+    const reads = Array.from({ length: 60 }, (_, i) => {
+      const length = 1 + ((i * 977) % 9000);
+      return { offset: first + ((i * 7919 * 4099) % (wanted.bytes.length - first - 9000)), length };
+    });
     const segments = new Set(
-      places.flatMap((place, i) => {
-        const last = place + ((i * 977) % 9000);
-        return [Math.floor(place / SEGMENT_BYTES), Math.floor(last / SEGMENT_BYTES)];
+      reads.flatMap(({ offset, length }) => {
+        return [offset, offset + length - 1].map((byte) => Math.floor(byte / SEGMENT_BYTES));
       }),
     );
-    // Of two background requests of four segments each most is still to come; the reads got theirs.
-    const came = new Set(source.sentBlocks.map((block) => block >> 4));
-    for (const segment of segments)
-      expect(came.has(segment) || segment === ZERO_SEGMENT).toBe(true);
-    expect(came.size).toBeLessThan(2.5 * segments.size);
-    isSlow = false;
-    for (const goOn of waiting) goOn();
+    const rest = Promise.withResolvers<void>();
+    const source = sourceOf(wanted.bytes, {
+      onRequest: (number) => {
+        const isWanted = (segment: number): boolean => segments.has(segment);
+        return segmentsOf(source.requests[number - 1]!).every(isWanted) ? undefined : rest.promise;
+      },
+    });
+    const { done } = await sync(source);
+    await expect.poll(() => source.requests.length).toBe(2);
+    await Promise.all(reads.map(({ offset, length }) => readRight(offset, length)));
+    const came = new Set(source.sentBlocks.map((block) => Math.floor(block / BLOCKS_PER_SEGMENT)));
+    segments.delete(ZERO_SEGMENT);
+    expect(came).toEqual(segments);
+    rest.resolve();
     await done;
     await readRight(0, wanted.bytes.length);
   });
@@ -190,6 +183,17 @@ describe('reads of a disk in the making', () => {
     isDown = false;
     for (let number = 3; number < 300; number += 1) letGo(number);
     await read;
+  });
+
+  it('are not needed to find out that a source is back', async () => {
+    const source = sourceOf(wanted.bytes, {
+      onRequest(number) {
+        if (number <= 6) throw new VmdnError('unavailable', 'The origin is down.');
+      },
+    });
+    const { done } = await sync(source);
+    await done;
+    await readRight(0, wanted.bytes.length);
   });
 
   it('I2: wait when the sync fails, and the next one goes on with them', async () => {

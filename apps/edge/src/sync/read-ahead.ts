@@ -2,8 +2,8 @@
  * Room: edge, sync. Decides what a reader of a disk in the making will want next. It only says what; the
  * queue puts it behind every read that somebody waits for (domain/raised-rows.ts).
  *
- * I1: nothing is fetched for reads here and there: a stream is one that went on from one segment to the next
- *     twice.
+ * I1: nothing is fetched for reads here and there: a stream is one that went on from one segment to the
+ *     next twice.
  * I2: it grows while it is used up: twice as far each time that half of it was read. It shrinks when it
  *     was in vain: a stream that was left with most of it unread halves what the others may have.
  * I3: a segment is named once for each stream.

@@ -350,6 +350,24 @@ describe('the socket', () => {
     left.close();
   });
 
+  test('I1: the directory is handed to its user, and taken back by who restarts', async () => {
+    await using around = await startServer(newDisk());
+    const [uid, gid] = [process.getuid!(), process.getgid!()];
+    // Only root can hand anything to others.
+    const user = uid === 0 ? { uid: 65_534, gid: 65_534 } : { uid, gid };
+    const socketPath = join(around.directory, 'guest', 'nbd.sock');
+    for (let start = 0; start < 2; start += 1) {
+      await using served = await startServer(newDisk(), { place: { socketPath, user } });
+      expect(served.server.connections).toBe(0);
+      for (const path of [socketPath, join(around.directory, 'guest')]) {
+        expect(await stat(path)).toMatchObject(user);
+      }
+      expect((await stat(join(around.directory, 'guest'))).mode & 0o777).toBe(0o700);
+      const client = await connectNbd({ socketPath });
+      await client.close();
+    }
+  });
+
   test('a file that is no socket is left alone, and a long path is told', async () => {
     await using served = await startServer(newDisk());
     const socketPath = join(served.directory, 'served', 'precious');

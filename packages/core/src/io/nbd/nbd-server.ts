@@ -67,6 +67,8 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
     connection.ended.then(() => open.delete(connection));
   });
   server.maxConnections = NBD_CONNECTIONS_MAX;
+  // Who cannot be let in (EMFILE) tries again; without a listener it would be the end of this process.
+  server.on('error', () => {});
   await ('tls' in place ? listen(server, place) : listenOnSocket(server, place));
   const address = server.address();
   return {
