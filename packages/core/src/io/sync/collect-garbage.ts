@@ -1,6 +1,6 @@
 /**
- * Room: io, sync. Collections when we know of garbage that V8 does not see: memory that threads share counts for
- * none of them, and what a thread's columns take is collected only when it makes others.
+ * Room: io, sync. Collections when we know of garbage that V8 does not see: memory that threads share counts
+ * for none of them, and what a thread's columns take is collected only when it makes others.
  */
 
 import { setFlagsFromString } from 'node:v8';
