@@ -74,7 +74,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkReport> {
     for (const server of SERVERS) {
       const { sequential, random } = await measure(options, bench, disk, server);
       const words = `${(sequential / 1e6).toFixed(0)} MB/s, ${random.toFixed(0)} reads/s`;
-      options.progress(`round ${round} of ${ROUNDS}: ${server.tool} ${words}`);
+      options.progress(`round ${round} of ${ROUNDS}: ${server.name} ${words}`);
       if (round === 0) continue;
       best.sequential[server.name] = Math.max(best.sequential[server.name], sequential);
       best.random[server.name] = Math.max(best.random[server.name], random);
