@@ -28,7 +28,7 @@ import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
-import { nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
+import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
@@ -174,6 +174,7 @@ async function openMachine(
     dir: runtime.lazy,
     ...{ store, hypervisor },
     serveExports: nbdExports(events.lazyDiskFailed),
+    clearExports,
     lazyDisk: (recipe) => new LazyDisk(recipe),
     openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
     onTrouble: events.lazyDiskFailed,

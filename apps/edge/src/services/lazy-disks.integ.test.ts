@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
 import { parseId } from '@vmdn/core/domain/names.ts';
 import { referenceRecipe } from '@vmdn/core/formats/recipe.fixture.ts';
-import { nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
+import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
 import type { ClosableDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
@@ -56,6 +56,7 @@ beforeEach(async () => {
     },
     hypervisor: { exportUser: async () => null },
     serveExports: nbdExports(() => undefined),
+    clearExports,
     lazyDisk: (recipe) => new LazyDisk(recipe),
     openImage: async () => image,
     onTrouble: () => undefined,
@@ -103,6 +104,18 @@ describe('the exports of disks that are on their way', () => {
     held = true;
     tell();
     await expect.poll(() => firstByte(socket)).toBe(7);
+  });
+
+  it('I2: goes back to the sync when the store has lost the disk', async () => {
+    held = true;
+    const { socket } = await lazy.serve(VM, DISKS);
+    await expect.poll(() => firstByte(socket)).toBe(7);
+    held = false;
+    tell();
+    await expect.poll(() => image.closed()).toBe(true);
+    const early = firstByte(socket);
+    begins(3);
+    expect(await early).toBe(3);
   });
 
   it('I3: end with their VM and leave nothing open; another VM of the same disk goes on', async () => {

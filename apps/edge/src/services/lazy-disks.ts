@@ -2,7 +2,7 @@
  * Room: edge, services. The exports by which VMs read disks that are still on their way.
  *
  * I1: an export is there before its disk: whoever reads early waits (waiting-disk.ts).
- * I2: a disk is read from the sync that makes it, and from the store as soon as that has it.
+ * I2: a disk is read from the sync that makes it, and from the store as long as that has it.
  * I3: an export's place follows from the VM alone, so that a restarted edge brings it back where QEMU looks
  *     for it. It ends only when the VM reads files, or is removed.
  */
@@ -43,6 +43,8 @@ interface Deps {
   readonly store: Pick<ImageStore, 'find' | 'onChange'>;
   readonly hypervisor: Pick<Hypervisor, 'exportUser'>;
   readonly serveExports: ServeExports;
+  /** Takes away what a server left that was killed. */
+  readonly clearExports: (socketPath: string) => Promise<void>;
   /** A disk as it is read from its syncs, one after another. */
   readonly lazyDisk: (recipe: Recipe) => LazyDisk;
   readonly openImage: (image: StoredImage) => Promise<ClosableDisk>;
@@ -56,7 +58,14 @@ interface Shared {
   readonly vms: Set<Id>;
   /** What its syncs are given, one after another. */
   lazy?: LazyDisk;
-  image?: Promise<ClosableDisk | null>;
+  image?: OpenedImage;
+}
+
+/** Opened, or on the way to it; null: it could not be. */
+interface OpenedImage {
+  readonly disk: Promise<ClosableDisk | null>;
+  /** Nobody reads from it any more. */
+  detach(): void;
 }
 
 export function createLazyDisks(deps: Deps): LazyDisks {
@@ -85,12 +94,13 @@ export function createLazyDisks(deps: Deps): LazyDisks {
   const finish = async (vm: Id): Promise<void> => {
     await servers.get(vm)?.close();
     servers.delete(vm);
+    await deps.clearExports(socketOf(vm));
     for (const [digest, { vms, image, lazy }] of shared) {
       vms.delete(vm);
       if (vms.size > 0) continue;
       shared.delete(digest);
       await lazy?.close();
-      await (await image)?.close();
+      await (await image?.disk)?.close();
     }
   };
   return {
@@ -101,10 +111,8 @@ export function createLazyDisks(deps: Deps): LazyDisks {
     reading(digest, recipe) {
       const one = shared.get(digest);
       if (one === undefined) return undefined;
-      if (one.lazy === undefined) {
-        one.lazy = deps.lazyDisk(recipe);
-        one.disk.attach(one.lazy);
-      }
+      one.lazy ??= deps.lazyDisk(recipe);
+      one.disk.attach(one.lazy);
       return { disk: one.lazy };
     },
     end: (vm) => turns.inTurn(vm, () => finish(vm)),
@@ -118,18 +126,34 @@ export function createLazyDisks(deps: Deps): LazyDisks {
 /** I2. */
 function fromStore(deps: Deps, digest: Digest, one: Shared): void {
   const held = deps.store.find(digest);
-  if (held !== undefined && one.image === undefined) one.image = openImage(deps, held, one);
+  const { image } = one;
+  if (held !== undefined && image === undefined) {
+    one.image = openImage(deps, held, one);
+  } else if (held === undefined && image !== undefined) {
+    delete one.image;
+    image.detach();
+    image.disk.then((disk) => disk?.close()).catch((error) => deps.onTrouble(digest, error));
+  }
 }
 
-async function openImage(deps: Deps, held: StoredImage, one: Shared): Promise<ClosableDisk | null> {
-  try {
-    const image = await deps.openImage(held);
-    one.disk.attach(image);
-    return image;
-  } catch (error) {
-    // The next change of the store tries again.
-    delete one.image;
-    deps.onTrouble(held.digest, error);
-    return null;
-  }
+function openImage(deps: Deps, held: StoredImage, one: Shared): OpenedImage {
+  let isWanted = true;
+  let end = (): void => undefined;
+  const open = async (): Promise<ClosableDisk | null> => {
+    try {
+      const disk = await deps.openImage(held);
+      if (isWanted) end = one.disk.attach(disk);
+      return disk;
+    } catch (error) {
+      // The next change of the store tries again.
+      if (isWanted) delete one.image;
+      deps.onTrouble(held.digest, error);
+      return null;
+    }
+  };
+  const detach = (): void => {
+    isWanted = false;
+    end();
+  };
+  return { disk: open(), detach };
 }

@@ -76,6 +76,8 @@ export interface Pass extends AsyncDisposable {
   readonly grants: GrantKeeper;
   readonly reports: TeleportReports;
   record: TeleportRecord;
+  /** The last write of the record. */
+  saved: Promise<unknown>;
   /** The VM reads complete disks of this edge, as last seen. */
   isIndependent: boolean;
   /** Numbers of disks under way. */
@@ -117,7 +119,17 @@ export async function beginPass(
     isIndependent: () => pass.isIndependent,
   });
   const pass: Pass = {
-    ...{ deps, job, teleport, epoch, description, record, grants, reports },
+    ...{
+      deps,
+      job,
+      teleport,
+      epoch,
+      description,
+      record,
+      grants,
+      reports,
+      saved: Promise.resolve(),
+    },
     ...{ isIndependent: false, underWay: new Map(), opened: new Map() },
     broken: new AbortController(),
     signal: AbortSignal.any([job.signal, over.signal]),
@@ -139,7 +151,10 @@ function diskNumbers(pass: Pass): readonly DiskDelivery[] {
   );
 }
 
+/** Several disks may be done at once: writes come one after the other, each with all that is known. */
 export async function save(pass: Pass, record: TeleportRecord): Promise<void> {
   pass.record = record;
-  await pass.deps.records.write(pass.teleport, record);
+  const write = pass.saved.then(() => pass.deps.records.write(pass.teleport, pass.record));
+  pass.saved = write.catch(() => undefined);
+  await write;
 }

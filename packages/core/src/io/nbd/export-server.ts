@@ -19,8 +19,13 @@ export function nbdExports(
     return {
       close: async () => {
         await server.close();
-        await rm(dirname(socketPath), { recursive: true, force: true });
+        await clearExports(socketPath);
       },
     };
   };
+}
+
+/** Takes a socket away with its directory. Idempotent. */
+export async function clearExports(socketPath: string): Promise<void> {
+  await rm(dirname(socketPath), { recursive: true, force: true });
 }
