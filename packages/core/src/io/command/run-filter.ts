@@ -9,6 +9,7 @@
  */
 
 import type { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { VmdnError } from '../../domain/errors.ts';
 import {
@@ -19,6 +20,10 @@ import {
   translateFailure,
 } from './command-failure.ts';
 import { missingToolMessage } from './tool-packages.ts';
+
+/** What a tool wrote before it ended is here at once; only who inherited its stderr may hold that open. */
+const LAST_WORDS_MS = 1000;
+const UNREF = { ref: false };
 
 export interface FilterOptions {
   /** For the whole run, the time that the input takes included. */
@@ -53,6 +58,7 @@ export async function* runFilter(
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
   let stderrTail = '';
+  const lastWords = new Promise<void>((resolve) => child.stderr.once('close', resolve));
   child.stderr.on('data', (chunk: Buffer) => {
     stderrTail = tailOf(stderrTail + chunk.toString('utf8'));
   });
@@ -77,6 +83,8 @@ export async function* runFilter(
       child.kill('SIGKILL');
     }
     const result = await child;
+    // That it ended may be known before what it said.
+    if (result.failed) await Promise.race([lastWords, delay(LAST_WORDS_MS, undefined, UNREF)]);
     if (inputError !== undefined) throw inputError;
     if (isBoundToolMissing(result.exitCode, stderrTail)) {
       throw new VmdnError('tool_missing', missingToolMessage(tool), { data: { tool } });
