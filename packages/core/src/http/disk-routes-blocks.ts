@@ -1,13 +1,10 @@
 /**
  * Room: http. The block stream of one request: batches in, one zstd frame out.
  *
- * The level of compression follows link and processor (domain/compression-pace.ts).
- *
  * I1: a source that fails before the first byte is an error reply; one that fails later ends the
  *     stream with the status record that says so, never with silence.
  */
 
-import type { CompressionPace } from '../domain/compression-pace.ts';
 import { describeError, isVmdnError } from '../domain/errors.ts';
 import type { BlockRuns } from '../formats/block-request.ts';
 import { encodeBlockStreamEnd, encodeBlockStreamHeader } from '../formats/block-stream.ts';
@@ -17,13 +14,6 @@ import { readBatches } from './disk-routes-batches.ts';
 import type { DiskRouteLimits } from './disk-routes-limits.ts';
 import { compressBody } from './disk-zstd.ts';
 
-/** What the streams of one node have in common. */
-export interface BlockStreamOptions {
-  readonly limits: DiskRouteLimits;
-  readonly pace: CompressionPace;
-  readonly logger: Logger;
-}
-
 /**
  * Opens the compressed stream of `runs`. The first batch is read before this resolves, so that a
  * source that can't be read is an error with a status of its own (I1). The result must be iterated,
@@ -32,35 +22,11 @@ export interface BlockStreamOptions {
 export async function openBlockStream(
   disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
   runs: BlockRuns,
-  { limits, pace, logger }: BlockStreamOptions,
+  options: { readonly limits: DiskRouteLimits; readonly logger: Logger },
 ): Promise<AsyncGenerator<Uint8Array>> {
-  const batches = readBatches(disk, runs, limits);
+  const batches = readBatches(disk, runs, options.limits);
   const first = await batches.next();
-  return paced(compressBody(plainStream(first, batches, logger), pace.level), pace);
-}
-
-/** The same pieces; tells the pace how long they took to make, and how long to send. */
-async function* paced(
-  pieces: AsyncIterable<Uint8Array>,
-  pace: CompressionPace,
-): AsyncGenerator<Uint8Array> {
-  let [bytes, madeMs, sentMs] = [0, 0, 0];
-  let sinceMs = performance.now();
-  const lap = (): number => {
-    const lastMs = sinceMs;
-    sinceMs = performance.now();
-    return sinceMs - lastMs;
-  };
-  try {
-    for await (const piece of pieces) {
-      madeMs += lap();
-      yield piece;
-      bytes += piece.length;
-      sentMs += lap();
-    }
-  } finally {
-    pace.observe({ bytes, madeMs, sentMs });
-  }
+  return compressBody(plainStream(first, batches, options.logger), options.limits.compressionLevel);
 }
 
 /**
@@ -69,7 +35,7 @@ async function* paced(
 export async function blockStreamBytes(
   disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
   runs: BlockRuns,
-  { limits, pace }: BlockStreamOptions,
+  { limits }: { readonly limits: DiskRouteLimits },
   signal: AbortSignal,
 ): Promise<number> {
   let bytes = 0;
@@ -79,7 +45,7 @@ export async function blockStreamBytes(
     yield* batches;
     yield encodeBlockStreamEnd('complete');
   };
-  for await (const piece of compressBody(plain(), pace.level)) {
+  for await (const piece of compressBody(plain(), limits.compressionLevel)) {
     signal.throwIfAborted();
     bytes += piece.length;
   }

@@ -7,7 +7,6 @@
 
 import pLimit from 'p-limit';
 import type { z } from 'zod';
-import { CompressionPace } from '../domain/compression-pace.ts';
 import type { Digest } from '../domain/digest.ts';
 import { VmdnError } from '../domain/errors.ts';
 import { decodeBlockRequest, MAX_BLOCK_REQUEST_BYTES } from '../formats/block-request.ts';
@@ -99,8 +98,6 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
     });
   };
 
-  const pace = new CompressionPace(limits.blockLevels, limits.compressionLevel);
-  const stream = { limits, pace, logger: options.logger };
   mount(readRecipe, 'recipe', async (serving) => {
     const file = await options.recipeFiles.open(serving.disk.recipePath);
     try {
@@ -131,7 +128,7 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   mount(readBlocks, 'blocks', async ({ disk, request, sender, body }) => {
     const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
     requirePresent(disk, runs);
-    const pieces = await openBlockStream(disk, runs, stream);
+    const pieces = await openBlockStream(disk, runs, { limits, logger: options.logger });
     const headers = { 'content-type': BLOCK_STREAM_MEDIA_TYPE, 'cache-control': 'no-store' };
     return await sender.send({ status: 200, headers, pieces }, request);
   });
@@ -139,6 +136,7 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   mount(measureBlocks, 'recipe', async ({ context, disk, sender, body }) => {
     const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
     requirePresent(disk, runs);
+    const stream = { limits, logger: options.logger };
     const wireBytes = await measuring(() => blockStreamBytes(disk, runs, stream, sender.signal));
     return context.json({ wireBytes });
   });
