@@ -159,7 +159,12 @@ async function definitionOf(pass: Pass): Promise<VmDefinition> {
 async function start(pass: Pass): Promise<void> {
   const { hypervisor, events } = pass.deps;
   // Its disks may lie in other files than when it was defined.
-  await hypervisor.define(await definitionOf(pass));
+  const definition = await definitionOf(pass);
+  await hypervisor.define(definition);
+  if (definition.disks.every(({ filling }) => filling === undefined)) {
+    await pass.deps.lazyDisks.end(pass.teleport);
+    pass.job.memory.unsettled = false;
+  }
   const running = await hypervisor.start(pass.teleport);
   events.vmStarted(pass.teleport, running.accelerator);
   const { endpoints, accelerator } = running;
