@@ -52,7 +52,7 @@ grow_target() {
   local disk last device
   disk=$(readlink -f -- "/dev/disk/guestfs/$target_label")
   if [[ $root_device != "$disk" ]]; then
-    last=$(lsblk -nrpo NAME,TYPE -- "$disk" | awk '$2 == "part" { name = $1 } END { print name }')
+    last=$(lsblk -nrpo NAME,TYPE -- "$disk" | sed -n 's/ part$//p' | tail -n 1)
     [[ $root_device == "$last" ]] || return 0
     sfdisk -q --relocate gpt-bak-std "$disk" >/dev/null 2>&1 || true
     echo ', +' | sfdisk -q --no-reread -N "${last##*[!0-9]}" "$disk" || return 0

@@ -19,16 +19,20 @@ value_of() { blkid -p -s "$1" -o value -- "$2" 2>/dev/null; }
 
 # Sets guest_labels and guest_devices: the disks of one guest by their labels, and all that lies on them.
 use_disks() {
-  local label disk
+  local label disk device
+  local -A seen=()
   guest_labels=("$@")
   guest_devices=()
   for label in "$@"; do
     disk=$(readlink -f -- "/dev/disk/guestfs/$label")
     [[ -b $disk ]] || continue
-    mapfile -t -O "${#guest_devices[@]}" guest_devices < <(lsblk -nrpo NAME -- "$disk" | head -n 256)
+    while IFS= read -r device; do
+      # A volume over several disks stands below each of them.
+      [[ -z ${seen[$device]:-} ]] || continue
+      seen[$device]=1
+      guest_devices+=("$device")
+    done < <(lsblk -nrpo NAME -- "$disk" | head -n 256)
   done
-  # A volume over several disks stands below each of them.
-  mapfile -t guest_devices < <(printf '%s\n' "${guest_devices[@]}" | awk '!seen[$0]++')
 }
 
 is_guest_device() {
@@ -107,6 +111,15 @@ fstab_lines() {
   done | head -n "$MOUNTS_MAX"
 }
 
+# Sorts lines of an fstab by the number of slashes in their targets.
+outermost_first() {
+  local spec target rest slashes
+  while read -r spec target rest; do
+    slashes=${target//[!\/]/}
+    printf '%d %s %s %s\n' "${#slashes}" "$spec" "$target" "$rest"
+  done | sort -s -n -k1,1 | cut -d' ' -f2-
+}
+
 # The part of mount options that says which subvolume: subvol=... or subvolid=...
 subvolume_option() {
   local option options
@@ -183,5 +196,5 @@ mount_guest() {
     if [[ $type == auto ]]; then type=$(type_of "$device"); fi
     options=$(subvolume_option "$options")
     mount_one "$device" "$type" "$options" "$at" "$access" || remark "$target could not be mounted"
-  done < <(fstab_lines "$root" | awk '{ print gsub("/", "/", $2), $0 }' | sort -snk1,1 | cut -d' ' -f2-)
+  done < <(fstab_lines "$root" | outermost_first)
 }
