@@ -214,7 +214,8 @@ describe('a functional copy of a real guest', () => {
 describe('a functional copy that cannot be made', () => {
   const targetPath = () => join(dir, 'out', 'none.qcow2');
   const nothingLeft = async (): Promise<void> => {
-    expect(await readdir(join(dir, 'out'))).toEqual(['disk.qcow2']);
+    const others = (await readdir(join(dir, 'out'))).filter((name) => name !== 'disk.qcow2');
+    expect(others).toEqual([]);
     expect(await readdir(join(dir, 'work'))).toEqual([]);
   };
   const copy = async (

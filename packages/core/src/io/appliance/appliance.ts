@@ -9,7 +9,7 @@
  * I3: bounded in memory and time; when the promise settles no process and no file of the job is left.
  */
 
-import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '../../domain/errors.ts';
 import { ArchiveFeeder, type ArchiveMember } from '../../formats/archive.ts';
@@ -20,6 +20,7 @@ import { buildAppliance } from '../command/supermin.ts';
 import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
+import { sweepSocketDirs } from './socket-dirs.ts';
 
 export interface ApplianceJob {
   readonly disks: readonly ApplianceDisk[];
@@ -84,10 +85,12 @@ export function createAppliance(config: ApplianceConfig): Appliance {
   let accelerator: Promise<Accelerator> | undefined;
   return {
     async run(job) {
+      const command = commandOf(job);
       accelerator ??= config.accelerator();
       await ensurePrivateDir(config.cacheDir);
       await ensurePrivateDir(config.workDir);
       const applianceDir = await prepareAppliance(config.runner, config.cacheDir);
+      await sweepSocketDirs(Date.now());
       const dir = await mkdtemp(join(config.workDir, 'job-'));
       try {
         const input = await packInput(config.runner, dir, job);
@@ -101,7 +104,7 @@ export function createAppliance(config: ApplianceConfig): Appliance {
           ...{ applianceDir, runDir: dir },
           ...{ memoryMiB: job.memoryMiB, timeoutMs: job.timeoutMs, signal: job.signal },
           disks: [...job.disks, ...ours],
-          command: commandOf(job),
+          command,
           accelerator: await accelerator,
         });
         return await readResult(result, job.resultBytesMax);
@@ -113,7 +116,13 @@ export function createAppliance(config: ApplianceConfig): Appliance {
 }
 
 /** The line for the appliance's shell. Throws `invalid_input`. */
-function commandOf({ scripts, args }: ApplianceJob): string {
+function commandOf({ scripts, args, files }: ApplianceJob): string {
+  const bad = [...files.keys()].find((name) => !FILE_NAME.test(name));
+  if (bad !== undefined) {
+    throw new VmdnError('invalid_input', 'A file for an appliance has an odd name.', {
+      data: { name: bad },
+    });
+  }
   const words = [scripts[0], ...args];
   if (!words.every((word) => ARGUMENT.test(word))) {
     throw new VmdnError(
@@ -144,6 +153,9 @@ async function prepareAppliance(runner: CommandRunner, cacheDir: string): Promis
   } finally {
     await rm(tempDir, { recursive: true, force: true });
   }
+  // supermin keeps the kernel's own time, by which it would make everything anew at each call.
+  const now = new Date();
+  await utimes(join(outputDir, 'kernel'), now, now);
   // By this file libguestfs knows an appliance that is made (libguestfs-make-fixed-appliance(1)).
   await writeFile(join(outputDir, 'README.fixed'), 'A fixed appliance of libguestfs.\n');
   return outputDir;
@@ -178,14 +190,7 @@ async function packInput(runner: CommandRunner, dir: string, job: ApplianceJob):
   for (const name of [JOB_SCRIPT, ...job.scripts]) {
     await writeFile(join(folder, name), await scriptText(name));
   }
-  for (const [name, bytes] of job.files) {
-    if (!FILE_NAME.test(name)) {
-      throw new VmdnError('invalid_input', 'A file for an appliance has an odd name.', {
-        data: { name },
-      });
-    }
-    await writeFile(join(folder, name), bytes);
-  }
+  for (const [name, bytes] of job.files) await writeFile(join(folder, name), bytes);
   const archive = join(dir, 'input.tar');
   await runner.run('tar', ['-C', folder, '-cf', archive, '.'], { timeoutMs: 60_000 });
   return archive;

@@ -120,7 +120,8 @@ install_packages() {
   [[ -e $policy ]] && mv -- "$policy" "$policy.vmdn"
   printf '#!/bin/sh\nexit 101\n' >"$policy"
   chmod 755 "$policy"
-  in_tree apt-get -q -y --no-download --allow-downgrades --allow-change-held-packages \
+  # Nothing can be downloaded here; told so, apt takes no local files either (apt 2.6).
+  in_tree apt-get -q -y --allow-downgrades --allow-change-held-packages \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Options::=--force-unsafe-io \
     -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 \
     -o APT::Get::AutomaticRemove=false install "${install[@]}" "${remove[@]}"
