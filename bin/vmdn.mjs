@@ -45,7 +45,11 @@ const STAMP = join(ROOT, 'node_modules', '.vmdn-installed');
 /** What the launcher starts itself; every other word is a command of the `vmdn` tool. */
 const COMMANDS = {
   start: { script: 'infra/demo/main.ts', packages: ['run', 'guests'] },
-  test: { script: 'infra/check/main.ts', packages: ['run', 'guests'], packagesForRoot: ['dev'] },
+  test: {
+    script: 'infra/check/main.ts',
+    packages: ['run', 'appliance', 'guests'],
+    packagesForRoot: ['dev'],
+  },
   bench: { script: 'test/bench/main.ts', packages: ['run', 'guests', 'bench'] },
   lab: { script: 'infra/lab/main.ts' },
   coordinator: { script: 'apps/coordinator/src/main.ts' },

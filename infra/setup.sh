@@ -20,6 +20,11 @@ run|gpgv|verifies the signed indexes of package mirrors
 run|xz-utils|xz unpacks package indexes, and the payload of Debian and older RPM packages
 run|bzip2|unpacks the payload of old Debian and RPM packages
 run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
+appliance|guestfish|the appliance in which guests on LVM, xfs or btrfs, and RPM databases, are inspected, and functional copies made
+appliance|libguestfs-xfs|xfs in that appliance
+appliance|rsync|smartSync of a functional copy, in that appliance
+appliance|rpm|reads the package database of an RPM guest, in that appliance
+appliance|linux-image-cloud-amd64|the kernel of that appliance; supermin takes it from this machine
 guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
 guests|debian-archive-keyring|the keys by which apt verifies those archives
 guests|grub-pc-bin|boot sector and modules of the boot loader that each guest disk carries
@@ -38,7 +43,7 @@ bench|iproute2|network namespaces whose interfaces meter every method alike
 dev|gnupg|signs the small repositories that tests of package mirrors make
 dev|shellcheck|checks the shell scripts of this repository
 '
-ALL_GROUPS=(run guests bench dev)
+ALL_GROUPS=(run appliance guests bench dev)
 DEFAULT_GROUPS=(run guests)
 
 usage() {
@@ -47,10 +52,11 @@ Usage: infra/setup.sh [--check] [--with-bench] [--list] [GROUP...]
 
 Installs the Debian packages that VMDN needs and this machine lacks.
 
-  GROUP         run      what coordinator, origin and edges need
-                guests   what infra/guests/build.sh needs
-                bench    what the benchmarks compare VMDN with
-                dev      what changing VMDN needs
+  GROUP         run        what coordinator, origin and edges need
+                appliance  what origins and edges need for unusual guests and functional copies (some 500 MB)
+                guests     what infra/guests/build.sh needs
+                bench      what the benchmarks compare VMDN with
+                dev        what changing VMDN needs
                 (default: run guests)
   --with-bench  the chosen groups, and bench
   --check       install nothing; exit 1 with a list when something is missing
@@ -124,7 +130,7 @@ while (($#)); do
     --check) check_only=1 ;;
     --with-bench) groups+=(bench) with_bench=1 ;;
     --list)
-      rows_of "${ALL_GROUPS[@]}" | awk -F'|' '{ printf "%-8s %-24s %s\n", $1, $2, $3 }'
+      rows_of "${ALL_GROUPS[@]}" | awk -F'|' '{ printf "%-9s %-24s %s\n", $1, $2, $3 }'
       exit 0
       ;;
     --help | -h)
@@ -148,7 +154,7 @@ report=''
 while IFS='|' read -r group package reason; do
   is_installed "$package" && continue
   missing+=("$package")
-  report+=$(printf '  %-24s %-8s %s' "$package" "$group" "$reason")$'\n'
+  report+=$(printf '  %-24s %-9s %s' "$package" "$group" "$reason")$'\n'
 done < <(rows_of "${groups[@]}")
 
 if ((${#missing[@]} == 0)); then

@@ -10,9 +10,10 @@ import { isDigest } from '@vmdn/core/domain/digest.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
-import { createGuestInspector } from '@vmdn/core/io/inspect/inspect-image.ts';
+import { createGuestInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
 import { openPackageMirrors } from '@vmdn/core/io/mirrors/package-mirrors.ts';
 import { createPackageUnpacker } from '@vmdn/core/io/packages/package-unpacker.ts';
+import type { DiskInspector } from '@vmdn/core/io/ports/guest-inspector.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { openRecipeFolder, openRecords } from '@vmdn/core/io/store/records.ts';
 import { z } from 'zod';
@@ -37,6 +38,7 @@ export interface PackageMachine {
   readonly store: ImageStore;
   readonly runner: CommandRunner;
   readonly socketDir: string;
+  readonly appliance: DiskInspector;
   readonly mirrors: Awaited<ReturnType<typeof openPackageMirrors>>['mirrors'];
   readonly unpacker: ReturnType<typeof createPackageUnpacker>;
   readonly records: Awaited<ReturnType<typeof openRecords<typeof imageRecord>>>;
@@ -48,7 +50,9 @@ export interface PackageMachine {
 /** Opens it below `<state>/packages`; `stack` closes it. */
 export async function openPackageMachine(
   settings: EdgeSettings,
-  means: Pick<PackageMachine, 'store' | 'runner' | 'socketDir'> & { readonly events: EdgeEvents },
+  means: Pick<PackageMachine, 'store' | 'runner' | 'socketDir' | 'appliance'> & {
+    readonly events: EdgeEvents;
+  },
   stack: AsyncDisposableStack,
 ): Promise<PackageMachine> {
   const at = (name: string): string => join(settings.stateDir, 'packages', name);

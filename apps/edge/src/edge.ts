@@ -18,6 +18,8 @@ import { readAhead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
+import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
@@ -181,7 +183,17 @@ async function openMachine(
   });
   stack.use(lazyDisks);
   const socketDir = runtime.exports;
-  const means = { store, runner, socketDir, events };
+  const appliance = createAppliance({
+    ...{ runner, cacheDir: settings.applianceDir, workDir: at('appliance-jobs') },
+    accelerator: async () => accelerator,
+  });
+  const means = {
+    store,
+    runner,
+    socketDir,
+    appliance: createApplianceInspector(appliance),
+    events,
+  };
   return {
     ...{ store, hypervisor, accelerator, engine, lazyDisks, runner, socketDir },
     packages: await openPackageMachine(settings, means, stack),

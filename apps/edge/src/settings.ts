@@ -87,6 +87,8 @@ export interface EdgeSettings {
   readonly advertiseUrl: string | undefined;
   readonly stateDir: string;
   readonly runtimeDir: string;
+  /** Where the appliance that inspects unusual guests is kept once it is made. */
+  readonly applianceDir: string;
   readonly name: Name;
   readonly region: Name | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
@@ -138,6 +140,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     advertiseUrl: raw.VMDN_ADVERTISE_URL,
     stateDir: raw.VMDN_STATE_DIR ?? join(stateDir(env), 'edge'),
     runtimeDir: raw.VMDN_RUNTIME_DIR ?? runtimeDir(env),
+    applianceDir: join(cacheDir(env), 'appliance'),
     name: raw.VMDN_NAME,
     region: raw.VMDN_REGION,
     location: latitude === undefined ? undefined : { latitude, longitude: longitude! },

@@ -21,10 +21,14 @@ import { CONTROL_SOCKET_NAME } from '@vmdn/core/http/contracts/origin-control.ts
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
+import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { ensurePrivateDir, readBoundedFile } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
+import { probeAccelerator } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
+import { createDiskInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import type { UplinkLimiter } from '@vmdn/core/io/ports/uplink-limiter.ts';
 import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
@@ -206,11 +210,18 @@ async function openDisks(
   const workDir = join(stateDir, 'work');
   await emptyPrivateDir(workDir);
   await emptyPrivateDir(runtimeDir);
+  const applianceDirs = { cacheDir: settings.applianceDir, workDir: join(workDir, 'jobs') };
+  const appliance = createAppliance({
+    ...{ runner, ...applianceDirs },
+    accelerator: probeAccelerator(runner, join(stateDir, 'kvm.json')),
+  });
   const disks = {
     cache: await openContentCache(join(stateDir, 'cache')),
     pins: await openPins(join(stateDir, 'pins')),
     ledger: await openLedger(join(stateDir, 'vms')),
-    readers: createDiskReaders({ runner, workDir }),
+    readers: createDiskReaders(
+      createDiskInspector({ runner, workDir, appliance: createApplianceInspector(appliance) }),
+    ),
     locks: createSourceLocks({ runner, socketDir: join(runtimeDir, 'nbd'), ...pace }),
   };
   logger.debug({ stateDir, runtimeDir }, 'opened the state folder');

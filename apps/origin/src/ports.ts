@@ -2,19 +2,14 @@
  * Room: origin, ports. What the services need from the world; the adapters are in io/ and the core.
  */
 
-import type {
-  DescribedDisk,
-  Description,
-  InstalledPackage,
-  OperatingSystem,
-  VersionState,
-} from '@vmdn/core/domain/description.ts';
+import type { DescribedDisk, Description, VersionState } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
 import type { FreeRanges } from '@vmdn/core/domain/free-ranges.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { GuestInspection } from '@vmdn/core/io/ports/guest-inspector.ts';
 
 /** A VM that was found, and a file that should have been one. */
 export interface Discovery {
@@ -71,14 +66,6 @@ export interface DiskContent extends DescribedDisk {
   readonly print: SourcePrint;
 }
 
-/** What a guest was found to be. */
-export interface GuestFacts {
-  readonly os: OperatingSystem | null;
-  readonly packages: readonly InstalledPackage[];
-  readonly services: readonly string[];
-  readonly remarks: readonly string[];
-}
-
 interface DescribedBytes {
   readonly recipe: Recipe;
   readonly digest: Digest;
@@ -98,15 +85,15 @@ export interface DiskReaders {
     }
   >;
   /** Throws only `cancelled`. */
-  inspectGuest(locked: readonly LockedDisk[], signal: AbortSignal): Promise<GuestFacts>;
+  inspectGuest(locked: readonly LockedDisk[], signal: AbortSignal): Promise<GuestInspection>;
 }
 
 /** What was computed once and need not be computed again; all of it can be made anew. */
 export interface ContentCache {
   contentOf(print: SourcePrint): Promise<DiskContent | undefined>;
   putContent(content: DiskContent): Promise<void>;
-  guestOf(digests: readonly Digest[]): Promise<GuestFacts | undefined>;
-  putGuest(digests: readonly Digest[], facts: GuestFacts): Promise<void>;
+  guestOf(digests: readonly Digest[]): Promise<GuestInspection | undefined>;
+  putGuest(digests: readonly Digest[], facts: GuestInspection): Promise<void>;
   /** The verified recipe. Throws `not_found` when it is not here or is damaged. */
   recipe(digest: Digest): Promise<{ readonly recipe: Recipe; readonly path: string }>;
   /** Stores a recipe durably; returns the length of its file. */

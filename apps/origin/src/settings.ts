@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type Name, parseName } from '@vmdn/core/domain/names.ts';
 import { PIN_POLICIES, type PinPolicy } from '@vmdn/core/domain/version-policy.ts';
 import { name } from '@vmdn/core/http/contracts/schemas.ts';
-import { runtimeDir, stateDir } from '@vmdn/core/process/paths.ts';
+import { cacheDir, runtimeDir, stateDir } from '@vmdn/core/process/paths.ts';
 import {
   absolutePath,
   bytes,
@@ -52,6 +52,8 @@ export interface OriginSettings {
   readonly region: Name | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
   readonly vmsDir: string;
+  /** Where the appliance that inspects unusual guests is kept once it is made. */
+  readonly applianceDir: string;
   /** Null: no limit. */
   readonly uplinkBytesPerSecond: number | null;
   readonly pin: PinPolicy;
@@ -78,6 +80,7 @@ export function readSettings(env: Environment): OriginSettings {
     location:
       latitude === undefined || longitude === undefined ? undefined : { latitude, longitude },
     vmsDir: given.VMDN_VMS_DIR,
+    applianceDir: join(cacheDir(env), 'appliance'),
     uplinkBytesPerSecond: given.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
     pin: given.VMDN_PIN,
     enrolmentToken: given.VMDN_ENROLMENT_TOKEN,

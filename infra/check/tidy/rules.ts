@@ -181,7 +181,9 @@ function header({ path, text }: SourceFile): Finding[] {
       { path, line: 1, message: 'header: begin with a comment that says what the file is for.' },
     ];
   }
-  const comment = text.slice(0, text.indexOf('*/') + 2);
+  const comment = /\.sh$/.test(path)
+    ? (/^(#.*\n)*/.exec(text)?.[0] ?? '')
+    : text.slice(0, text.indexOf('*/') + 2);
   if (ROOMS.test(path) && !TEST.test(path) && !/\bRoom: /.test(comment)) {
     return [{ path, line: 1, message: 'header: say which room this is ("Room: domain. …").' }];
   }

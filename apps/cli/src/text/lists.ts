@@ -142,6 +142,21 @@ export function regionTable(regions: readonly Region[], text: string): string {
   return renderTable(columns, rows, `No place is called "${text}".`);
 }
 
+/** What an origin finds in a guest beyond its packages and services; nothing of what it did not look for. */
+function guestLines({ databases, mounts, boots }: VmDescription['description']): string[] {
+  const lines: string[] = [];
+  for (const { engine, version, dataDirectory } of databases ?? []) {
+    lines.push(
+      `database:  ${engine} ${version ?? '(version unknown)'}, ${dataDirectory ?? 'no data found'}`,
+    );
+  }
+  for (const { source, target, type } of mounts ?? []) {
+    lines.push(`mount:     ${target} ${type} ${source}`);
+  }
+  if (boots !== undefined) lines.push(`boots by:  ${boots.join(' or ') || 'nothing on its disks'}`);
+  return lines;
+}
+
 export function descriptionLines(reply: VmDescription, withPackages: boolean): string[] {
   const { description, origin, state, scores } = reply;
   const { os, hardware, disks, packages, services } = description;
@@ -153,6 +168,7 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
     `ports:     ${hardware.ports.map(({ name, guest }) => `${name} ${guest}`).join(', ') || 'none'}`,
     `packages:  ${packages.length}`,
     `services:  ${services.join(', ') || 'none'}`,
+    ...guestLines(description),
   ];
   for (const disk of disks) {
     const sizes = `${formatBytes(disk.virtualSizeBytes)} virtual, ${formatBytes(disk.nonZeroBytes)} non-zero`;

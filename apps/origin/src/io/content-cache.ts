@@ -16,29 +16,23 @@ import type { Recipe } from '@vmdn/core/domain/recipe.ts';
 import { digestOfRecipe } from '@vmdn/core/formats/disk-digest.ts';
 import { decodeFreeMap, encodeFreeMap, FREE_MAP_BYTES_MAX } from '@vmdn/core/formats/free-map.ts';
 import { decodeRecipe, recipeFileBytes, recipePieces } from '@vmdn/core/formats/recipe.ts';
-import {
-  describedDisk,
-  installedPackage,
-  operatingSystem,
-} from '@vmdn/core/http/contracts/schemas.ts';
+import { describedDisk, guestFacts } from '@vmdn/core/http/contracts/schemas.ts';
 import { durableWrite } from '@vmdn/core/io/files/durable-write.ts';
 import { ensurePrivateDir, readBoundedFile, sweepTemps } from '@vmdn/core/io/files/files.ts';
+import type { GuestInspection } from '@vmdn/core/io/ports/guest-inspector.ts';
 import { z } from 'zod';
 import { LEDGER_BYTES_MAX, RECIPE_MEMORY_BYTES_MAX } from '../limits.ts';
-import type { ContentCache, DiskContent, GuestFacts, SourcePrint } from '../ports.ts';
+import type { ContentCache, DiskContent, SourcePrint } from '../ports.ts';
 
 /** Raised when what is computed of a source or guest changes: older entries then count as missing. */
-const CACHE_VERSION = 2;
+const CACHE_VERSION = 3;
 
 const contentSchema = describedDisk.extend({
   cacheVersion: z.literal(CACHE_VERSION),
   print: z.string().transform((raw) => raw as SourcePrint),
 });
-const guestSchema = z.object({
+const guestSchema = guestFacts.extend({
   cacheVersion: z.literal(CACHE_VERSION),
-  os: operatingSystem.nullable(),
-  packages: z.array(installedPackage),
-  services: z.array(z.string()),
   remarks: z.array(z.string()),
 });
 
@@ -67,7 +61,7 @@ export async function openContentCache(dir: string): Promise<ContentCache> {
     putContent: (content) => writeJson(contentPath(content.print), content),
     async guestOf(digests) {
       const found = guestSchema.safeParse(await readJson(guestPath(digests)));
-      return found.success ? (found.data as GuestFacts) : undefined;
+      return found.success ? found.data : undefined;
     },
     putGuest: (digests, facts) => writeJson(guestPath(digests), facts),
     async recipe(digest) {
@@ -104,7 +98,7 @@ function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-async function writeJson(path: string, value: DiskContent | GuestFacts): Promise<void> {
+async function writeJson(path: string, value: DiskContent | GuestInspection): Promise<void> {
   const text = `${JSON.stringify({ cacheVersion: CACHE_VERSION, ...value })}\n`;
   await durableWrite(path, new TextEncoder().encode(text));
 }

@@ -3,10 +3,9 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { type DiskDescription, describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
-import { inspectGuest } from '@vmdn/core/io/inspect/inspect-guest.ts';
+import type { DiskInspector } from '@vmdn/core/io/ports/guest-inspector.ts';
 import type { DiskReaders } from '../ports.ts';
 
 type Described = Pick<DiskDescription, 'recipe' | 'digest' | 'keysRoot'>;
@@ -15,11 +14,8 @@ function bytesOf({ recipe, digest, keysRoot }: Described) {
   return { recipe, digest, keysRoot: keysRoot as string as Digest };
 }
 
-/** Readers that use `workDir`, a private folder, for temporary files. */
-export function createDiskReaders(options: {
-  readonly runner: CommandRunner;
-  readonly workDir: string;
-}): DiskReaders {
+/** Readers of disks; `inspect` tells what guest is on them. */
+export function createDiskReaders(inspect: DiskInspector): DiskReaders {
   // A VM has several disks, a scan several VMs: the threads stay for the next one, then end by themselves.
   const pool = createHashPool();
   return {
@@ -29,6 +25,9 @@ export function createDiskReaders(options: {
       return { ...bytesOf(whole), withoutFree: bytesOf(withoutFree), free };
     },
     inspectGuest: (locked, signal) =>
-      inspectGuest({ ...options, socketPaths: locked.map((disk) => disk.socketPath), signal }),
+      inspect(
+        locked.map((disk) => disk.socketPath),
+        signal,
+      ),
   };
 }

@@ -20,16 +20,9 @@ import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import { decideVersion, type PinPolicy } from '@vmdn/core/domain/version-policy.ts';
 import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { GuestInspection } from '@vmdn/core/io/ports/guest-inspector.ts';
 import { OLD_VERSIONS_MAX } from '../limits.ts';
-import type {
-  DiskContent,
-  GuestFacts,
-  Ledger,
-  Pins,
-  SourcePrint,
-  VersionRecord,
-  VmRecord,
-} from '../ports.ts';
+import type { DiskContent, Ledger, Pins, SourcePrint, VersionRecord, VmRecord } from '../ports.ts';
 
 /** Where the bytes of a digest can be read. */
 export type DiskPlace =
@@ -60,7 +53,7 @@ export interface VersionStanding {
 /** What was found in a VM's disks. */
 export interface VmContent {
   readonly disks: readonly DiskContent[];
-  readonly guest: GuestFacts;
+  readonly guest: GuestInspection;
 }
 
 export interface VersionBook {
@@ -228,15 +221,13 @@ class Book implements VersionBook {
   }
 
   #describe(vm: VmSpecification, version: number, content: VmContent): Description {
-    const { os, packages, services } = content.guest;
+    const { remarks: _, ...guest } = content.guest;
     return {
       schema: DESCRIPTION_SCHEMA,
       vm: vm.name,
       version,
       describedAt: new Date(this.#options.now()).toISOString(),
-      os,
-      packages,
-      services,
+      ...guest,
       hardware: vm.hardware,
       disks: content.disks.map(({ print: _, ...disk }) => disk),
     };

@@ -28,6 +28,44 @@ export interface InstalledPackage {
   readonly architecture: string;
 }
 
+/** Engines that keep a guest's databases in files of their own, behind a server. */
+export const DATABASE_ENGINES = ['mariadb', 'mysql', 'postgresql'] as const;
+export type DatabaseEngine = (typeof DATABASE_ENGINES)[number];
+
+/** A database server of a guest. */
+export interface GuestDatabase {
+  readonly engine: DatabaseEngine;
+  /** The server's, or where no package tells it that of its data; null when neither can be read. */
+  readonly version: string | null;
+  /** Null when it could not be found. */
+  readonly dataDirectory: string | null;
+}
+
+/** A line of a guest's fstab. */
+export interface GuestMount {
+  readonly source: string;
+  readonly target: string;
+  readonly type: string;
+  readonly options: string;
+}
+
+/** Firmware that can start a guest. */
+export const BOOT_FIRMWARES = ['bios', 'uefi'] as const;
+export type BootFirmware = (typeof BOOT_FIRMWARES)[number];
+
+/** What a guest is, read from its disks. */
+export interface GuestFacts {
+  /** Null when no operating system was found. */
+  readonly os: OperatingSystem | null;
+  readonly packages: readonly InstalledPackage[];
+  /** Enabled at boot. */
+  readonly services: readonly string[];
+  readonly databases: readonly GuestDatabase[];
+  readonly mounts: readonly GuestMount[];
+  /** What the disks are laid out to be started by; none: not by themselves. */
+  readonly boots: readonly BootFirmware[];
+}
+
 /** One disk of a description. */
 export interface DescribedDisk {
   readonly digest: Digest;
@@ -65,6 +103,10 @@ export interface Description {
   readonly os: OperatingSystem | null;
   readonly packages: readonly InstalledPackage[];
   readonly services: readonly string[];
+  /** These three are absent where the origin did not look for them. */
+  readonly databases?: readonly GuestDatabase[] | undefined;
+  readonly mounts?: readonly GuestMount[] | undefined;
+  readonly boots?: readonly BootFirmware[] | undefined;
   readonly hardware: VmHardware;
   readonly disks: readonly DescribedDisk[];
 }

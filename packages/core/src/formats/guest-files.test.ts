@@ -157,7 +157,12 @@ describe('an ext superblock', () => {
     view.setUint16(56, 0xef53, true);
     view.setUint32(24, 2, true);
     view.setUint32(4, 1000, true);
-    expect(parseExtSuperblock(bytes)).toEqual({ blockBytes: 4096, sizeBytes: 4_096_000 });
+    bytes.set(Buffer.from('0123456789abcdef0123456789abcdef', 'hex'), 104);
+    bytes.set(Buffer.from('data'), 120);
+    expect(parseExtSuperblock(bytes)).toEqual({
+      ...{ blockBytes: 4096, sizeBytes: 4_096_000 },
+      ...{ uuid: '01234567-89ab-cdef-0123-456789abcdef', label: 'data' },
+    });
     view.setUint32(24, 40, true);
     expect(parseExtSuperblock(bytes)).toBeNull();
     expect(parseExtSuperblock(bytes.subarray(0, 100))).toBeNull();

@@ -12,9 +12,12 @@ import { SECTOR_BYTES } from '../domain/units.ts';
 export interface Partition {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
-  /** There, and true, when the table says that it is Linux swap. */
-  readonly isSwap?: true;
+  /** What the table says that it is for; absent for everything else. */
+  readonly role?: PartitionRole;
 }
+
+/** Linux swap, an EFI system partition, or room for a boot loader that BIOS starts from a GPT. */
+export type PartitionRole = 'swap' | 'efi' | 'bios-boot';
 
 /** Linux's own limit for logical partitions is far above; nobody has more than a dozen. */
 export const LOGICAL_MAX = 64;
@@ -23,21 +26,36 @@ const GPT_ENTRIES_MAX = 1024;
 const GPT_ENTRY_BYTES_MAX = 512;
 const GPT_SIGNATURE = 'EFI PART';
 const GPT_PROTECTIVE = 0xee;
+/** Before the disk signature. */
+const BOOT_CODE_BYTES = 440;
 const EXTENDED_TYPES: ReadonlySet<number> = new Set([0x05, 0x0f, 0x85]);
-const SWAP_TYPE = 0x82;
-/** 0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, as it lies on the disk. */
-const SWAP_GUID = [0x43c4a4ab0657fd6dn, 0x4f4f4bc8_3309e584n] as const;
+const ROLE_OF_TYPE: ReadonlyMap<number, PartitionRole> = new Map([
+  [0x82, 'swap'],
+  [0xef, 'efi'],
+]);
+/**
+ * As they lie on the disk: 0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, C12A7328-F81F-11D2-BA4B-00A0C93EC93B and
+ * 21686148-6449-6E6F-744E-656564454649 (UEFI 2.10, 5.3.3; the Discoverable Partitions Specification; GRUB
+ * manual, 3.4).
+ */
+const ROLE_OF_GUID: readonly (readonly [low: bigint, high: bigint, PartitionRole])[] = [
+  [0x43c4a4ab0657fd6dn, 0x4f4f4bc8_3309e584n, 'swap'],
+  [0x11d2f81fc12a7328n, 0x3bc93ec9_a0004bban, 'efi'],
+  [0x6e6f6449_21686148n, 0x49464564_65654e74n, 'bios-boot'],
+];
 
 /** A partition in sectors. */
 interface SectorRange {
   readonly start: number;
   readonly count: number;
-  readonly isSwap?: true;
+  readonly role?: PartitionRole | undefined;
 }
 
 /** What the sector at the start of a disk, or of an extended partition, says. Numbers are sectors. */
 export interface MbrSector {
   readonly isProtective: boolean;
+  /** Whether it begins with code, as a boot sector that BIOS is to start does. */
+  readonly hasBootCode: boolean;
   readonly partitions: readonly SectorRange[];
   /** Start of the first extended partition (from the start of the disk, or of the outermost one). */
   readonly extendedStart: number | null;
@@ -59,20 +77,21 @@ export function parseMbrSector(sector: Uint8Array): MbrSector | null {
     if (type === 0 || count === 0) continue;
     if (type === GPT_PROTECTIVE) isProtective = true;
     else if (EXTENDED_TYPES.has(type)) extendedStart ??= start;
-    else partitions.push({ start, count, ...(type === SWAP_TYPE && { isSwap: true }) });
+    else partitions.push({ start, count, role: ROLE_OF_TYPE.get(type) });
   }
-  return { isProtective, partitions, extendedStart };
+  const hasBootCode = sector.subarray(0, BOOT_CODE_BYTES).some((byte) => byte !== 0);
+  return { isProtective, hasBootCode, partitions, extendedStart };
 }
 
 /** Sectors to a partition within the disk; null when it sticks out or is empty. */
 export function partitionAt(
-  { start, count, isSwap }: SectorRange,
+  { start, count, role }: SectorRange,
   diskBytes: number,
 ): Partition | null {
   const offsetBytes = start * SECTOR_BYTES;
   const lengthBytes = count * SECTOR_BYTES;
   const isInside = start > 0 && count > 0 && offsetBytes + lengthBytes <= diskBytes;
-  return isInside ? { offsetBytes, lengthBytes, ...(isSwap && { isSwap }) } : null;
+  return isInside ? { offsetBytes, lengthBytes, ...(role && { role }) } : null;
 }
 
 /** Where a GPT's entries lie and what they must hash to. */
@@ -123,10 +142,10 @@ export function parseGptEntries(
   for (let at = 0; at < bytes.length; at += header.entryBytes) {
     const type = [view.getBigUint64(at, true), view.getBigUint64(at + 8, true)] as const;
     if (type[0] === 0n && type[1] === 0n) continue;
-    const isSwap = type[0] === SWAP_GUID[0] && type[1] === SWAP_GUID[1];
+    const role = ROLE_OF_GUID.find(([low, high]) => type[0] === low && type[1] === high)?.[2];
     const first = Number(view.getBigUint64(at + 32, true));
     const last = Number(view.getBigUint64(at + 40, true));
-    const range = { start: first, count: last - first + 1, ...(isSwap && { isSwap }) };
+    const range = { start: first, count: last - first + 1, role };
     const partition = partitionAt(range, diskBytes);
     if (partition !== null) partitions.push(partition);
   }

@@ -4,7 +4,12 @@
  */
 
 import { z } from 'zod';
-import { DESCRIPTION_SCHEMA, VERSION_STATES } from '../../domain/description.ts';
+import {
+  BOOT_FIRMWARES,
+  DATABASE_ENGINES,
+  DESCRIPTION_SCHEMA,
+  VERSION_STATES,
+} from '../../domain/description.ts';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { DISK_FORMATS } from '../../domain/disk-format.ts';
 import { ERROR_CODES } from '../../domain/errors.ts';
@@ -77,6 +82,29 @@ export const installedPackage = z.object({
   version: z.string().min(1).max(256),
   architecture: z.string().max(32),
 });
+/** Lines of an fstab and database servers of one guest: many times what real ones have. */
+const MOUNTS_MAX = 200;
+const DATABASES_MAX = 64;
+const guestDatabase = z.object({
+  engine: z.enum(DATABASE_ENGINES),
+  version: z.string().max(64).nullable(),
+  dataDirectory: z.string().max(256).nullable(),
+});
+const guestMount = z.object({
+  source: z.string().max(512),
+  target: z.string().max(512),
+  type: z.string().max(512),
+  options: z.string().max(512),
+});
+/** What a guest is, read from its disks. */
+export const guestFacts = z.object({
+  os: operatingSystem.nullable(),
+  packages: z.array(installedPackage).max(PACKAGES_MAX),
+  services: z.array(z.string().max(256)).max(10_000),
+  databases: z.array(guestDatabase).max(DATABASES_MAX),
+  mounts: z.array(guestMount).max(MOUNTS_MAX),
+  boots: z.array(z.enum(BOOT_FIRMWARES)).max(BOOT_FIRMWARES.length),
+});
 export const describedDisk = z.object({
   digest,
   virtualSizeBytes: byteCount.multipleOf(512),
@@ -99,9 +127,10 @@ export const description = z.object({
   vm: name,
   version: z.number().int().min(1),
   describedAt: timestamp,
-  os: operatingSystem.nullable(),
-  packages: z.array(installedPackage).max(PACKAGES_MAX),
-  services: z.array(z.string().max(256)).max(10_000),
+  ...guestFacts.shape,
+  databases: guestFacts.shape.databases.optional(),
+  mounts: guestFacts.shape.mounts.optional(),
+  boots: guestFacts.shape.boots.optional(),
   hardware,
   disks: z.array(describedDisk).min(1).max(DISKS_MAX),
 });

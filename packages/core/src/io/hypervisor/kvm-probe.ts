@@ -169,3 +169,18 @@ export async function installedKernels(bootDir = '/boot'): Promise<readonly stri
   const kernels = names.filter((name) => name.startsWith('vmlinuz-')).sort();
   return kernels.reverse().map((name) => `${bootDir}/${name}`);
 }
+
+/**
+ * Whether KVM works here, with the machine's own kernels and asked when it is called: for programs that run
+ * no guests and need an appliance now and then. Throws what chooseAccelerator throws.
+ */
+export function probeAccelerator(
+  runner: CommandRunner,
+  cachePath: string,
+): () => Promise<Accelerator> {
+  return async () => {
+    const kernels = await installedKernels();
+    const options = { wanted: 'auto', runner, kernels, cachePath, guestUid: null } as const;
+    return (await chooseAccelerator(options)).accelerator;
+  };
+}

@@ -102,7 +102,7 @@ async function freeOfVolume(
   }
   if (swap === null) throw keep(`${names[0] ?? 'what it holds'} is not understood`);
   if ('why' in swap) throw keep(swap.why);
-  if (volume.isSwap !== true && volume.lengthBytes !== disk.sizeBytes) {
+  if (volume.role !== 'swap' && volume.lengthBytes !== disk.sizeBytes) {
     throw keep('it looks like swap, but its partition is not typed as such');
   }
   const { pageBytes, sizeBytes } = swap.area;

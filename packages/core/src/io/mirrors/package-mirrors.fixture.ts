@@ -104,8 +104,13 @@ export async function makeKey(dir: string, name: string): Promise<SigningKey> {
   };
 }
 
-/** A real .deb with one file. */
-export async function makeDeb(dir: string, name: string, version: string): Promise<Uint8Array> {
+/** A real .deb with one file, and maintainer scripts by their names. */
+export async function makeDeb(
+  dir: string,
+  name: string,
+  version: string,
+  scripts: Readonly<Record<string, string>> = {},
+): Promise<Uint8Array> {
   const root = join(dir, `${name}-${version}`);
   const control = `Package: ${name}\nVersion: ${version}\nArchitecture: all
 Maintainer: A <a@example.test>\nDescription: a test\nInstalled-Size: 7\n`;
@@ -115,6 +120,9 @@ Maintainer: A <a@example.test>\nDescription: a test\nInstalled-Size: 7\n`;
   ] as const) {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), text);
+  }
+  for (const [script, text] of Object.entries(scripts)) {
+    await writeFile(join(root, 'DEBIAN', script), text, { mode: 0o755 });
   }
   const path = `${root}.deb`;
   const env = { SOURCE_DATE_EPOCH: '0' };
@@ -138,19 +146,20 @@ export interface SuiteOptions {
   readonly installedKiB?: number;
 }
 
-/** Puts a suite `stable` with packages `NAME_VERSION` below `/debian/` of the mirror. */
+/** Puts a suite `stable` with packages `NAME_VERSION` or `NAME_VERSION_ARCHITECTURE` below `/debian/`. */
 export async function publishSuite(
   { files }: FakeMirror,
   { key, debs, head = '', variant = '.gz', ...options }: SuiteOptions,
 ): Promise<void> {
   for (const path of files.keys()) if (path.startsWith('/debian/')) files.delete(path);
   const stanzas = Object.entries(debs).map(([id, deb]) => {
-    const [name, version] = id.split('_') as [string, string];
-    const file = `pool/${name[0]}/${id}_all.deb`;
+    const [name = '', version = '', architecture = 'all'] = id.split('_');
+    const file = `pool/${name[0]}/${name}_${version}_${architecture}.deb`;
     files.set(`/debian/${file}`, deb);
     const { installedKiB = 7 } = options;
-    return `Package: ${name}\nVersion: ${version}\nArchitecture: all\nInstalled-Size: ${installedKiB}
-Filename: ${options.filename?.(file) ?? file}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`;
+    return `Package: ${name}\nVersion: ${version}\nArchitecture: ${architecture}
+Installed-Size: ${installedKiB}\nFilename: ${options.filename?.(file) ?? file}
+Size: ${deb.length}\nSHA256: ${sha256(deb)}\n`;
   });
   const packages = Buffer.from(stanzas.join('\n'));
   const index = await compress(packages, variant);

@@ -1,13 +1,24 @@
 /**
- * Room: io, ports. What a guest on a disk image is, found without running or mounting anything.
+ * Room: io, ports. What a guest on locked exports or on a disk image is, found without booting it.
+ *
+ * I1: an unknown, damaged or hostile guest is described as far as it can be; what was not found, and why,
+ *     stands in `remarks`, in words for the operator.
  */
 
-import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { GuestFacts } from '../../domain/description.ts';
 
-export interface InspectedGuest {
-  readonly os: OperatingSystem | null;
-  readonly packages: readonly InstalledPackage[];
+export interface GuestInspection extends GuestFacts {
+  readonly remarks: readonly string[];
 }
 
+/**
+ * Inspects the guest on the disks that are exported at `socketPaths`, in the VM's order. Throws `cancelled`;
+ * an inspector by a single means also `tool_missing`, `tool_failed`, `timeout`.
+ */
+export type DiskInspector = (
+  socketPaths: readonly string[],
+  signal?: AbortSignal,
+) => Promise<GuestInspection>;
+
 /** Inspects the guest in a raw image file of this node. Throws `cancelled`, `unavailable`, `tool_missing`. */
-export type GuestInspector = (imagePath: string, signal: AbortSignal) => Promise<InspectedGuest>;
+export type GuestInspector = (imagePath: string, signal: AbortSignal) => Promise<GuestInspection>;

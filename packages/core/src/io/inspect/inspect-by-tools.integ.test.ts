@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
-import { type GuestInspection, inspectGuest } from './inspect-guest.ts';
+import { type InspectionByTools, inspectByTools } from './inspect-by-tools.ts';
 import { type DiskReader, findVolumes } from './volumes.ts';
 
 const MIB = 2 ** 20;
@@ -56,6 +56,10 @@ const expected = {
     { name: 'nginx', version: '1.2-3', architecture: 'amd64' },
   ],
   services: ['nginx.service'],
+  databases: [],
+  mounts: [],
+  remarks: [],
+  unread: [],
 };
 
 /** Makes a disk with the guest's tree in a partition that `layout` (sfdisk) puts at `offsetBytes`. */
@@ -84,12 +88,12 @@ async function makeDisk(
   return path;
 }
 
-async function inspect(path: string, fuse = true): Promise<GuestInspection> {
+async function inspect(path: string, fuse = true): Promise<InspectionByTools> {
   const layers = [{ path, format: 'raw' as const }];
   const exported = await openDiskExport({ layers, socketDir: join(dir, 's'), runner });
   try {
     const workDir = join(dir, 'work');
-    return await inspectGuest({ socketPaths: [exported.socketPath], workDir, runner, fuse });
+    return await inspectByTools({ socketPaths: [exported.socketPath], workDir, runner, fuse });
   } finally {
     await exported.close();
   }
@@ -127,8 +131,8 @@ describe('a guest', () => {
     const [, name, layout, offsetBytes, mkfs] = row;
     const path = await makeDisk(name, layout, offsetBytes, mkfs);
     const before = await hashAndTimes(path);
-    expect(await inspect(path)).toEqual({ ...expected, remarks: [] });
-    expect(await inspect(path, false)).toEqual({ ...expected, remarks: [] });
+    expect(await inspect(path)).toEqual({ ...expected, boots: [] });
+    expect(await inspect(path, false)).toEqual({ ...expected, boots: [] });
     expect(await hashAndTimes(path)).toEqual(before);
     expect(await readdir(join(dir, 'work'))).toEqual([]);
     expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(dir);

@@ -1,0 +1,125 @@
+/**
+ * Room: domain. SMART-MIGRATE of the 2015 report ("Teleporting virtual machines", Dermois and Rengo): a
+ * functional copy of a guest from the most similar image at hand. Which image, which packages, which files;
+ * io/functional does it.
+ *
+ * I1: only images of the same distribution, version and architecture are candidates; least difference wins.
+ * I2: boot loader, kernel and fstab stay the destination's own.
+ * I3: the two file runs are the report's, with its lists of what they leave out.
+ */
+
+import type { InstalledPackage, OperatingSystem } from './description.ts';
+
+/** An image seen as the start of a functional copy. */
+export interface FunctionalCandidate {
+  readonly os: OperatingSystem | null;
+  readonly packages: readonly InstalledPackage[];
+}
+
+/** What must change in a candidate so that it has the packages of the source. */
+export interface PackageDifference {
+  /** Missing, or there in another version. */
+  readonly install: readonly InstalledPackage[];
+  /** There and not in the source. */
+  readonly remove: readonly InstalledPackage[];
+}
+
+/**
+ * Packages that make the destination boot: its kernel and boot loader were installed with its disk, and
+ * /boot is left out by both runs. Names of Debian and Ubuntu, Fedora and its relatives.
+ */
+const BOOT_PACKAGES: readonly RegExp[] = [
+  /^linux-(image|modules|headers|generic|virtual)\b/,
+  /^kernel(-core|-modules.*)?$/,
+  /^(grub2?|shim|extlinux|syslinux)\b/,
+];
+
+/** `listImages()`: "Only virtual disks/snapshots with **same distribution** and **version**". */
+export function listImages<Image extends FunctionalCandidate>(
+  source: OperatingSystem,
+  images: readonly Image[],
+): Image[] {
+  return images.filter(({ os }) => os !== null && isSameRelease(source, os));
+}
+
+function isSameRelease(one: OperatingSystem, other: OperatingSystem): boolean {
+  return (
+    one.id === other.id &&
+    one.versionId === other.versionId &&
+    one.architecture === other.architecture
+  );
+}
+
+/** A candidate with what a dry run of the file runs said that it lacks. */
+export interface MeasuredCandidate<Image extends FunctionalCandidate> {
+  readonly image: Image;
+  /** Bytes of files that differ; null: not measured. */
+  readonly differingBytes: number | null;
+}
+
+/**
+ * `pickCandidate()`: the image "with the least amount of differences from the source". By the dry runs where
+ * there were any, then by the number of packages to change; null without images.
+ */
+export function pickCandidate<Image extends FunctionalCandidate>(
+  packages: readonly InstalledPackage[],
+  candidates: readonly MeasuredCandidate<Image>[],
+): Image | null {
+  const ranked = candidates.map(({ image, differingBytes }) => {
+    const { install, remove } = packageDifference(packages, image.packages);
+    const bytes = differingBytes ?? Number.POSITIVE_INFINITY;
+    return { image, bytes, changes: install.length + remove.length };
+  });
+  const [best] = ranked.sort((a, b) =>
+    a.bytes === b.bytes ? a.changes - b.changes : a.bytes - b.bytes,
+  );
+  return best?.image ?? null;
+}
+
+/**
+ * `swPrepare()`: "Install any missing distribution package on the cloned/new VM and remove any extra
+ * package". Several versions of one name side by side, as rpm has kernels, count each by itself.
+ */
+export function packageDifference(
+  source: readonly InstalledPackage[],
+  candidate: readonly InstalledPackage[],
+): PackageDifference {
+  const full = (item: InstalledPackage): string =>
+    `${item.name}\0${item.architecture}\0${item.version}`;
+  const plain = (item: InstalledPackage): string => `${item.name}\0${item.architecture}`;
+  const isOurs = ({ name }: InstalledPackage): boolean =>
+    !BOOT_PACKAGES.some((pattern) => pattern.test(name));
+  const there = new Set(candidate.map(full));
+  const wanted = new Set(source.map(plain));
+  return {
+    install: source.filter((item) => isOurs(item) && !there.has(full(item))),
+    remove: candidate.filter((item) => isOurs(item) && !wanted.has(plain(item))),
+  };
+}
+
+/**
+ * Not in the report, whose guests had GRUB 2 of CentOS: Debian's links to the kernel at the root of the
+ * guest, by which a boot loader may start it. Both runs leave them out as well, by I2.
+ */
+export const BOOT_LINKS: readonly string[] = [
+  ...['/vmlinuz', '/vmlinuz.old', '/initrd.img', '/initrd.img.old'],
+];
+
+const NEVER = [
+  ...['/dev', '/tmp', '/proc', '/sys', '/var/tmp', '/run', '/mnt', '/media', '/lost+found'],
+] as const;
+
+/**
+ * `smartSync()`, first run: "everything but the installation folders". The list stands on the report's last
+ * page; it is anchored at the root of the guest.
+ */
+export const FIRST_RUN_EXCLUDES: readonly string[] = [
+  ...NEVER,
+  ...['/usr', '/lib', '/etc/fstab', '/lib32', '/lib64', '/boot'],
+];
+
+/**
+ * Second run: "all the files in the installation folders that do not exist on the destination
+ * (software/libraries not installed by a package manager)".
+ */
+export const SECOND_RUN_EXCLUDES: readonly string[] = [...NEVER, '/boot'];

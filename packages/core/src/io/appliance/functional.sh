@@ -1,0 +1,171 @@
+#!/bin/bash
+# Room: io, appliance. Runs inside the appliance: turns a clone of a similar image into a functional copy of a guest, as
+# SMART-MIGRATE of the 2015 report does: swInstall with the guest's own package manager, then smartSync with rsync.
+#
+# I1  The source is mounted for reading, on a throw-away overlay of a read-only disk.
+# I2  Maintainer scripts run in the clone's own tree, without a network, without services, and with no device but
+#     null, zero, full, random, urandom and tty.
+# I3  The exit code says which step failed; nothing after it is done.
+# I4  Boot loader and fstab stay the destination's own: neither run touches /boot or /etc/fstab.
+#
+#   functional.sh OUT JOB TARGET SOURCE...
+#
+# JOB is the folder with: install, remove (package names of apt, a line each), first, second (lists of paths that
+# the two runs leave out). TARGET and SOURCE are labels of disks. Debian packages lie on the disk `packages`.
+# OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), failure (words for the operator).
+set -u
+export LC_ALL=C
+out=$1
+job=$2
+target_label=$3
+shift 3
+source=/source
+target=/sysroot
+# shellcheck source-path=SCRIPTDIR source=mount-guest.sh
+source "$(dirname "$0")/mount-guest.sh"
+
+EXIT_SOURCE=10
+EXIT_TARGET=11
+EXIT_ROOM=12
+EXIT_PACKAGES=13
+EXIT_FILES=14
+PACKAGES_SECONDS=3600
+FILES_SECONDS=7200
+
+problems=''
+remark() { problems+="${problems:+; }$*"; }
+
+fail() {
+  printf '%s' "$2${problems:+ ($problems)}" | head -c 2000 >"$out/failure"
+  sync
+  exit "$1"
+}
+
+step() {
+  printf '%s %s\n' "$1" "$((SECONDS - step_started))" >>"$out/seconds"
+  step_started=$SECONDS
+}
+step_started=$SECONDS
+
+# Lets the clone's last partition and its file system fill a disk that is larger than the candidate's.
+grow_target() {
+  local disk last device
+  disk=$(readlink -f -- "/dev/disk/guestfs/$target_label")
+  if [[ $root_device != "$disk" ]]; then
+    last=$(lsblk -nrpo NAME,TYPE -- "$disk" | sed -n 's/ part$//p' | tail -n 1)
+    [[ $root_device == "$last" ]] || return 0
+    sfdisk -q --relocate gpt-bak-std "$disk" >/dev/null 2>&1 || true
+    echo ', +' | sfdisk -q --no-reread -N "${last##*[!0-9]}" "$disk" || return 0
+    blockdev --rereadpt "$disk" 2>/dev/null || partx -u "$disk" || true
+    udevadm settle
+  fi
+  device=$root_device
+  case $root_type in
+    ext2 | ext3 | ext4)
+      e2fsck -fp "$device" >/dev/null || true
+      resize2fs "$device"
+      ;;
+  esac
+}
+
+grow_mounted() {
+  case $root_type in
+    xfs) xfs_growfs "$target" ;;
+    btrfs) btrfs filesystem resize max "$target" ;;
+  esac
+}
+
+# What programs of the guest need: no more. The guest's own /run, /dev, /proc and /sys are empty on a disk.
+enter_tree() {
+  mount -t proc -o nosuid,nodev,noexec proc "$target/proc" &&
+    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$target/sys" &&
+    mount -t tmpfs -o nosuid,mode=755 tmpfs "$target/dev" &&
+    mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs "$target/run" || return
+  mknod -m 666 "$target/dev/null" c 1 3
+  mknod -m 666 "$target/dev/zero" c 1 5
+  mknod -m 666 "$target/dev/full" c 1 7
+  mknod -m 666 "$target/dev/random" c 1 8
+  mknod -m 666 "$target/dev/urandom" c 1 9
+  mknod -m 666 "$target/dev/tty" c 5 0
+  mkdir "$target/dev/pts" "$target/dev/shm" "$target/run/lock"
+  ln -s /proc/self/fd "$target/dev/fd"
+  mount -t devpts -o newinstance,ptmxmode=0666 devpts "$target/dev/pts"
+  ln -s pts/ptmx "$target/dev/ptmx"
+}
+
+leave_tree() {
+  umount -- "$target/dev/pts" "$target/dev" "$target/run/debs" "$target/run" "$target/sys" "$target/proc" 2>/dev/null
+}
+
+in_tree() {
+  timeout --kill-after=30 "$PACKAGES_SECONDS" unshare --pid --fork --ipc --uts --net \
+    chroot "$target" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root \
+    DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true APT_LISTCHANGES_FRONTEND=none "$@" </dev/null
+}
+
+# The distribution's own package manager, with packages that the host fetched and verified.
+install_packages() {
+  local -a install=() remove=()
+  local policy=$target/usr/sbin/policy-rc.d status
+  mapfile -t remove < <(sed 's/$/-/' "$job/remove")
+  mkdir -p /var/tmp/debs
+  if [[ -s $job/install ]]; then
+    tar -xf /dev/disk/guestfs/packages -C /var/tmp/debs || fail "$EXIT_PACKAGES" 'the packages could not be unpacked'
+    mapfile -t install < <(sed 's,^,/run/debs/,' "$job/install")
+  fi
+  ((${#install[@]} + ${#remove[@]} > 0)) || return 0
+  mkdir -p "$target/run/debs"
+  mount --bind /var/tmp/debs "$target/run/debs"
+  # invoke-rc.d asks it whether a service may start; 101 is no (Debian policy 9.3.3.1).
+  [[ -e $policy ]] && mv -- "$policy" "$policy.vmdn"
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  # Nothing can be downloaded here; told so, apt takes no local files either (apt 2.6).
+  in_tree apt-get -q -y --allow-downgrades --allow-change-held-packages \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Options::=--force-unsafe-io \
+    -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 \
+    -o APT::Get::AutomaticRemove=false install "${install[@]}" "${remove[@]}"
+  status=$?
+  rm -f -- "$policy"
+  [[ -e $policy.vmdn ]] && mv -- "$policy.vmdn" "$policy"
+  if ((status == 124 || status == 137)); then
+    fail "$EXIT_PACKAGES" 'the package manager did not come to an end'
+  fi
+  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 12 "$out/log" | grep -E '^(E:|dpkg:|Err|.*error)' | tail -n 4 | tr '\n' ' ')"
+}
+
+# One of the two runs: a number, the list of what it leaves out, rsync's options.
+sync_files() {
+  local number=$1 list=$2 status
+  shift 2
+  timeout --kill-after=30 "$FILES_SECONDS" rsync -aAX --numeric-ids --stats "$@" \
+    --exclude-from="$job/$list" -- "$source/" "$target/" >"$out/rsync-$number" 2>"$out/rsync-errors"
+  status=$?
+  ((status == 0)) && return
+  if grep -q 'No space left on device' "$out/rsync-errors"; then
+    fail "$EXIT_ROOM" 'the disk of the candidate is too small for the files of the source'
+  fi
+  fail "$EXIT_FILES" "$(grep -v '^$' "$out/rsync-errors" | tail -n 3 | tr '\n' ' ')"
+}
+
+use_disks "$@"
+if ! find_root || ! mount_guest "$source" ro; then
+  fail "$EXIT_SOURCE" 'no system of the source could be mounted'
+fi
+[[ -z $problems ]] || fail "$EXIT_SOURCE" 'not all of the source could be mounted'
+use_disks "$target_label"
+find_root || fail "$EXIT_TARGET" 'no system of the candidate could be mounted'
+grow_target
+mount_guest "$target" rw || fail "$EXIT_TARGET" 'the clone of the candidate could not be mounted'
+grow_mounted
+step mount
+enter_tree || fail "$EXIT_TARGET" 'the clone of the candidate lacks the folders of a system'
+install_packages
+leave_tree
+step packages
+sync_files 1 first --delete
+sync_files 2 second --ignore-existing
+step files
+sync
+umount -R "$target" || fail "$EXIT_FILES" 'the clone could not be unmounted'
+exit 0

@@ -1,0 +1,273 @@
+/**
+ * Room: io, functional. SMART-MIGRATE (domain/functional.ts) in an appliance: clone the best image,
+ * swPrepare and swInstall by the guest's own package manager, smartSync by rsync.
+ *
+ * I1: the candidate is the read-only backing of a new overlay; the source is mounted for reading on a
+ *     throw-away one.
+ * I2: programs of the guest run in an appliance without a network and nowhere else; packages are fetched and
+ *     verified here before.
+ * I3: the target has its name only when all is done and durable; on any error nothing of it is left.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { InstalledPackage } from '../../domain/description.ts';
+import { VmdnError } from '../../domain/errors.ts';
+import {
+  BOOT_LINKS,
+  FIRST_RUN_EXCLUDES,
+  listImages,
+  type PackageDifference,
+  packageDifference,
+  pickCandidate,
+  SECOND_RUN_EXCLUDES,
+} from '../../domain/functional.ts';
+import { parseRsyncStats } from '../../formats/rsync-stats.ts';
+import {
+  type Appliance,
+  type ApplianceJob,
+  type ApplianceResult,
+  JOB_FOLDER,
+} from '../appliance/appliance.ts';
+import { diskLabel } from '../appliance/inspect-in-appliance.ts';
+import type { CommandRunner } from '../command/command-runner.ts';
+import type { ApplianceDisk } from '../command/guestfish.ts';
+import type { QemuImg } from '../command/qemu-img.ts';
+import { ensurePrivateDir, fsyncDir, TEMP_SUFFIX } from '../files/files.ts';
+import type {
+  FunctionalCopier,
+  FunctionalCopyJob,
+  FunctionalCopyResult,
+  FunctionalImage,
+  SourceDisk,
+} from '../ports/functional-copy.ts';
+import type { PackageMirrors } from '../ports/package-mirrors.ts';
+import { type FetchedPackages, fetchPackages } from './fetch-packages.ts';
+
+export interface FunctionalMeans {
+  readonly appliance: Appliance;
+  readonly runner: CommandRunner;
+  readonly qemuImg: Pick<QemuImg, 'createOverlay'>;
+  readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
+  /** A private folder for packages on their way. */
+  readonly workDir: string;
+}
+
+/** Maintainer scripts build initial RAM disks and caches; rsync holds a list of all files. */
+const MEMORY_MIB = 2048;
+/** Packages and files of a full server under emulation; what hangs is ended sooner by the script itself. */
+const TIMEOUT_MS = 3 * 3_600_000;
+const RESULT_BYTES_MAX = 8 * 2 ** 20;
+/** Disks of candidates in one appliance, beside those of the source. */
+const CANDIDATES_MAX = 6;
+const OTHER_METHODS = 'teleport it with the method exact, which copies the disk as it is';
+const LISTS: ReadonlyMap<string, Uint8Array> = new Map([
+  ['first', listFile([...FIRST_RUN_EXCLUDES, ...BOOT_LINKS])],
+  ['second', listFile([...SECOND_RUN_EXCLUDES, ...BOOT_LINKS])],
+]);
+
+export function createFunctionalCopier(means: FunctionalMeans): FunctionalCopier {
+  return async (job) => {
+    await ensurePrivateDir(means.workDir);
+    const dir = await mkdtemp(join(means.workDir, 'functional-'));
+    try {
+      return await makeCopy(means, job, dir);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  };
+}
+
+async function makeCopy(
+  means: FunctionalMeans,
+  job: FunctionalCopyJob,
+  dir: string,
+): Promise<FunctionalCopyResult> {
+  const chosen = await chooseImage(means, job);
+  const { image } = chosen;
+  const difference = packageDifference(job.source.packages, image.packages);
+  const started = performance.now();
+  const packages = await fetchPackages(means, job, difference.install, dir);
+  const packageSeconds = secondsSince(started);
+  const virtualSizeBytes = Math.max(image.virtualSizeBytes, job.source.virtualSizeBytes);
+  const unfinished = join(
+    dirname(job.targetPath),
+    `${randomBytes(12).toString('hex')}${TEMP_SUFFIX}`,
+  );
+  try {
+    await means.qemuImg.createOverlay({
+      ...{ path: unfinished, backing: image.layers[0]!, virtualSizeBytes },
+    });
+    const inside = performance.now();
+    const result = await means.appliance.run(copyJob(job, unfinished, difference, packages));
+    requireDone(result, job);
+    await makeDurable(unfinished, job.targetPath);
+    const runs = ['rsync-1', 'rsync-2'].map((name) => parseRsyncStats(textOf(result, name)));
+    return {
+      image: image.name,
+      layers: [{ path: job.targetPath, format: 'qcow2' }, ...image.layers],
+      virtualSizeBytes,
+      ...{ installed: difference.install.length, removed: difference.remove.length },
+      packageBytes: packages.bytes,
+      files: runs.reduce((sum, { files }) => sum + (files ?? 0), 0),
+      fileBytes: runs.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
+      seconds: {
+        packages: packageSeconds,
+        appliance: chosen.applianceSeconds + secondsSince(inside),
+      },
+    };
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}
+
+/** listImages and pickCandidate. Throws `not_found`. */
+async function chooseImage(
+  means: FunctionalMeans,
+  job: FunctionalCopyJob,
+): Promise<{ image: FunctionalImage; applianceSeconds: number }> {
+  const { os, packages } = job.source;
+  const images = listImages(os, job.images).slice(0, CANDIDATES_MAX);
+  const started = performance.now();
+  const measured =
+    images.length > 1
+      ? await measure(means, job, images)
+      : images.map((image) => ({ image, differingBytes: null }));
+  const image = pickCandidate(packages, measured);
+  if (image !== null) return { image, applianceSeconds: secondsSince(started) };
+  throw new VmdnError(
+    'not_found',
+    `No image here is of ${os.prettyName} (${os.architecture}); seed one, or ${OTHER_METHODS}.`,
+    { data: { id: os.id, versionId: os.versionId, architecture: os.architecture } },
+  );
+}
+
+/** The dry runs: what each image would take from the source. */
+async function measure(
+  means: FunctionalMeans,
+  job: FunctionalCopyJob,
+  images: readonly FunctionalImage[],
+): Promise<{ image: FunctionalImage; differingBytes: number | null }[]> {
+  await using overlays = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(means.workDir, 'measure-'));
+  overlays.defer(() => rm(dir, { recursive: true, force: true }));
+  const labels = images.map((_, i) => `candidate${String.fromCharCode(97 + i)}`);
+  const disks: ApplianceDisk[] = [];
+  for (const [i, { layers, virtualSizeBytes }] of images.entries()) {
+    const path = join(dir, `${i}.qcow2`);
+    await means.qemuImg.createOverlay({ path, backing: layers[0]!, virtualSizeBytes });
+    disks.push({ label: labels[i]!, at: { path }, format: 'qcow2', access: 'write' });
+  }
+  const sources = sourceDisks(job.source.disks);
+  const result = await means.appliance.run({
+    disks: [...sources, ...disks],
+    scripts: ['estimate.sh', 'mount-guest.sh'],
+    args: [JOB_FOLDER, ...labels, '--', ...sources.map(({ label }) => label)],
+    files: LISTS,
+    ...limits(job),
+  });
+  requireDone(result, job);
+  return images.map((image, i) => {
+    const [first, second] = ['first', 'second'].map(
+      (name) => parseRsyncStats(textOf(result, `${name}-${labels[i]}`)).bytes,
+    );
+    const isMeasured = typeof first === 'number' && typeof second === 'number';
+    return { image, differingBytes: isMeasured ? first + second : null };
+  });
+}
+
+function copyJob(
+  job: FunctionalCopyJob,
+  target: string,
+  difference: PackageDifference,
+  packages: FetchedPackages,
+): ApplianceJob {
+  const sources = sourceDisks(job.source.disks);
+  const more: ApplianceDisk[] =
+    packages.archivePath === null
+      ? []
+      : [
+          {
+            ...{ label: 'packages', at: { path: packages.archivePath } },
+            ...{ format: 'raw', access: 'read' },
+          },
+        ];
+  const disk: ApplianceDisk = {
+    ...{ label: 'target', at: { path: target }, format: 'qcow2', access: 'write' },
+  };
+  const removed = difference.remove.map(aptName);
+  return {
+    disks: [...sources, disk, ...more],
+    scripts: ['functional.sh', 'mount-guest.sh'],
+    args: [JOB_FOLDER, 'target', ...sources.map(({ label }) => label)],
+    files: new Map([
+      ...LISTS,
+      ['install', listFile(packages.names)],
+      ['remove', listFile(removed)],
+    ]),
+    ...limits(job),
+  };
+}
+
+function limits({ signal }: FunctionalCopyJob) {
+  return {
+    ...{ memoryMiB: MEMORY_MIB, timeoutMs: TIMEOUT_MS, resultBytesMax: RESULT_BYTES_MAX },
+    signal,
+  };
+}
+
+/** As apt takes it: with the architecture where it is not the system's own or `all`. */
+function aptName({ name, architecture }: InstalledPackage): string {
+  return architecture === 'all' ? name : `${name}:${architecture}`;
+}
+
+function sourceDisks(disks: readonly SourceDisk[]): ApplianceDisk[] {
+  return disks.map((at, i) => ({ label: diskLabel(i), at, format: 'raw', access: 'read' }));
+}
+
+function listFile(lines: readonly string[]): Uint8Array {
+  return Buffer.from(lines.map((line) => `${line}\n`).join(''));
+}
+
+/** What the exit codes of the scripts mean; the numbers stand in functional.sh. */
+const FAILURES: Readonly<
+  Record<number, readonly ['unsupported_format' | 'no_room' | 'tool_failed', string]>
+> = {
+  10: ['unsupported_format', 'The guest cannot be copied by its files'],
+  11: ['unsupported_format', 'The image that was chosen cannot be used for this'],
+  12: ['no_room', 'The copy does not fit'],
+  13: ['tool_failed', 'The packages of the guest could not be installed'],
+  14: ['tool_failed', 'The files of the guest could not be copied'],
+};
+
+/** Throws when a job of an appliance did not come to its end. */
+function requireDone(result: ApplianceResult, job: FunctionalCopyJob): void {
+  if (result.exitCode === 0) return;
+  const [code, words] = FAILURES[result.exitCode] ?? ['tool_failed', 'The copy failed'];
+  const why = textOf(result, 'failure')
+    .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+    .trim();
+  throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${OTHER_METHODS}.`, {
+    data: { exitCode: result.exitCode, os: job.source.os.prettyName, log: result.log.slice(-4000) },
+  });
+}
+
+function textOf({ files }: ApplianceResult, name: string): string {
+  return Buffer.from(files.get(name) ?? []).toString('utf8');
+}
+
+async function makeDurable(path: string, finalPath: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(path, finalPath);
+  await fsyncDir(dirname(finalPath));
+}
+
+function secondsSince(startedMs: number): number {
+  return Number(((performance.now() - startedMs) / 1000).toFixed(1));
+}
