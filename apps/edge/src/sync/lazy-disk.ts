@@ -10,11 +10,11 @@
  * I3: it belongs to one disk, by digest, and to one sync at a time.
  */
 
+import { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
 import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
 import { isSegmentNonZero, type Recipe } from '@vmdn/core/domain/recipe.ts';
 import { SEGMENT_BYTES, segmentCount } from '@vmdn/core/domain/units.ts';
 import type { ClosableDisk, DiskExtent, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
-import { BusyClock } from './busy-clock.ts';
 import { ReadAhead } from './read-ahead.ts';
 
 /** What a sync has of the disk, and gets when asked. */
@@ -163,11 +163,11 @@ export class LazyDisk implements ExportedDisk {
       reject(signal.reason);
     };
     signal.addEventListener('abort', giveUp, { once: true });
-    this.stallClock.enter();
+    this.stallClock.enter(performance.now());
     try {
       await promise;
     } finally {
-      this.stallClock.leave();
+      this.stallClock.leave(performance.now());
       signal.removeEventListener('abort', giveUp);
     }
   }

@@ -70,7 +70,7 @@ async function fetchBatch(
   const request = run.beginRequest(lane);
   const watchdog = new Watchdog(stallMsOf(lane, options), run.controller.signal);
   const intake = new Intake(lane, batch, request, options, watchdog);
-  run.remoteClock.enter();
+  run.remoteClock.enter(performance.now());
   lane.pace.enter();
   try {
     const { wireBytes } = await watchdog.guard((signal) => intake.ask(signal));
@@ -85,7 +85,7 @@ async function fetchBatch(
       lane.lastError = error;
     }
   } finally {
-    run.remoteClock.leave();
+    run.remoteClock.leave(performance.now());
     lane.pace.leave();
     watchdog.stop();
     const { part, missing } = intake.receiver.abandon();
@@ -167,12 +167,12 @@ class Intake {
   async #pause(room: Promise<void>): Promise<void> {
     const { remoteClock } = this.#options.run;
     const { pace } = this.#lane;
-    remoteClock.leave();
+    remoteClock.leave(performance.now());
     pace.leave();
     try {
       await this.#watchdog.pause(room);
     } finally {
-      remoteClock.enter();
+      remoteClock.enter(performance.now());
       pace.enter();
     }
   }

@@ -175,7 +175,7 @@ async function workOff(
     isClean: run.isChecked && isClean,
     delivery: run.ledger.delivery(),
     mismatches: run.ledger.mismatches(),
-    remoteSeconds: run.remoteClock.seconds(),
+    remoteSeconds: run.remoteClock.seconds(performance.now()),
     verifiedBytes: run.ledger.delivery().verifiedBytes - verifiedBefore,
     error,
   });

@@ -9,6 +9,7 @@
  */
 
 import { tierCode } from '@vmdn/core/domain/bitmap.ts';
+import { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type DiskPlan, indexOf, keyOf, planMasks } from '@vmdn/core/domain/plan.ts';
 import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
@@ -25,7 +26,6 @@ import {
 } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { ArrivedRow } from './batch-receiver.ts';
-import { BusyClock } from './busy-clock.ts';
 import { Committer } from './committer.ts';
 import { DeliveryLedger } from './delivery-ledger.ts';
 import { LOCAL_ROWS, NEWS_MS_MAX, SOURCES_MAX } from './limits.ts';

@@ -10,6 +10,7 @@ import type { BlockRuns } from '../formats/block-request.ts';
 import { encodeBlockStreamEnd, encodeBlockStreamHeader } from '../formats/block-stream.ts';
 import type { ServedDisk } from '../io/ports/disk-library.ts';
 import type { Logger } from '../process/logger.ts';
+import type { CompressionPace } from './compression-pace.ts';
 import { readBatches } from './disk-routes-batches.ts';
 import type { DiskRouteLimits } from './disk-routes-limits.ts';
 import { compressBody } from './disk-zstd.ts';
@@ -22,15 +23,22 @@ import { compressBody } from './disk-zstd.ts';
 export async function openBlockStream(
   disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,
   runs: BlockRuns,
-  options: { readonly limits: DiskRouteLimits; readonly logger: Logger },
+  options: {
+    readonly limits: DiskRouteLimits;
+    readonly logger: Logger;
+    readonly pace: CompressionPace;
+  },
 ): Promise<AsyncGenerator<Uint8Array>> {
   const batches = readBatches(disk, runs, options.limits);
   const first = await batches.next();
-  return compressBody(plainStream(first, batches, options.logger), options.limits.compressionLevel);
+  const { pace, logger } = options;
+  const level = pace.levelOfNext(performance.now());
+  return compressBody(plainStream(first, batches, logger), level, pace.clock);
 }
 
 /**
- * How long the stream of `runs` is. Throws what reading the disk throws, and the signal's reason.
+ * How long the stream of `runs` is, at the level at which it would begin. Throws what reading
+ * the disk throws, and the signal's reason.
  */
 export async function blockStreamBytes(
   disk: Pick<ServedDisk, 'virtualSizeBytes' | 'readInto'>,

@@ -15,7 +15,7 @@ export interface DiskRouteLimits {
   readonly batchesAhead: number;
   /** Streams that are compressed only to see how long they are, at a time. */
   readonly measuredAtOnce: number;
-  /** Level of zstd. */
+  /** Level of zstd; blocks begin with it and may leave it (compression-pace.ts). One of 1, 3 and 6. */
   readonly compressionLevel: number;
   /** How long a request's body may take to arrive. */
   readonly bodyMs: number;

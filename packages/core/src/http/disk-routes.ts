@@ -16,6 +16,7 @@ import type { RecipeFiles } from '../io/ports/recipe-files.ts';
 import type { UplinkLimiter } from '../io/ports/uplink-limiter.ts';
 import type { Logger } from '../process/logger.ts';
 import type { GrantClaims } from './auth/grant.ts';
+import { CompressionPace } from './compression-pace.ts';
 import {
   BLOCK_STREAM_MEDIA_TYPE,
   health,
@@ -72,6 +73,7 @@ interface Serving {
 /** Mounts the routes of disks and of health. Needs the node server's own response object. */
 export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   const limits = { ...DISK_ROUTE_LIMITS, ...options.limits };
+  const pace = new CompressionPace(limits.compressionLevel);
   const desk = createGrantDesk({ ...options, limits, now: options.now ?? Date.now });
   const mount = <Params extends z.ZodType<{ digest: Digest }>>(
     operation: Operation<Params>,
@@ -128,7 +130,7 @@ export function mountDiskRoutes(app: App, options: DiskRoutesOptions): void {
   mount(readBlocks, 'blocks', async ({ disk, request, sender, body }) => {
     const runs = decodeBlockRequest(body, disk.virtualSizeBytes);
     requirePresent(disk, runs);
-    const pieces = await openBlockStream(disk, runs, { limits, logger: options.logger });
+    const pieces = await openBlockStream(disk, runs, { limits, logger: options.logger, pace });
     const headers = { 'content-type': BLOCK_STREAM_MEDIA_TYPE, 'cache-control': 'no-store' };
     return await sender.send({ status: 200, headers, pieces }, request);
   });

@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { BusyClock } from '../domain/busy-clock.ts';
 import { compressBody, decompressBody } from './disk-zstd.ts';
 
 const MIB = 2 ** 20;
@@ -128,5 +129,45 @@ describe('a body of which zstd stored the beginning', () => {
     }
     const more = decompressBody(bodyOf([coded, Uint8Array.of(1)]));
     await expect(gather(more)).rejects.toThrow('behind the end');
+  });
+});
+
+describe('the time that compressing takes', () => {
+  it('I6: runs while a reader waits for the compressor, not while that waits itself', async () => {
+    const clock = new BusyClock();
+    const wanted = Promise.withResolvers<void>();
+    async function* source(): AsyncGenerator<Uint8Array> {
+      yield text;
+      yield text;
+      await wanted.promise;
+      yield text;
+    }
+    const body = compressBody(source(), LEVEL, clock);
+    const first = body.next();
+    expect(clock.isBusy).toBe(false);
+    await first;
+    // Its output is not taken: nobody waits for it, whatever the thread does.
+    expect(clock.isBusy).toBe(false);
+    const afterFirst = clock.seconds(performance.now());
+    expect(afterFirst).toBeGreaterThan(0);
+    const rest = gather(body);
+    // The source has nothing: all is compressed, somebody waits, and the clock stands.
+    await expect.poll(() => clock.isBusy).toBe(false);
+    wanted.resolve();
+    await rest;
+    expect(clock.isBusy).toBe(false);
+    expect(clock.seconds(performance.now())).toBeGreaterThan(afterFirst);
+  });
+
+  it('I6: ends with a reader that stops, and with a source that fails', async () => {
+    const clock = new BusyClock();
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield text;
+      throw new Error('the disk is gone');
+    }
+    await expect(gather(compressBody(failing(), LEVEL, clock))).rejects.toThrow('the disk is gone');
+    expect(clock.isBusy).toBe(false);
+    for await (const _ of compressBody(bodyOf([text, text, text]), LEVEL, clock)) break;
+    expect(clock.isBusy).toBe(false);
   });
 });

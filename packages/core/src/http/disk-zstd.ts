@@ -10,10 +10,13 @@
  * I4: what does not compress is not compressed: as long as every piece of a body is random, it is stored.
  *     From the first one that is not, all is compressed, in the same frame.
  * I5: what was stored passes no decoder on its way back: no thread is asked, nothing is copied.
+ * I6: the clock of a body runs while its reader waits for the compressor and that has something to do, not
+ *     while it waits for its source or for the reader.
  */
 
 import type { Transform } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import type { BusyClock } from '../domain/busy-clock.ts';
 import { VmdnError } from '../domain/errors.ts';
 import {
   encodeStoredBlockHeader,
@@ -43,10 +46,14 @@ export function compressedBytesMax(bytes: number): number {
 /** A piece so small says nothing of those that follow: the record before or behind them. */
 const SMALL_BYTES = 64;
 
-/** Codes a body, at `level` where it compresses. Pieces must stay as they are; they may be handed on. */
+/**
+ * Codes a body, at `level` where it compresses. Pieces must stay as they are; they may be handed on.
+ * `clock` is told of the time that compressing takes.
+ */
 export async function* compressBody(
   source: AsyncIterable<Uint8Array>,
   level: number,
+  clock?: BusyClock,
 ): AsyncGenerator<Uint8Array> {
   const pieces = source[Symbol.asyncIterator]();
   try {
@@ -56,7 +63,7 @@ export async function* compressBody(
       undecided.push(next.value);
       if (!isStoring && next.value.length <= SMALL_BYTES) continue;
       if (next.value.length > SMALL_BYTES && !isIncompressible(next.value)) {
-        const rest = compress(resume(undecided, pieces), level);
+        const rest = compress(resume(undecided, pieces), level, clock);
         yield* isStoring ? withoutFrameHeader(rest) : rest;
         return;
       }
@@ -65,7 +72,7 @@ export async function* compressBody(
       for (const piece of undecided.splice(0)) yield* stored(piece);
     }
     if (isStoring) yield encodeStoredBlockHeader(0, true);
-    else yield* compress(resume(undecided, pieces), level);
+    else yield* compress(resume(undecided, pieces), level, clock);
   } finally {
     await pieces.return?.();
   }
@@ -105,7 +112,11 @@ async function* withoutFrameHeader(frame: AsyncIterable<Uint8Array>): AsyncGener
   if (!isCut) yield head.subarray(frameHeaderBytes(head));
 }
 
-function compress(source: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
+function compress(
+  source: AsyncIterable<Uint8Array>,
+  level: number,
+  clock: BusyClock | undefined,
+): AsyncGenerator<Uint8Array> {
   const compressor = createZstdCompress({
     chunkSize: OUTPUT_BYTES,
     params: {
@@ -113,7 +124,7 @@ function compress(source: AsyncIterable<Uint8Array>, level: number): AsyncGenera
       [constants.ZSTD_c_windowLog]: WINDOW_LOG,
     },
   });
-  return pump(source, compressor);
+  return pump(source, compressor, new CoderTime(clock));
 }
 
 /**
@@ -158,26 +169,63 @@ function decompress(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arra
     chunkSize: OUTPUT_BYTES,
     params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
   });
-  return pump(source, decompressor);
+  return pump(source, decompressor, new CoderTime(undefined));
+}
+
+/** Tells a clock when the coder works (I6). */
+class CoderTime {
+  /** It has a piece that it has not taken yet. */
+  isFed = false;
+  /** Somebody waits for what it makes. */
+  isAwaited = false;
+  readonly #clock: BusyClock | undefined;
+  #isRunning = false;
+
+  constructor(clock: BusyClock | undefined) {
+    this.#clock = clock;
+  }
+
+  note(what: 'isFed' | 'isAwaited', value: boolean): void {
+    this[what] = value;
+    const isRunning = this.isFed && this.isAwaited;
+    if (isRunning === this.#isRunning) return;
+    this.#isRunning = isRunning;
+    this.#clock?.[isRunning ? 'enter' : 'leave'](performance.now());
+  }
 }
 
 async function* pump(
   source: AsyncIterable<Uint8Array>,
   coder: Transform,
+  time: CoderTime,
 ): AsyncGenerator<Uint8Array> {
-  const fed = feed(source, coder).catch((error: unknown) => {
+  const fed = feed(source, coder, time).catch((error: unknown) => {
     coder.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
-    for await (const piece of coder) yield piece as Uint8Array;
+    time.note('isAwaited', true);
+    for await (const piece of coder) {
+      time.note('isAwaited', false);
+      yield piece as Uint8Array;
+      time.note('isAwaited', true);
+    }
   } finally {
+    time.note('isAwaited', false);
     coder.destroy();
     await fed;
   }
 }
 
-async function feed(source: AsyncIterable<Uint8Array>, coder: Transform): Promise<void> {
-  for await (const piece of source) await write(coder, piece);
+async function feed(
+  source: AsyncIterable<Uint8Array>,
+  coder: Transform,
+  time: CoderTime,
+): Promise<void> {
+  for await (const piece of source) {
+    time.note('isFed', true);
+    await write(coder, piece);
+    time.note('isFed', false);
+  }
   coder.end();
 }
 

@@ -1,5 +1,5 @@
 /**
- * Room: edge, sync. How long at least one of several things went on: the time in which a link could send.
+ * Room: domain. How long at least one of several things went on: the time in which a link could send.
  *
  * I1: times that overlap count once.
  */
@@ -10,13 +10,13 @@ export class BusyClock {
   #totalMs = 0;
 
   /** One more begins. */
-  enter(nowMs = performance.now()): void {
+  enter(nowMs: number): void {
     if (this.#busy === 0) this.#sinceMs = nowMs;
     this.#busy += 1;
   }
 
   /** One of them ends. */
-  leave(nowMs = performance.now()): void {
+  leave(nowMs: number): void {
     this.#busy -= 1;
     if (this.#busy === 0) this.#totalMs += nowMs - this.#sinceMs;
   }
@@ -25,7 +25,7 @@ export class BusyClock {
     return this.#busy > 0;
   }
 
-  seconds(nowMs = performance.now()): number {
+  seconds(nowMs: number): number {
     return (this.#totalMs + (this.#busy > 0 ? nowMs - this.#sinceMs : 0)) / 1000;
   }
 }
