@@ -7,7 +7,7 @@
  */
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { cacheDir } from '@vmdn/core/process/paths.ts';
 import type { DiskFile } from './disk-proof.ts';
 import { runTool } from './tools.ts';
@@ -62,13 +62,25 @@ export async function copySparse(from: string, to: string): Promise<void> {
   });
 }
 
-/** Lays a guest out in an origin's folder under the name `vm`. Returns the disk as it lies there. */
-export async function placeVm(guest: Guest, vmsDir: string, vm = guest.name): Promise<DiskFile> {
+/**
+ * Lays a guest out in an origin's folder under the name `vm`, with further disks that lie there already.
+ * Returns the first disk as it lies there.
+ */
+export async function placeVm(
+  guest: Guest,
+  vmsDir: string,
+  vm = guest.name,
+  further: readonly DiskFile[] = [],
+): Promise<DiskFile> {
   await mkdir(vmsDir, { recursive: true, mode: 0o700 });
   const file = `${vm}.${guest.disk.format}`;
   await copySparse(guest.disk.path, join(vmsDir, file));
   const specification = JSON.parse(await readFile(guest.specificationPath, 'utf8')) as object;
-  const placed = { ...specification, name: vm, disks: [{ file, format: guest.disk.format }] };
+  const disks = [
+    { file, format: guest.disk.format },
+    ...further.map(({ path, format }) => ({ file: basename(path), format })),
+  ];
+  const placed = { ...specification, name: vm, disks };
   // The specification last, and at once: an origin must not find one without its disk.
   const path = join(vmsDir, `${vm}.vm.json`);
   await writeFile(`${path}.new`, JSON.stringify(placed, null, 2));

@@ -73,6 +73,16 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: [],
     load: () => import('./nbd.ts'),
   },
+  boot: {
+    words: 'seconds until the guest answers: lazy, whole, by a trace, and after a copy of the disk',
+    flags: ['pairs', 'rate'],
+    load: () => import('./boot.ts'),
+  },
+  pause: {
+    words: 'the longest stall that a guest sees when its VM is switched to complete files',
+    flags: ['rate'],
+    load: () => import('./pause.ts'),
+  },
 };
 
 const FLAGS = {

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { assembleReport } from './assemble-report.ts';
+import { bootReport } from './boot-report.ts';
 import { linkFigures, linkReport } from './link-report.ts';
 import { nbdReport } from './nbd-report.ts';
+import { pauseReport } from './pause-report.ts';
 import { type Timed, timeReport } from './time-report.ts';
 
 const timed = (seconds: number): Timed => ({ words: 'w', setting: '', seconds, bytes: 1000 });
@@ -80,4 +82,29 @@ test('nbd: both ratios are against qemu-nbd, whatever nbdkit does', () => {
   });
   expect(report.promised.map(({ holds }) => holds)).toEqual([true, false]);
   expect(report.table).toMatch(/^VMDN +600 MB\/s +59000$/m);
+});
+
+test('pause: the worst switch counts, above the noise of its own round', () => {
+  const round = (switchMs: number, noiseMs: number) => ({
+    ...{ switchMs, noiseMs, noiseMaxMs: noiseMs + 50, windows: 20 },
+  });
+  const report = pauseReport([round(100, 20), round(150, 49), round(90, 30)]);
+  expect(report.json).toMatchObject({ aboveNoiseMs: 101 });
+  expect(report.promised[0]?.holds).toBe(false);
+  expect(pauseReport([round(120, 20)]).promised[0]?.holds).toBe(true);
+});
+
+test('boot: stalls are held against two seconds, the trace over the link, and a smaller VM', () => {
+  const figures = {
+    ...{ local: 30, lazy: 31, lazyStall: 2, complete: 35, copy: 60, rsync: 50 },
+    ...{ traceOnly: 40, traceOnlyStall: 4.4, traceBytes: 20e6 },
+  };
+  const all = new Map([
+    ['shop-01', figures],
+    ['shop-01-data', { ...figures, lazyStall: 4.1 }],
+  ]);
+  const { promised, json } = bootReport(all, 10e6);
+  expect(json).toEqual(Object.fromEntries(all));
+  expect(promised.map(({ holds }) => holds)).toEqual([true, true, false, true, false]);
+  expect(bootReport(all, null).promised).toHaveLength(3);
 });

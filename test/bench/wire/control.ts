@@ -5,16 +5,18 @@
  *     node control.ts CLIENT_FILE healthy NODE...             waits until these nodes are
  *     node control.ts CLIENT_FILE token origin|edge           an enrolment token
  *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
- *     node control.ts CLIENT_FILE announce VMS_DIR GUEST VM   gives the origin a VM; waits for its score
+ *     node control.ts CLIENT_FILE scored VM                   waits until an edge has a plan for the VM
  *     node control.ts CLIENT_FILE planned VM                  waits for a score that has packages in it
  *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified; says when
+ *     node control.ts CLIENT_FILE boot VM REGION lazy|whole   waits until the guest answers; says when
+ *     node control.ts CLIENT_FILE independent TELEPORT        waits until a lazy VM needs nobody
  *     node control.ts CLIENT_FILE cold VMS_DIR GUEST VM REGION
  *                                                             gives the origin a VM and asks for it as soon
  *                                                             as it is described
  *     node control.ts CLIENT_FILE cancel TELEPORT             removes a delivered VM
  */
 
-import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import { isFinal, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
@@ -48,13 +50,22 @@ function scored(
   );
 }
 
-/** Asks for the VM's disks near a region; how long that took until all are verified. */
-async function teleport(client: CoordinatorClient, vm: string, region: string) {
+/** All disks of a teleport are verified in these states, if it is not lazy. */
+const VERIFIED: readonly TeleportState[] = ['verified', 'booting', 'running'];
+
+/** Asks for the VM near a region; how long that took until the teleport was in one of `states`. */
+async function teleport(
+  client: CoordinatorClient,
+  vm: string,
+  region: string,
+  { lazy = false, states = VERIFIED } = {},
+) {
   const startMs = Date.now();
-  const { teleport } = await client.call(api.requestTeleport, { body: { vm, near: { region } } });
+  const body = { vm, near: { region }, lazy };
+  const { teleport } = await client.call(api.requestTeleport, { body });
   for await (const now of client.followTeleport(teleport)) {
     const endMs = Date.now();
-    if (['verified', 'booting', 'running'].includes(now.state)) return { ...now, startMs, endMs };
+    if (states.includes(now.state)) return { ...now, startMs, endMs };
     if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
   }
   throw new Error('the teleport was not followed to its end');
@@ -97,14 +108,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return ended;
   },
 
-  async announce(client, [vmsDir = '', guest = '', vm = '']) {
-    await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
-    return scored(client, vm, () => true);
-  },
+  scored: (client, [vm = '']) => scored(client, vm, () => true),
 
   planned: (client, [vm = '']) => scored(client, vm, (diskBytes) => diskBytes.package > 0),
 
   teleport: (client, [vm = '', region = '']) => teleport(client, vm, region),
+
+  boot: (client, [vm = '', region = '', way]) =>
+    teleport(client, vm, region, { lazy: way === 'lazy', states: ['running'] }),
 
   async cold(client, [vmsDir = '', guest = '', vm = '', region = '']) {
     await placeVm(JSON.parse(guest) as Guest, vmsDir, vm);
@@ -118,6 +129,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     );
     return { ...described, ...(await teleport(client, vm, region)) };
   },
+
+  independent: (client, [teleport = '']) =>
+    waitFor(
+      'the VM needs nobody',
+      async () => {
+        const now = await client.call(api.getTeleport, { params: { teleport } });
+        return now.independentAt === null ? undefined : now;
+      },
+      { timeoutMs: PATIENCE_MS },
+    ),
 
   async cancel(client, [teleport = '']) {
     await client.call(api.cancelTeleport, { params: { teleport } });
