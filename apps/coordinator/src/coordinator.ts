@@ -14,6 +14,7 @@ import {
   thumbprintOf,
 } from '@vmdn/core/http/auth/keys.ts';
 import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { verifyReceipt } from '@vmdn/core/http/auth/signed-receipt.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
@@ -146,6 +147,7 @@ function keysOf(key: NodeKey): Keys {
     coordinatorKey: key.publicKey,
     signGrant: (grant) => signGrant(key, grant),
     verifyDescription,
+    verifyReceipt,
     descriptionDigestOf,
     thumbprintOf,
   };

@@ -134,6 +134,8 @@ export function finishedLines(teleport: Teleport): string[] {
     const words = phases.map(([phase, seconds]) => `${phase} ${formatSeconds(seconds)}`);
     lines.push('', `phases: ${words.join(', ')}`);
   }
+  const boot = bootWords(teleport);
+  if (boot !== null) lines.push(boot);
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
     const rest = teleport.independentAt === null ? '; what is missing of its disk still comes' : '';
@@ -146,6 +148,19 @@ export function finishedLines(teleport: Teleport): string[] {
     lines.push(`To stop and remove it: vmdn cancel ${teleport.teleport}`);
   }
   return lines;
+}
+
+/** How a lazy VM's boot went; null when there is nothing to say. */
+export function bootWords({
+  stallSeconds,
+  trace,
+}: Pick<Teleport, 'stallSeconds' | 'trace'>): string | null {
+  if (stallSeconds === null) return null;
+  const stall = `boot: reads of the guest waited ${formatSeconds(stallSeconds)}`;
+  if (trace === null) return `${stall}; no earlier boot was known`;
+  const { segments, bytes } = trace;
+  const count = segments.toLocaleString('en');
+  return `${stall}; ${count} segments (${formatBytes(bytes)} of the disk) of an earlier boot came first`;
 }
 
 /** A teleport in one row of a list. */

@@ -12,7 +12,14 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryValue, DiskRow, EndpointValue, Tables, TeleportRow } from '../ports.ts';
+import type {
+  DeliveryValue,
+  DiskRow,
+  EndpointValue,
+  Tables,
+  TeleportRow,
+  TraceUseValue,
+} from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { randomId } from './secrets.ts';
@@ -28,10 +35,12 @@ export interface ProgressReport {
   readonly phases?: Readonly<Record<string, number>> | undefined;
   readonly accelerator?: 'kvm' | 'tcg' | undefined;
   readonly independent?: boolean | undefined;
+  readonly stallSeconds?: number | undefined;
+  readonly trace?: TraceUseValue | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
-async function lockHeld(
+export async function lockHeld(
   tables: Tables,
   { node, project }: NodeIdentity,
   teleport: Id,
@@ -93,6 +102,8 @@ async function applyReport(
     endpoints: report.endpoints,
     phases: report.phases,
     accelerator: report.accelerator,
+    stallSeconds: report.stallSeconds,
+    trace: report.trace,
     leaseSeconds: context.timing.leaseSeconds,
   });
   await tables.notify(`teleport:${row.id}`);

@@ -11,7 +11,12 @@ import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
 import { RECONCILED_MAX } from '../limits.ts';
 import type { Db } from './database.ts';
-import type { DestinationValue, EndpointValue, PlaceValue } from './schema/values.ts';
+import type {
+  DestinationValue,
+  EndpointValue,
+  PlaceValue,
+  TraceUseValue,
+} from './schema/values.ts';
 import { teleportSums } from './teleport-sums.ts';
 
 /** A teleport as it stands in its row, with the names that people know. */
@@ -38,6 +43,8 @@ export interface TeleportRow {
   readonly endpoints: readonly EndpointValue[];
   readonly phases: Readonly<Record<string, number>>;
   readonly accelerator: 'kvm' | 'tcg' | null;
+  readonly stallSeconds: number | null;
+  readonly trace: TraceUseValue | null;
   readonly message: string | null;
   readonly errorCode: string | null;
   readonly createdAt: Date;
@@ -78,6 +85,8 @@ export interface Progress {
   readonly endpoints: readonly EndpointValue[];
   readonly phases: Readonly<Record<string, number>> | undefined;
   readonly accelerator: 'kvm' | 'tcg' | undefined;
+  readonly stallSeconds: number | undefined;
+  readonly trace: TraceUseValue | undefined;
   readonly leaseSeconds: number;
 }
 
@@ -104,6 +113,8 @@ const COLUMNS = [
   'teleports.endpoints',
   'teleports.phases',
   'teleports.accelerator',
+  'teleports.stall_seconds as stallSeconds',
+  'teleports.trace',
   'teleports.message',
   'teleports.error_code as errorCode',
   'teleports.created_at as createdAt',
@@ -207,6 +218,8 @@ function teleportRoutes(db: Db) {
           endpoints: '[]',
           phases: '{}',
           accelerator: null,
+          stall_seconds: null,
+          trace: null,
           taken_on_at: null,
           lease_expires_at: leaseOf(route.leaseSeconds),
           updated_at: sql<Date>`now()`,
@@ -241,6 +254,12 @@ function teleportReports(db: Db) {
         )
         .$if(report.accelerator !== undefined, (query) =>
           query.set({ accelerator: report.accelerator ?? null }),
+        )
+        .$if(report.stallSeconds !== undefined, (query) =>
+          query.set({ stall_seconds: report.stallSeconds ?? null }),
+        )
+        .$if(report.trace !== undefined, (query) =>
+          query.set({ trace: JSON.stringify(report.trace) }),
         )
         .where('id', '=', id)
         .execute();

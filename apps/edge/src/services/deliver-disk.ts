@@ -222,7 +222,7 @@ async function sync(
     sources: remoteSources({ ...order, ...means }),
     latestSources: trade && (() => remoteSources({ ...order, ...means, holders: trade.holders() })),
     place: trade?.place,
-    reading: deps.lazyDisks.reading(order.digest, plan.wanted),
+    reading: await deps.lazyDisks.reading(plan),
     signal: order.signal,
     crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),

@@ -56,7 +56,7 @@ export function createTeleportReports(deps: {
   let pending: { readonly state: TeleportState; readonly words: ReportWords } | undefined;
 
   const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
-    const { endpoints, phases, accelerator } = deps.record();
+    const { endpoints, phases, accelerator, boot } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
@@ -68,6 +68,8 @@ export function createTeleportReports(deps: {
           phases,
           ...(step === 'running' && deps.isIndependent() ? { independent: true } : {}),
           ...(accelerator === null ? {} : { accelerator }),
+          ...(boot === null ? {} : { stallSeconds: boot.stallSeconds }),
+          ...(boot?.trace ? { trace: boot.trace } : {}),
           ...(step === state ? bounded(words) : {}),
         },
         signal: deps.signal,

@@ -157,6 +157,8 @@ export const desiredTeleport = z.object({
   /** Disks without free space; a VM that is started before they are complete: not from an old coordinator. */
   skipFree: z.boolean().default(false),
   lazy: z.boolean().default(false),
+  /** When the user asked; not from an old coordinator. */
+  requestedAt: timestamp.optional(),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });

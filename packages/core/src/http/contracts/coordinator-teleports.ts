@@ -7,7 +7,10 @@
  */
 
 import { z } from 'zod';
+import { TRACE_KINSHIPS } from '../../domain/boot-trace.ts';
+import { TRACE_BYTES_MAX } from '../../domain/limits.ts';
 import { defineOperation } from './operation.ts';
+import { signedReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
   digest,
@@ -64,6 +67,10 @@ export const reportProgress = defineOperation({
     phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
     accelerator: z.enum(['kvm', 'tcg']).optional(),
     independent: z.boolean().optional(),
+    /** Of a lazy VM: until it was ready, in which at least one of its reads waited. */
+    stallSeconds: seconds.optional(),
+    /** Segments of an earlier boot that were asked for ahead. */
+    trace: traceUse.optional(),
   }),
   reply: z.object({ state: teleportState, epoch: z.number().int() }),
 });
@@ -81,4 +88,62 @@ export const renewGrant = defineOperation({
   reply: z.object({ grant: jws }),
 });
 
-export const TELEPORT_OPERATIONS = [reportProgress, renewGrant] as const;
+/** A boot trace (docs/formats/boot-trace.md) in base64. */
+const packedTrace = z
+  .string()
+  .min(4)
+  .max(Math.ceil(TRACE_BYTES_MAX / 3) * 4);
+
+/** Traces in one answer: that of the version, or one of another version and some of relatives. */
+export const TRACES_MAX = 4;
+
+export const putBootTrace = defineOperation({
+  id: 'putBootTrace',
+  method: 'put',
+  path: '/v1/teleports/{teleport}/boot-trace',
+  summary: "What this teleport's guest read until it was ready; the newest one of a version stays.",
+  caller: 'edge',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: z.object({ epoch: z.number().int().min(1), trace: packedTrace }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+export const readBootTraces = defineOperation({
+  id: 'readBootTraces',
+  method: 'get',
+  path: '/v1/teleports/{teleport}/boot-traces',
+  summary: 'What guests like the one of this teleport read when they booted, the likest first.',
+  caller: 'edge',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: z.object({ epoch: z.coerce.number().int().min(1) }),
+  body: nothing,
+  reply: z.object({
+    traces: z
+      .array(z.object({ kinship: z.enum(TRACE_KINSHIPS), trace: packedTrace }))
+      .max(TRACES_MAX),
+  }),
+});
+
+export const putReceipt = defineOperation({
+  id: 'putReceipt',
+  method: 'put',
+  path: '/v1/teleports/{teleport}/receipt',
+  summary: "A teleport's receipt, signed by this edge; the first one stays.",
+  caller: 'edge',
+  status: 200,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: z.object({ receipt: signedReceipt }),
+  reply: z.object({ accepted: z.literal(true) }),
+});
+
+export const TELEPORT_OPERATIONS = [
+  reportProgress,
+  renewGrant,
+  putBootTrace,
+  readBootTraces,
+  putReceipt,
+] as const;
