@@ -5,6 +5,7 @@
  * I2: the bytes of the disk by tier add up to the virtual size, and the table says so.
  */
 
+import { isStranded } from '@vmdn/core/domain/teleport.ts';
 import {
   addTierBytes,
   NO_TIER_BYTES,
@@ -138,7 +139,10 @@ export function finishedLines(teleport: Teleport): string[] {
   if (boot !== null) lines.push(boot);
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
-    const rest = teleport.independentAt === null ? '; what is missing of its disk still comes' : '';
+    const coming = isStranded(teleport)
+      ? '; what is missing of its disk is nowhere to be had'
+      : '; what is missing of its disk still comes';
+    const rest = teleport.independentAt === null ? coming : '';
     lines.push('', `${teleport.vm} runs on ${teleport.edge}${accelerator}${rest}`);
     for (const { port, host, hostPort } of teleport.endpoints) {
       lines.push(

@@ -10,7 +10,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
+import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type {
   DeliveryValue,
@@ -97,8 +97,7 @@ async function applyReport(
     final: isFinal(report.state),
     // One that is not lazy runs on complete disks only.
     independent: report.state === 'running' && (report.independent === true || !row.lazy),
-    message: report.message ?? null,
-    errorCode: report.errorCode ?? null,
+    ...wordsOf(row, report),
     endpoints: report.endpoints,
     phases: report.phases,
     accelerator: report.accelerator,
@@ -109,6 +108,14 @@ async function applyReport(
   await tables.notify(`teleport:${row.id}`);
   if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
   return report.state;
+}
+
+/** That nobody has the rest of its disk is the coordinator's word, until it takes it back. */
+function wordsOf(row: TeleportRow, report: ProgressReport) {
+  if (isStranded(row) && report.independent !== true) {
+    return { message: row.message, errorCode: row.errorCode };
+  }
+  return { message: report.message ?? null, errorCode: report.errorCode ?? null };
 }
 
 function requireMove(row: TeleportRow, to: TeleportState): void {

@@ -18,6 +18,7 @@ import type {
   TraceUseValue,
 } from './schema/values.ts';
 import { teleportSums } from './teleport-sums.ts';
+import { withdrawnTeleports } from './withdrawn-teleports.ts';
 
 /** A teleport as it stands in its row, with the names that people know. */
 export interface TeleportRow {
@@ -291,12 +292,15 @@ function teleportReports(db: Db) {
         .execute();
     },
 
-    async explain(id: Id, message: string): Promise<boolean> {
+    /** True when it was not said before. */
+    async explain(id: Id, message: string | null, code: string | null): Promise<boolean> {
       const result = await db
         .updateTable('teleports')
-        .set({ message, updated_at: sql<Date>`now()` })
+        .set({ message, error_code: code, updated_at: sql<Date>`now()` })
         .where('id', '=', id)
-        .where(sql<boolean>`message is distinct from ${message}`)
+        .where(
+          sql<boolean>`(message, error_code) is distinct from (${message}::text, ${code}::text)`,
+        )
         .executeTakeFirst();
       return result.numUpdatedRows > 0n;
     },
@@ -344,22 +348,6 @@ function teleportLeases(db: Db) {
         .executeTakeFirst();
       return row !== undefined;
     },
-
-    /** Unfinished teleports of versions that were withdrawn before the bytes were all there. */
-    withdrawn: (): Promise<{ id: Id; project: Id }[]> =>
-      db
-        .selectFrom('teleports')
-        .innerJoin('vm_versions', (join) =>
-          join
-            .onRef('vm_versions.vm_id', '=', 'teleports.vm_id')
-            .onRef('vm_versions.version', '=', 'teleports.version'),
-        )
-        .select(['teleports.id', 'teleports.project_id as project'])
-        .where('teleports.state', 'in', ['routed', 'syncing', 'waiting'])
-        .where('vm_versions.state', '=', 'withdrawn')
-        .orderBy('teleports.updated_at')
-        .limit(RECONCILED_MAX)
-        .execute(),
   };
 }
 
@@ -371,5 +359,6 @@ export function teleportStore(db: Db) {
     ...teleportReports(db),
     ...teleportLeases(db),
     ...teleportSums(db),
+    ...withdrawnTeleports(db),
   };
 }
