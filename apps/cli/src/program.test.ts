@@ -270,6 +270,19 @@ describe('vmdn', () => {
   });
 });
 
+describe('vmdn teleport --lazy', () => {
+  it('ends with an error when nobody has the rest of the disk of a VM that runs', async () => {
+    const stranded = { lazy: true, independentAt: null, errorCode: 'withdrawn' };
+    const message = 'web-01 changed at its origin';
+    const { env } = await standIn({
+      events: [teleportIn('booting'), teleportIn('running', { ...stranded, message })],
+    });
+    const { exitCode, stderr } = await runTool(['teleport', 'web-01', '--near', 'Paris'], env);
+    expect(exitCode).toBe(75);
+    expect(stderr).toContain(`${message} (withdrawn)`);
+  });
+});
+
 describe('vmdn receipt', () => {
   it('says what came from where and when, and who signed it', async () => {
     const { env } = await standIn();

@@ -161,7 +161,7 @@ export function bootWords({
 }: Pick<Teleport, 'stallSeconds' | 'trace'>): string | null {
   if (stallSeconds === null) return null;
   const stall = `boot: reads of the guest waited ${formatSeconds(stallSeconds)}`;
-  if (trace === null) return `${stall}; no earlier boot was known`;
+  if (trace === null) return `${stall}; nothing of an earlier boot came first`;
   const { segments, bytes } = trace;
   const count = segments.toLocaleString('en');
   return `${stall}; ${count} segments (${formatBytes(bytes)} of the disk) of an earlier boot came first`;

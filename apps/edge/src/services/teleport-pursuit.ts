@@ -221,7 +221,8 @@ async function announce(pass: Pass): Promise<void> {
   const { endpoints, accelerator } = status;
   await recordHits(pass);
   await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
-  await stamp(pass, 'running');
+  // Of one that ran before this edge kept times nobody knows since when.
+  if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
   if (pass.isIndependent) await writeReceipt(pass);
   await pass.reports.tell('running');
   pass.job.memory.independent = pass.isIndependent;
