@@ -153,6 +153,8 @@ async function settle(pass: Pass): Promise<void> {
   await deps.lazyDisks.serve(teleport, description.disks);
   try {
     await deps.hypervisor.settle(await definitionOf(pass));
+    // Nobody knows when the export has ended, and no read waits any more.
+    await save(pass, { ...pass.record, boot: pass.record.boot ?? bootOf(pass) });
     await deps.lazyDisks.end(teleport);
   } catch (error) {
     if (!isVmdnError(error, 'conflict')) throw error;
@@ -205,7 +207,7 @@ async function awaitReady(pass: Pass): Promise<void> {
   // Without a check nobody knows when the boot was over.
   if (ready !== null) job.memory.trace = deps.lazyDisks.recorded(pass.teleport) ?? undefined;
   const booted = withSeconds(pass.record, { boot: secondsSince(startedMs) });
-  await save(pass, { ...booted, boot: bootOf(pass) });
+  await save(pass, { ...booted, boot: booted.boot ?? bootOf(pass) });
 }
 
 /** How the boot of a lazy VM went. */
