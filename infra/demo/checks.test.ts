@@ -47,6 +47,8 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     errorCode: null,
     phases: {},
     accelerator: 'tcg',
+    stallSeconds: null,
+    trace: null,
     createdAt: '2026-01-01T00:00:00Z',
     updatedAt: '2026-01-01T00:00:00Z',
     finishedAt: null,

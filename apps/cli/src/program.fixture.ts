@@ -9,6 +9,7 @@ import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import {
   cancelTeleport,
   createEnrolmentToken,
+  getReceipt,
   getSeed,
   getTeleport,
   listEdges,
@@ -47,6 +48,35 @@ const destination = (edge: string, distanceKm: number, reason: string) => ({
   reason,
 });
 
+/** Of a lazy VM that was independent 61 s after it was asked for; the text is not a signature. */
+export const RECEIPT = {
+  receipt: {
+    ...{ schema: 'vmdn-receipt/1' as const, teleport: TELEPORT, epoch: 1, edge: TELEPORT },
+    ...{ vm: 'web-01' as Name, version: 3, lazy: true, skipFree: false },
+    disks: [
+      {
+        digest: DIGEST,
+        virtualSizeBytes: GIB,
+        diskBytes: { ...NO_TIER_BYTES, zero: GIB / 2, origin: GIB / 2 },
+        wireBytes: { ...NO_TIER_BYTES, origin: 123_456_789 },
+      },
+    ],
+    ...{ stallSeconds: 1.25, trace: { segments: 1200, bytes: 49_000_000 } },
+    times: {
+      requested: '2026-01-02T03:04:05.000Z',
+      verified: '2026-01-02T03:05:05.000Z',
+      running: '2026-01-02T03:04:35.000Z',
+      independent: '2026-01-02T03:05:06.000Z',
+    },
+  },
+  jws: 'eyJhbGciOiJFZERTQSJ9.e30.AAAA',
+  edge: {
+    ...{ node: TELEPORT, name: 'paris-1' as Name },
+    publicKey: { kty: 'OKP' as const, crv: 'Ed25519' as const, x: 'A'.repeat(43) },
+  },
+  receivedAt: NOW,
+};
+
 export function teleportIn(state: Teleport['state'], change: Partial<Teleport> = {}): Teleport {
   const delivered = state === 'routed' ? 0 : GIB / 4;
   return {
@@ -78,6 +108,8 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     errorCode: null,
     phases: { sync: 4.2, boot: 38 },
     accelerator: 'tcg',
+    stallSeconds: null,
+    trace: null,
     createdAt: NOW,
     updatedAt: NOW,
     finishedAt: null,
@@ -130,6 +162,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
     return teleportIn('routed', skipped(body));
   });
   mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
+  mountOperation(app, getReceipt, guard, async () => RECEIPT);
   mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);

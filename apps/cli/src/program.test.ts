@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  RECEIPT,
   runTool,
   type Script,
   type StandIn,
@@ -266,5 +267,44 @@ describe('vmdn', () => {
     [['image'], 64],
   ])('ends %j with %i', async (args, exitCode) => {
     expect((await runTool(args)).exitCode).toBe(exitCode);
+  });
+});
+
+describe('vmdn teleport --lazy', () => {
+  it('ends with an error when nobody has the rest of the disk of a VM that runs', async () => {
+    const stranded = { lazy: true, independentAt: null, errorCode: 'withdrawn' };
+    const message = 'web-01 changed at its origin';
+    const { env } = await standIn({
+      events: [teleportIn('booting'), teleportIn('running', { ...stranded, message })],
+    });
+    const { exitCode, stderr } = await runTool(['teleport', 'web-01', '--near', 'Paris'], env);
+    expect(exitCode).toBe(75);
+    expect(stderr).toContain(`${message} (withdrawn)`);
+  });
+});
+
+describe('vmdn receipt', () => {
+  it('says what came from where and when, and who signed it', async () => {
+    const { env } = await standIn();
+    const { exitCode, stdout } = await runTool(['receipt', TELEPORT], env);
+    expect(exitCode).toBe(0);
+    for (const words of [
+      'web-01 version 3 on paris-1 (lazy)',
+      `disk ${RECEIPT.receipt.disks[0]!.digest}, 1.07 GB virtual`,
+      'independent  2026-01-02 03:05:06, after 1 min 1 s',
+      'reads of the guest waited 1.3 s; 1,200 segments (49.0 MB of the disk)',
+      `signed by edge ${TELEPORT}`,
+    ]) {
+      expect(stdout).toContain(words);
+    }
+    expect(stdout).toMatch(/origin +537 MB +50\.0 % +123 MB/);
+  });
+
+  it('gives it as JSON, and the signed text alone', async () => {
+    const { env } = await standIn();
+    const { stdout } = await runTool(['receipt', TELEPORT, '--json'], env);
+    expect(JSON.parse(stdout)).toEqual(RECEIPT);
+    const raw = await runTool(['receipt', TELEPORT, '--jws'], env);
+    expect(raw.stdout).toBe(`${RECEIPT.jws}\n`);
   });
 });

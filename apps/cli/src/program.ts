@@ -17,6 +17,7 @@ import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './commands/command.ts';
 import { addLookCommands } from './commands/look.ts';
 import { addPlaceCommands } from './commands/place.ts';
+import { addReceiptCommand } from './commands/receipt.ts';
 import { addTeleportCommands } from './commands/teleport.ts';
 import { findConnection } from './connection.ts';
 import { EXIT_INTERRUPTED, EXIT_USAGE, exitCodeOf, exitCodeTable } from './exit-codes.ts';
@@ -71,7 +72,7 @@ export async function runProgram(options: RunOptions): Promise<number> {
       return client;
     },
   };
-  for (const add of [addTeleportCommands, addLookCommands, addPlaceCommands])
+  for (const add of [addTeleportCommands, addReceiptCommand, addLookCommands, addPlaceCommands])
     add(program, () => context);
   for (const command of allCommands(program)) command.exitOverride();
   try {

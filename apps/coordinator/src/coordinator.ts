@@ -14,6 +14,7 @@ import {
   thumbprintOf,
 } from '@vmdn/core/http/auth/keys.ts';
 import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
+import { verifyReceipt } from '@vmdn/core/http/auth/signed-receipt.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
@@ -31,6 +32,7 @@ import { mountClientRoutes } from './routes/client-routes.ts';
 import { createGuards } from './routes/guard.ts';
 import { mountNodeRoutes } from './routes/node-routes.ts';
 import { mountPackageRoutes } from './routes/package-routes.ts';
+import { mountTeleportRoutes } from './routes/teleport-routes.ts';
 import type { Context, Keys, Timing } from './services/context.ts';
 import { createGrantIssuer } from './services/grants.ts';
 import { createPackageRecipes } from './services/packages.ts';
@@ -123,6 +125,7 @@ export function createRoutes(context: Context, logger: Logger): App {
   const guards = createGuards(context);
   const grants = createGrantIssuer(context);
   mountNodeRoutes(app, context, grants, guards);
+  mountTeleportRoutes(app, context, grants, guards);
   mountPackageRoutes(app, createPackageRecipes(context), guards);
   mountClientRoutes(app, context, guards);
   return app;
@@ -144,6 +147,7 @@ function keysOf(key: NodeKey): Keys {
     coordinatorKey: key.publicKey,
     signGrant: (grant) => signGrant(key, grant),
     verifyDescription,
+    verifyReceipt,
     descriptionDigestOf,
     thumbprintOf,
   };

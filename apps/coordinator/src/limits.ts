@@ -26,6 +26,18 @@ export const PACKAGE_RECIPES_PER_EVICTION = 64;
 /** Answers full of recipes that are made at once: each takes some 40 MiB of memory for a moment. */
 export const PACKAGE_RECIPES_ANSWERS_MAX = 8;
 
+/** A boot trace of some 1 MiB in base64, and the words around it. */
+export const BOOT_TRACE_BODY_BYTES_MAX = 2 * 1024 * 1024;
+
+/** Boot traces kept of one VM: its newest versions; an older one says less with each version. */
+export const TRACES_PER_VM_MAX = 4;
+
+/** Boot traces in one answer: what the contract takes. */
+export const TRACES_MAX = 4;
+
+/** Boot traces in all: of 10,000 guests at the usual 100 kB each. */
+export const TRACES_BYTES_MAX = 1024 * 1024 * 1024;
+
 /** An edge's library of 100,000 images at some 350 bytes of JSON each. */
 export const HOLDINGS_BODY_BYTES_MAX = 48 * 1024 * 1024;
 

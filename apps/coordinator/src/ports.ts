@@ -18,9 +18,12 @@ export type {
   EndpointValue,
   PlaceValue,
   PublicKeyValue,
+  ReceiptValue,
+  TraceUseValue,
 } from './store/schema/values.ts';
 export type { Store, Tables, Wakes } from './store/store.ts';
 export type { TeleportRow } from './store/teleport-store.ts';
+export type { TraceBounds } from './store/trace-store.ts';
 export type { DiskRow, FreeSpaceRow, VersionRow, Vm } from './store/vm-store.ts';
 
 /** What happened: names with few values, so that they can be counted. */
@@ -42,7 +45,11 @@ export type EventName =
   | 'import_state'
   | 'package_recipe_added'
   | 'package_recipe_conflict'
-  | 'package_recipes_evicted';
+  | 'package_recipes_evicted'
+  | 'boot_trace_kept'
+  | 'boot_traces_evicted'
+  | 'receipt_kept'
+  | 'receipt_refused';
 
 /** Says that something happened; identifiers go into the facts. */
 export type Events = (name: EventName, facts?: Readonly<Record<string, unknown>>) => void;

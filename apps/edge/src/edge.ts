@@ -8,6 +8,7 @@
 
 import { join } from 'node:path';
 import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
+import { signReceipt } from '@vmdn/core/http/auth/signed-receipt.ts';
 import {
   type CoordinatorClient,
   createCoordinatorClient,
@@ -65,12 +66,14 @@ import { wakeOnChanges } from './services/library-wakes.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
 import { createReadsAhead } from './services/reads-ahead.ts';
+import { createReceipts, unsentReceipt } from './services/receipts.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
 import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
+import { GuestReads } from './sync/guest-reads.ts';
 import { LazyDisk } from './sync/lazy-disk.ts';
 
 /** Starts an edge. Resolves once it is enrolled, listens and works; waits for the coordinator if it must. */
@@ -134,6 +137,7 @@ interface Machine {
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
   readonly reads: Awaited<ReturnType<typeof openRecords<typeof readAhead>>>;
   readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
+  readonly receipts: Awaited<ReturnType<typeof openRecords<typeof unsentReceipt>>>;
 }
 
 const newestVersions = z.record(z.string(), z.number().int());
@@ -178,6 +182,7 @@ async function openMachine(
     serveExports: nbdExports(events.lazyDiskFailed),
     clearExports,
     lazyDisk: (recipe) => new LazyDisk(recipe),
+    guestReads: () => new GuestReads(),
     openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
     onTrouble: events.lazyDiskFailed,
   });
@@ -201,6 +206,7 @@ async function openMachine(
     teleports: await openRecords(at('teleports'), teleportRecord),
     reads: await openRecords(at('reads-ahead'), readAhead),
     newest: await openRecords(at('newest-versions'), newestVersions),
+    receipts: await openRecords(at('unsent-receipts'), unsentReceipt),
   };
 }
 
@@ -308,10 +314,13 @@ function startWork(
   const sources = { self, usesPeers: settings.usesPeers };
   const common = { self, sources, client, desired, deliveries, versions, events };
   const records = machine.teleports;
-  const teleports = createTeleportsReconciler(
-    { ...common, coordinatorKey, store, hypervisor, engine, lazyDisks, records, capacity },
-    desired,
-  );
+  const receipts = createReceipts({
+    ...{ self, client, records: machine.receipts, events },
+    sign: (receipt) => signReceipt(key, self, receipt),
+    onWritten: () => wake('receipts'),
+  });
+  const held = { store, hypervisor, engine, lazyDisks, records, capacity, receipts };
+  const teleports = createTeleportsReconciler({ ...common, coordinatorKey, ...held }, desired);
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
   // The imports' reconciler, started below, ends before the threads that it uses.
@@ -328,6 +337,7 @@ function startWork(
     imports: createImportsReconciler({ ...common, importImage }),
     scores: createScoresReconciler({ ...common, ...reading, packages }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
+    receipts: receipts.send,
     holdings: createHoldingsReconciler({ client, store, engine }),
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };

@@ -4,7 +4,7 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 
@@ -35,6 +35,7 @@ export type EdgeEvents = ReturnType<typeof createEdgeEvents>;
 export function createEdgeEvents(logger: Logger) {
   return {
     ...packageEvents(logger),
+    ...teleportEvents(logger),
     /** `recipeBytes` is the length of the file; `wireBytes` is all that it cost to have it. */
     recipeFetched: (digest: Digest, source: string, wireBytes: number, recipeBytes: number) =>
       logger.info(
@@ -81,6 +82,15 @@ export function createEdgeEvents(logger: Logger) {
       ),
     scored: (vm: string, version: number, seconds: number) =>
       logger.info({ event: 'scored', vm, version, seconds }, 'scores computed'),
+    accelerator: (accelerator: string, reason: string) =>
+      logger.info({ event: 'accelerator', accelerator, reason }, 'accelerator chosen'),
+    reconcilerFailed: (name: string, error: unknown) =>
+      logger.warn({ event: 'reconciler_failed', name, ...errorFacts(error) }, 'will try again'),
+  };
+}
+
+function teleportEvents(logger: Logger) {
+  return {
     teleportStep: (teleport: string, step: string) =>
       logger.info({ event: 'teleport_step', teleport, step }, 'teleport step'),
     teleportWaits: (teleport: string, error: unknown) =>
@@ -99,16 +109,24 @@ export function createEdgeEvents(logger: Logger) {
         { event: 'lazy_disk_failed', digest, ...errorFacts(error) },
         'a disk that a VM reads can not be opened; its reads wait',
       ),
+    bootTracesAway: (error: unknown) =>
+      logger.warn({ event: 'boot_traces_away', ...errorFacts(error) }, 'going on without'),
+    bootTraceRefused: (teleport: string, error: unknown) =>
+      logger.warn(
+        { event: 'boot_trace_refused', teleport, ...errorFacts(error) },
+        'a boot trace is not used',
+      ),
+    receiptRefused: (teleport: string, error: unknown) =>
+      logger.error(
+        { event: 'receipt_refused', teleport, ...errorFacts(error) },
+        'the coordinator does not take a receipt; it is dropped',
+      ),
     vmRemoved: (teleport: string) => logger.info({ event: 'vm_removed', teleport }, 'VM removed'),
     vmForgotten: (teleport: string) =>
       logger.warn(
         { event: 'vm_forgotten', teleport },
         'the coordinator does not list this VM; it is left as it is',
       ),
-    accelerator: (accelerator: string, reason: string) =>
-      logger.info({ event: 'accelerator', accelerator, reason }, 'accelerator chosen'),
-    reconcilerFailed: (name: string, error: unknown) =>
-      logger.warn({ event: 'reconciler_failed', name, ...errorFacts(error) }, 'will try again'),
   };
 }
 

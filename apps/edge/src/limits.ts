@@ -83,6 +83,9 @@ export const PACKAGE_RECIPES_ASKED_AGAIN_MS = 600_000;
 /** Packages remembered as unknown to the coordinator; forgetting them costs a question. */
 export const PACKAGES_REMEMBERED_MAX = 100_000;
 
+/** A boot does not wait longer for what earlier boots read: it is a megabyte at most. */
+export const TRACES_WAIT_MS = 5000;
+
 /** Threads that hashed an imported image wait so long for the next one. */
 export const IMPORT_THREADS_IDLE_MS = 5000;
 

@@ -4,7 +4,7 @@
 
 import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
-import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import { isFinal, isStranded } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
   getTeleport,
@@ -56,7 +56,8 @@ function wishBody(vm: string, options: WishOptions) {
 
 /** The error that a finished teleport stands for; undefined when it runs. */
 function failureOf(teleport: Teleport): VmdnError | undefined {
-  if (teleport.state === 'running' || !isFinal(teleport.state)) return undefined;
+  const isWell = teleport.state === 'running' && !isStranded(teleport);
+  if (isWell || !isFinal(teleport.state)) return undefined;
   const known = ERROR_CODES.find((code) => code === teleport.errorCode);
   const code: ErrorCode = teleport.state === 'cancelled' ? 'cancelled' : (known ?? 'internal');
   const words = teleport.message ?? `The teleport of ${teleport.vm} is ${teleport.state}.`;

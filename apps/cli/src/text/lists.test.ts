@@ -41,8 +41,10 @@ describe('the table of nodes', () => {
       { holder: 'edge paris', code: 'timeout' as const, count: 3 },
       { holder: 'edge paris', code: 'corrupt' as const, count: 1 },
     ];
-    const shown = edgeTable([{ ...node, holderFaults }]);
+    const shown = edgeTable([{ ...node, holderFaults, refusedReceipts: 2 }]);
     expect(shown).toContain('dublin had trouble with edge paris: timeout 3, corrupt 1');
-    expect(edgeTable([{ ...node, holderFaults: [] }])).not.toContain('trouble');
+    expect(shown).toContain('dublin sent 2 receipts that were refused');
+    const fine = edgeTable([{ ...node, holderFaults: [], refusedReceipts: 0 }]);
+    expect(fine).not.toMatch(/trouble|refused/);
   });
 });

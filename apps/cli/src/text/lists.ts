@@ -72,14 +72,17 @@ export function edgeTable(nodes: readonly Node[]): string {
   return [renderTable(columns, rows, none), ...nodes.flatMap(faultLines)].join('\n');
 }
 
-/** What an edge found wrong with others, a line for each of them. */
-function faultLines({ name, holderFaults }: Node): string[] {
+/** What an edge found wrong with others, a line for each of them, and what was found wrong with it. */
+function faultLines({ name, holderFaults, refusedReceipts }: Node): string[] {
   const holders = [...new Set(holderFaults.map(({ holder }) => holder))];
-  return holders.map((holder) => {
+  const refused =
+    refusedReceipts === 0 ? [] : [`${name} sent ${refusedReceipts} receipts that were refused`];
+  const faults = holders.map((holder) => {
     const mine = holderFaults.filter((fault) => fault.holder === holder);
     const words = mine.map(({ code, count }) => `${code} ${count}`).join(', ');
     return `${name} had trouble with ${holder}: ${words}`;
   });
+  return [...faults, ...refused];
 }
 
 export function imageTable(images: readonly Image[]): string {

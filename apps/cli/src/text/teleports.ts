@@ -5,6 +5,7 @@
  * I2: the bytes of the disk by tier add up to the virtual size, and the table says so.
  */
 
+import { isStranded } from '@vmdn/core/domain/teleport.ts';
 import {
   addTierBytes,
   NO_TIER_BYTES,
@@ -134,9 +135,14 @@ export function finishedLines(teleport: Teleport): string[] {
     const words = phases.map(([phase, seconds]) => `${phase} ${formatSeconds(seconds)}`);
     lines.push('', `phases: ${words.join(', ')}`);
   }
+  const boot = bootWords(teleport);
+  if (boot !== null) lines.push(boot);
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
-    const rest = teleport.independentAt === null ? '; what is missing of its disk still comes' : '';
+    const coming = isStranded(teleport)
+      ? '; what is missing of its disk is nowhere to be had'
+      : '; what is missing of its disk still comes';
+    const rest = teleport.independentAt === null ? coming : '';
     lines.push('', `${teleport.vm} runs on ${teleport.edge}${accelerator}${rest}`);
     for (const { port, host, hostPort } of teleport.endpoints) {
       lines.push(
@@ -146,6 +152,19 @@ export function finishedLines(teleport: Teleport): string[] {
     lines.push(`To stop and remove it: vmdn cancel ${teleport.teleport}`);
   }
   return lines;
+}
+
+/** How a lazy VM's boot went; null when there is nothing to say. */
+export function bootWords({
+  stallSeconds,
+  trace,
+}: Pick<Teleport, 'stallSeconds' | 'trace'>): string | null {
+  if (stallSeconds === null) return null;
+  const stall = `boot: reads of the guest waited ${formatSeconds(stallSeconds)}`;
+  if (trace === null) return `${stall}; nothing of an earlier boot came first`;
+  const { segments, bytes } = trace;
+  const count = segments.toLocaleString('en');
+  return `${stall}; ${count} segments (${formatBytes(bytes)} of the disk) of an earlier boot came first`;
 }
 
 /** A teleport in one row of a list. */

@@ -36,9 +36,15 @@ const TWO_EDGES = [
   ['frankfurt', 'eu-central'],
 ] as const;
 
-async function request(vm = 'web-01'): Promise<Teleport> {
-  const body = { vm, near: { region: 'eu-west' } };
+async function request(vm = 'web-01', changes: object = {}): Promise<Teleport> {
+  const body = { vm, near: { region: 'eu-west' }, ...changes };
   return await network.user.call(client.requestTeleport, { body });
+}
+
+async function last(teleports: AsyncIterable<Teleport>): Promise<Teleport | undefined> {
+  let one: Teleport | undefined;
+  for await (one of teleports);
+  return one;
 }
 
 async function stateOf(teleport: string): Promise<Teleport> {
@@ -208,5 +214,52 @@ describe('when a version is withdrawn under a teleport', () => {
     await until(other.teleport, { version: 2 });
     expect(await stateOf(teleport)).toMatchObject({ version: 1, epoch: 1, state: 'verified' });
     await report(edges[0]!, teleport, { state: 'booting' });
+  });
+
+  it('a lazy VM that boots starts over: it has not served anybody yet', async () => {
+    const { origin, edges } = await startTestVm(network);
+    const { teleport } = await request('web-01', { lazy: true });
+    for (const state of ['syncing', 'booting'] as const)
+      await report(edges[0]!, teleport, { state });
+    // What the edge itself has of it is no reason to wait.
+    const body = { images: [], making: [{ digest: digest('a'), verifiedBytes: 65_536 }] };
+    await edges[0]!.client.call(node.reportHoldings, { body });
+    await announce(origin, describeTestVm('web-01', 2, digest('b')));
+    await until(teleport, { version: 2, epoch: 2, state: 'routed' });
+  });
+
+  it('I4: a lazy VM that runs goes on; what is missing for good is said, until somebody has it', async () => {
+    const { origin, edges } = await startTestVm(network, TWO_EDGES);
+    const { teleport } = await request('web-01', { lazy: true });
+    for (const state of ['syncing', 'booting', 'running'] as const) {
+      await report(edges[0]!, teleport, { state });
+    }
+    const following = last(network.user.followTeleport(teleport));
+    await announce(origin, describeTestVm('web-01', 2, digest('b')));
+    const stranded = { version: 1, epoch: 1, state: 'running', errorCode: 'withdrawn' };
+    // Whoever watches is told, and need not watch any longer.
+    expect(await following).toMatchObject(stranded);
+    await report(edges[0]!, teleport, { state: 'running' });
+    const view = await stateOf(teleport);
+    expect(view).toMatchObject(stranded);
+    expect(view.message).toMatch(/changed at its origin .* Cancel it/);
+    await hold(edges[1]!, digest('a'));
+    await until(teleport, { state: 'running', errorCode: null, message: null });
+    await hold(edges[1]!);
+    await until(teleport, stranded);
+    await report(edges[0]!, teleport, { state: 'running', independent: true });
+    expect(await stateOf(teleport)).toMatchObject({ errorCode: null, message: null });
+  });
+
+  it('I4: it is as before when the version is there again', async () => {
+    const { origin, edges } = await startTestVm(network);
+    const { teleport } = await request('web-01', { lazy: true });
+    for (const state of ['syncing', 'booting', 'running'] as const) {
+      await report(edges[0]!, teleport, { state });
+    }
+    await withdraw(origin, 1);
+    await until(teleport, { errorCode: 'withdrawn' });
+    await announce(origin, describeTestVm('web-01', 1, digest('a')));
+    await until(teleport, { state: 'running', errorCode: null, message: null });
   });
 });

@@ -6,10 +6,12 @@
  *     a new route has the next epoch, so the former holder's reports are stale.
  * I2: a teleport that finds no new home waits, says why, and is looked at again.
  * I3: versions are never mixed: a teleport starts over on a new version as a whole (DESIGN §2.1).
+ * I4: a VM that runs is not taken from its users: when nobody has the rest of its disk, that is said, and
+ *     taken back when somebody has.
  */
 
 import type { Id } from '@vmdn/core/domain/names.ts';
-import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import { isDependent, isFinal, isStranded } from '@vmdn/core/domain/teleport.ts';
 import type { Context } from '../services/context.ts';
 import { answerOf, findRoute, type RouteAnswer } from '../services/routing.ts';
 import type { Tables } from '../store/store.ts';
@@ -43,13 +45,35 @@ export function reconcileWithdrawn(context: Context): Reconciler {
       const found = await context.store.read((tables) => tables.teleports.withdrawn());
       await eachOf(context, found, signal, async (tables, row) => {
         const version = await tables.vms.version(row.vmId, row.version);
-        const isEarly = ['routed', 'syncing', 'waiting'].includes(row.state);
-        if (version?.state !== 'withdrawn' || !isEarly) return;
-        if (await isCovered(context, tables, row)) return;
-        await startOver(context, tables, row);
+        const isGone = version?.state === 'withdrawn' && !(await isCovered(context, tables, row));
+        if (row.state === 'running') return await strand(context, tables, row, isGone);
+        if (isGone && isIncomplete(row)) await startOver(context, tables, row);
       });
     },
   };
+}
+
+/** Whether its disk is not there yet; a lazy VM boots before it is. */
+function isIncomplete({ state, lazy }: TeleportRow): boolean {
+  return ['routed', 'syncing', 'waiting'].includes(state) || (lazy && state === 'booting');
+}
+
+/** I4. */
+async function strand(
+  context: Context,
+  tables: Tables,
+  row: TeleportRow,
+  isGone: boolean,
+): Promise<void> {
+  if (isGone) {
+    const why =
+      `${row.vm} changed at its origin before all of its disk was on ${row.edge}, and nobody else ` +
+      `has the rest: what it reads of that waits. Cancel it, and ask for ${row.vm} again; ` +
+      'it goes on by itself if somebody has that disk again.';
+    await explain(context, tables, row, why, 'withdrawn');
+  } else if (isStranded(row) && (await tables.teleports.explain(row.id, null, null))) {
+    await tables.notify(`teleport:${row.id}`);
+  }
 }
 
 async function eachOf(
@@ -63,7 +87,8 @@ async function eachOf(
     await context.store.transaction(async (tables) => {
       await tables.teleports.lockRouting(project);
       const row = await tables.teleports.lock(project, id);
-      if (row !== undefined && !isFinal(row.state)) await work(tables, row);
+      if (row === undefined || (isFinal(row.state) && !isDependent(row))) return;
+      await work(tables, row);
     });
   }
 }
@@ -118,7 +143,10 @@ async function isCovered(context: Context, tables: Tables, row: TeleportRow): Pr
   const scores = await tables.vms.scores(row.vmId, row.version);
   const mine = scores.find((score) => score.edgeId === row.edgeId);
   return disks.every((disk, index) => {
-    const isHeld = holders.some((holder) => holder.digest === disk.digest);
+    const isHeld = holders.some(({ digest, partial, node }) => {
+      // That the edge itself has a part helps nobody.
+      return digest === disk.digest && !(partial && node === row.edgeId);
+    });
     // Scores speak of the disks as they are.
     return isHeld || (!row.skipFree && mine?.disks[index]?.plan.diskBytes.origin === 0);
   });
@@ -189,8 +217,9 @@ async function explain(
   tables: Tables,
   row: TeleportRow,
   message: string,
+  code: string | null = row.errorCode,
 ): Promise<void> {
-  if (!(await tables.teleports.explain(row.id, message))) return;
+  if (!(await tables.teleports.explain(row.id, message, code))) return;
   await tables.notify(`teleport:${row.id}`);
   context.events('teleport_stuck', { teleport: row.id, edge: row.edge, message });
 }

@@ -9,6 +9,7 @@ import { createEnrolmentToken } from '../services/enrolment.ts';
 import { listImages, listNodes } from '../services/nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from '../services/orders.ts';
 import { listRegions } from '../services/places.ts';
+import { getReceipt } from '../services/receipts.ts';
 import { cacheStatistics } from '../services/statistics.ts';
 import {
   cancelTeleport,
@@ -36,6 +37,9 @@ export function mountClientRoutes(app: App, context: Context, { client }: Guards
   mountOperation(app, ops.followTeleport, client, createEventStreams(context));
   mountOperation(app, ops.cancelTeleport, client, ({ params }, user) =>
     cancelTeleport(context, user, params.teleport),
+  );
+  mountOperation(app, ops.getReceipt, client, ({ params }, user) =>
+    getReceipt(context, user, params.teleport),
   );
   mountOperation(app, ops.planTeleport, client, ({ body }, user) =>
     planTeleport(context, user, body),

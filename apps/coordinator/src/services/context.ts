@@ -5,7 +5,7 @@
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import type { Events, NodeFacts, PublicKeyValue, Store, Wakes } from '../ports.ts';
+import type { Events, NodeFacts, PublicKeyValue, ReceiptValue, Store, Wakes } from '../ports.ts';
 
 /** Times by which nodes are judged. */
 export interface Timing {
@@ -39,6 +39,8 @@ export interface Keys {
   signGrant(grant: GrantValue): Promise<string>;
   /** Throws `forbidden`, `corrupt`. */
   verifyDescription(token: string, originKey: PublicKeyValue): Promise<Description>;
+  /** Throws `forbidden`, `corrupt`. */
+  verifyReceipt(token: string, edgeKey: PublicKeyValue): Promise<ReceiptValue>;
   descriptionDigestOf(token: string): Digest;
   thumbprintOf(key: PublicKeyValue): Promise<string>;
 }

@@ -179,6 +179,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       version: byKey.get(keyOf(row))!,
       skipFree: row.skipFree,
       lazy: row.lazy,
+      requestedAt: row.createdAt.toISOString(),
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

@@ -68,6 +68,7 @@ export async function listNodes(context: Context, { project }: ClientIdentity) {
       uplinkBytes: node.uplinkBytes,
       uplinkLimitBytesPerSecond: node.uplinkLimit,
       holderFaults: [...node.holderFaults],
+      refusedReceipts: node.refusedReceipts,
     }));
   });
 }

@@ -10,9 +10,16 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
+import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryValue, DiskRow, EndpointValue, Tables, TeleportRow } from '../ports.ts';
+import type {
+  DeliveryValue,
+  DiskRow,
+  EndpointValue,
+  Tables,
+  TeleportRow,
+  TraceUseValue,
+} from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { randomId } from './secrets.ts';
@@ -28,10 +35,12 @@ export interface ProgressReport {
   readonly phases?: Readonly<Record<string, number>> | undefined;
   readonly accelerator?: 'kvm' | 'tcg' | undefined;
   readonly independent?: boolean | undefined;
+  readonly stallSeconds?: number | undefined;
+  readonly trace?: TraceUseValue | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
-async function lockHeld(
+export async function lockHeld(
   tables: Tables,
   { node, project }: NodeIdentity,
   teleport: Id,
@@ -88,16 +97,25 @@ async function applyReport(
     final: isFinal(report.state),
     // One that is not lazy runs on complete disks only.
     independent: report.state === 'running' && (report.independent === true || !row.lazy),
-    message: report.message ?? null,
-    errorCode: report.errorCode ?? null,
+    ...wordsOf(row, report),
     endpoints: report.endpoints,
     phases: report.phases,
     accelerator: report.accelerator,
+    stallSeconds: report.stallSeconds,
+    trace: report.trace,
     leaseSeconds: context.timing.leaseSeconds,
   });
   await tables.notify(`teleport:${row.id}`);
   if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
   return report.state;
+}
+
+/** That nobody has the rest of its disk is the coordinator's word, until it takes it back. */
+function wordsOf(row: TeleportRow, report: ProgressReport) {
+  if (isStranded(row) && report.independent !== true) {
+    return { message: row.message, errorCode: row.errorCode };
+  }
+  return { message: report.message ?? null, errorCode: report.errorCode ?? null };
 }
 
 function requireMove(row: TeleportRow, to: TeleportState): void {

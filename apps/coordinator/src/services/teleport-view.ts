@@ -38,6 +38,8 @@ function viewOf(
     errorCode: row.errorCode,
     phases: { ...row.phases },
     accelerator: row.accelerator,
+    stallSeconds: row.stallSeconds,
+    trace: row.trace,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,

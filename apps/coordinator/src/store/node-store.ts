@@ -28,6 +28,7 @@ export interface NodeHealth extends NodeFacts {
   readonly uplinkBytes: number | null;
   readonly uplinkLimit: number | null;
   readonly holderFaults: readonly HolderFaultValue[];
+  readonly refusedReceipts: number;
 }
 
 export interface NewNode {
@@ -82,6 +83,7 @@ const HEALTH = [
   'uplink_bytes as uplinkBytes',
   'uplink_limit as uplinkLimit',
   'holder_faults as holderFaults',
+  'refused_receipts as refusedReceipts',
 ] as const;
 
 /** True while a node was heard of within `silenceSeconds`. */
@@ -133,6 +135,14 @@ export function nodeStore(db: Db) {
     /** The node with this key says where it is now. */
     async update(id: Id, node: NewNode): Promise<void> {
       await db.updateTable('nodes').set(columnsOf(node)).where('id', '=', id).execute();
+    },
+
+    async countRefusedReceipt(id: Id): Promise<void> {
+      await db
+        .updateTable('nodes')
+        .set((eb) => ({ refused_receipts: eb('refused_receipts', '+', 1) }))
+        .where('id', '=', id)
+        .execute();
     },
 
     /** Takes a heartbeat; true when something changed that other nodes must know. */

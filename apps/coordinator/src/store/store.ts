@@ -12,9 +12,11 @@ import { imageStore } from './image-store.ts';
 import { nodeStore } from './node-store.ts';
 import { orderStore } from './order-store.ts';
 import { packageStore } from './package-store.ts';
+import { receiptStore } from './receipt-store.ts';
 import type { Schema } from './schema/schema.ts';
 import { settingStore } from './setting-store.ts';
 import { teleportStore } from './teleport-store.ts';
+import { traceStore } from './trace-store.ts';
 import { vmStore } from './vm-store.ts';
 import { notify, type Topic } from './wakes.ts';
 
@@ -29,8 +31,10 @@ function tablesOver(db: Db) {
     nodes: nodeStore(db),
     orders: orderStore(db),
     packages: packageStore(db),
+    receipts: receiptStore(db),
     settings: settingStore(db),
     teleports: teleportStore(db),
+    traces: traceStore(db),
     vms: vmStore(db),
     /** Wakes whoever waits for these topics when the transaction commits. */
     notify: (...topics: Topic[]): Promise<void> => notify(db, topics),

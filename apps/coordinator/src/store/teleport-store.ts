@@ -11,8 +11,14 @@ import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
 import { RECONCILED_MAX } from '../limits.ts';
 import type { Db } from './database.ts';
-import type { DestinationValue, EndpointValue, PlaceValue } from './schema/values.ts';
+import type {
+  DestinationValue,
+  EndpointValue,
+  PlaceValue,
+  TraceUseValue,
+} from './schema/values.ts';
 import { teleportSums } from './teleport-sums.ts';
+import { withdrawnTeleports } from './withdrawn-teleports.ts';
 
 /** A teleport as it stands in its row, with the names that people know. */
 export interface TeleportRow {
@@ -38,6 +44,8 @@ export interface TeleportRow {
   readonly endpoints: readonly EndpointValue[];
   readonly phases: Readonly<Record<string, number>>;
   readonly accelerator: 'kvm' | 'tcg' | null;
+  readonly stallSeconds: number | null;
+  readonly trace: TraceUseValue | null;
   readonly message: string | null;
   readonly errorCode: string | null;
   readonly createdAt: Date;
@@ -78,6 +86,8 @@ export interface Progress {
   readonly endpoints: readonly EndpointValue[];
   readonly phases: Readonly<Record<string, number>> | undefined;
   readonly accelerator: 'kvm' | 'tcg' | undefined;
+  readonly stallSeconds: number | undefined;
+  readonly trace: TraceUseValue | undefined;
   readonly leaseSeconds: number;
 }
 
@@ -104,6 +114,8 @@ const COLUMNS = [
   'teleports.endpoints',
   'teleports.phases',
   'teleports.accelerator',
+  'teleports.stall_seconds as stallSeconds',
+  'teleports.trace',
   'teleports.message',
   'teleports.error_code as errorCode',
   'teleports.created_at as createdAt',
@@ -207,6 +219,8 @@ function teleportRoutes(db: Db) {
           endpoints: '[]',
           phases: '{}',
           accelerator: null,
+          stall_seconds: null,
+          trace: null,
           taken_on_at: null,
           lease_expires_at: leaseOf(route.leaseSeconds),
           updated_at: sql<Date>`now()`,
@@ -242,6 +256,12 @@ function teleportReports(db: Db) {
         .$if(report.accelerator !== undefined, (query) =>
           query.set({ accelerator: report.accelerator ?? null }),
         )
+        .$if(report.stallSeconds !== undefined, (query) =>
+          query.set({ stall_seconds: report.stallSeconds ?? null }),
+        )
+        .$if(report.trace !== undefined, (query) =>
+          query.set({ trace: JSON.stringify(report.trace) }),
+        )
         .where('id', '=', id)
         .execute();
     },
@@ -272,12 +292,15 @@ function teleportReports(db: Db) {
         .execute();
     },
 
-    async explain(id: Id, message: string): Promise<boolean> {
+    /** True when it was not said before. */
+    async explain(id: Id, message: string | null, code: string | null): Promise<boolean> {
       const result = await db
         .updateTable('teleports')
-        .set({ message, updated_at: sql<Date>`now()` })
+        .set({ message, error_code: code, updated_at: sql<Date>`now()` })
         .where('id', '=', id)
-        .where(sql<boolean>`message is distinct from ${message}`)
+        .where(
+          sql<boolean>`(message, error_code) is distinct from (${message}::text, ${code}::text)`,
+        )
         .executeTakeFirst();
       return result.numUpdatedRows > 0n;
     },
@@ -325,22 +348,6 @@ function teleportLeases(db: Db) {
         .executeTakeFirst();
       return row !== undefined;
     },
-
-    /** Unfinished teleports of versions that were withdrawn before the bytes were all there. */
-    withdrawn: (): Promise<{ id: Id; project: Id }[]> =>
-      db
-        .selectFrom('teleports')
-        .innerJoin('vm_versions', (join) =>
-          join
-            .onRef('vm_versions.vm_id', '=', 'teleports.vm_id')
-            .onRef('vm_versions.version', '=', 'teleports.version'),
-        )
-        .select(['teleports.id', 'teleports.project_id as project'])
-        .where('teleports.state', 'in', ['routed', 'syncing', 'waiting'])
-        .where('vm_versions.state', '=', 'withdrawn')
-        .orderBy('teleports.updated_at')
-        .limit(RECONCILED_MAX)
-        .execute(),
   };
 }
 
@@ -352,5 +359,6 @@ export function teleportStore(db: Db) {
     ...teleportReports(db),
     ...teleportLeases(db),
     ...teleportSums(db),
+    ...withdrawnTeleports(db),
   };
 }

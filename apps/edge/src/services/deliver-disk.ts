@@ -18,7 +18,10 @@ import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
-import type { DiskDelivery, PlannedDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type {
+  DiskDelivery,
+  PlannedDelivery,
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
@@ -219,7 +222,7 @@ async function sync(
     sources: remoteSources({ ...order, ...means }),
     latestSources: trade && (() => remoteSources({ ...order, ...means, holders: trade.holders() })),
     place: trade?.place,
-    reading: deps.lazyDisks.reading(order.digest, plan.wanted),
+    reading: await deps.lazyDisks.reading(plan),
     signal: order.signal,
     crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),

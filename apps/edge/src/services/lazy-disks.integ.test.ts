@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
 import { parseId } from '@vmdn/core/domain/names.ts';
+import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { referenceRecipe } from '@vmdn/core/formats/recipe.fixture.ts';
 import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
 import type { ClosableDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { StoredImage } from '@vmdn/core/io/ports/image-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { GuestReads } from '../sync/guest-reads.ts';
 import { LazyDisk } from '../sync/lazy-disk.ts';
 import { createLazyDisks, type LazyDisks } from './lazy-disks.ts';
 
@@ -58,6 +60,7 @@ beforeEach(async () => {
     serveExports: nbdExports(() => undefined),
     clearExports,
     lazyDisk: (recipe) => new LazyDisk(recipe),
+    guestReads: () => new GuestReads(),
     openImage: async () => image,
     onTrouble: () => undefined,
   });
@@ -67,11 +70,15 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** A sync of the disk begins that has all of it already: bytes of this value. */
-function begins(byte: number): void {
-  const recipe = referenceRecipe(new Uint8Array(SIZE).fill(byte));
-  const reading = lazy.reading(DIGEST, recipe);
+function planOf(byte: number, digest = DIGEST): DiskPlan {
+  return { digest, wanted: referenceRecipe(new Uint8Array(SIZE).fill(byte)) } as DiskPlan;
+}
+
+/** A sync of the disk begins that has all of it already: bytes of this value. Tells what a boot reads. */
+async function begins(byte: number): Promise<readonly number[] | undefined> {
+  const reading = await lazy.reading(planOf(byte));
   reading?.disk.attach({ file: diskOf(byte), isThere: () => true, want: () => undefined });
+  return reading?.bootTrace;
 }
 
 async function firstByte(socket: string): Promise<number> {
@@ -89,17 +96,15 @@ describe('the exports of disks that are on their way', () => {
   it('I1: are there at once; who reads early waits for the disk', async () => {
     const { socket } = await lazy.serve(VM, DISKS);
     const early = firstByte(socket);
-    begins(1);
+    await begins(1);
     expect(await early).toBe(1);
-    expect(
-      lazy.reading(parseDigest('cd'.repeat(32)), referenceRecipe(new Uint8Array(SIZE))),
-    ).toBeUndefined();
+    expect(await lazy.reading(planOf(1, parseDigest('cd'.repeat(32))))).toBeUndefined();
   });
 
   it('I2: read from the newest sync, and from the store as soon as that has the disk', async () => {
     const { socket } = await lazy.serve(VM, DISKS);
-    begins(1);
-    begins(2);
+    await begins(1);
+    await begins(2);
     expect(await firstByte(socket)).toBe(2);
     held = true;
     tell();
@@ -114,7 +119,7 @@ describe('the exports of disks that are on their way', () => {
     tell();
     await expect.poll(() => image.closed()).toBe(true);
     const early = firstByte(socket);
-    begins(3);
+    await begins(3);
     expect(await early).toBe(3);
   });
 
@@ -130,5 +135,38 @@ describe('the exports of disks that are on their way', () => {
     await lazy.end(OTHER_VM);
     expect(image.closed()).toBe(true);
     expect((await lazy.serve(VM, DISKS)).socket).toBe(one.socket);
+  });
+
+  it('I4: give a sync what boots like this one read, and record what this one reads', async () => {
+    const { socket } = await lazy.serve(VM, DISKS);
+    expect(lazy.recorded(VM)).toBeNull();
+    lazy.record(VM);
+    const early = firstByte(socket);
+    await expect.poll(() => lazy.stallSeconds(VM)).toBeGreaterThan(0);
+    expect(await begins(1)).toEqual([]);
+    expect(lazy.ahead(VM)).toBeNull();
+    await early;
+    const stalled = lazy.stallSeconds(VM);
+    await firstByte(socket);
+    expect(lazy.stallSeconds(VM)).toBe(stalled);
+    const trace = lazy.recorded(VM)!;
+    expect([...trace.blocks]).toEqual([1]);
+    expect(trace.keys).toEqual(planOf(1).wanted.keys.subarray(2, 4));
+    // One boot, one recording.
+    expect(lazy.recorded(VM)).toBeNull();
+    await lazy.end(VM);
+
+    await lazy.serve(VM, DISKS);
+    lazy.expect(VM, Promise.resolve([{ kinship: 'version', trace }]));
+    expect(await begins(1)).toEqual([0]);
+    expect(lazy.ahead(VM)).toEqual({ segments: 1, bytes: 64 * 1024 });
+  });
+
+  it('I4: record nothing of a VM of which a disk is read from files', async () => {
+    held = true;
+    const { socket } = await lazy.serve(VM, DISKS);
+    lazy.record(VM);
+    await expect.poll(() => firstByte(socket)).toBe(7);
+    expect(lazy.recorded(VM)).toBeNull();
   });
 });

@@ -12,6 +12,7 @@ import type { VmDisk } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { MakingDisk } from '../sync/making-disk.ts';
+import { knownTraces } from './boot-traces.ts';
 import { holdersOf, tradeOf } from './remote-sources.ts';
 import { type Pass, save } from './teleport-pass.ts';
 import { withDelivery, withSeconds } from './teleport-record.ts';
@@ -91,6 +92,7 @@ export async function openDisks(pass: Pass): Promise<void> {
   const { deps, teleport, description } = pass;
   await deps.lazyDisks.serve(teleport, description.disks);
   const missing = await missingDisks(pass);
+  deps.lazyDisks.expect(teleport, knownTraces(deps, pass));
   for (const digest of missing) {
     if (pass.opened.has(digest)) continue;
     const made = deliverDisk(pass, digest);

@@ -2,13 +2,15 @@
  * Room: edge, services. One pass over one teleport: what it works with, and what it remembers.
  */
 
+import type { BootTrace } from '@vmdn/core/domain/boot-trace.ts';
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import type { DesiredTeleport, DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
@@ -20,8 +22,9 @@ import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
 import type { LazyDisks } from './lazy-disks.ts';
+import type { Receipts } from './receipts.ts';
 import type { SourcePolicy } from './remote-sources.ts';
-import { recordFor, type TeleportRecord } from './teleport-record.ts';
+import { recordFor, type TeleportRecord, withTime } from './teleport-record.ts';
 import {
   type CoordinatorView,
   createTeleportReports,
@@ -41,6 +44,7 @@ export interface PursuitDeps {
   readonly versions: VerifiedVersions;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
+  readonly receipts: Pick<Receipts, 'write'>;
   readonly events: EdgeEvents;
 }
 
@@ -55,6 +59,8 @@ export interface PursuitMemory extends CoordinatorView {
   /** The VM goes on with its export until its next start: the files that it has open are others. */
   unsettled: boolean;
   released: boolean;
+  /** What the guest read until it was ready, and nobody else knows yet. */
+  trace?: BootTrace | undefined;
 }
 
 export interface PursuitJob {
@@ -157,4 +163,10 @@ export async function save(pass: Pass, record: TeleportRecord): Promise<void> {
   const write = pass.saved.then(() => pass.deps.records.write(pass.teleport, pass.record));
   pass.saved = write.catch(() => undefined);
   await write;
+}
+
+/** Notes when something was first true. */
+export async function stamp(pass: Pass, what: keyof TeleportRecord['times']): Promise<void> {
+  const stamped = withTime(pass.record, what, Date.now());
+  if (stamped !== pass.record) await save(pass, stamped);
 }

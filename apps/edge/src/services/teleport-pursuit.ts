@@ -13,6 +13,7 @@ import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
 import type { VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
+import { receiptOf } from '../decisions/receipts.ts';
 import {
   leadsToNewVm,
   nextTeleportStep,
@@ -22,6 +23,7 @@ import {
   type VmActual,
 } from '../decisions/teleport-step.ts';
 import { STEPS_MAX } from '../limits.ts';
+import { shareTrace } from './boot-traces.ts';
 import { reserveRoom } from './reserve-room.ts';
 import {
   areOpen,
@@ -32,8 +34,15 @@ import {
   recordHits,
   vmDisks,
 } from './teleport-disks.ts';
-import { beginPass, type Pass, type PursuitDeps, type PursuitJob, save } from './teleport-pass.ts';
-import { bareRecord, withSeconds } from './teleport-record.ts';
+import {
+  beginPass,
+  type Pass,
+  type PursuitDeps,
+  type PursuitJob,
+  save,
+  stamp,
+} from './teleport-pass.ts';
+import { bareRecord, type TeleportRecord, withSeconds } from './teleport-record.ts';
 import { createTeleportReports } from './teleport-reports.ts';
 
 /** Brings the teleport to where the coordinator wants it. Throws what stops it; the caller decides. */
@@ -67,7 +76,8 @@ async function act(pass: Pass, step: TeleportStep): Promise<void> {
     case 'open':
       return await openDisks(pass);
     case 'complete':
-      return await completeDisks(pass);
+      await completeDisks(pass);
+      return await stamp(pass, 'verified');
     case 'settle':
       return await settle(pass);
     case 'confirm':
@@ -118,6 +128,7 @@ async function reserveOverlays({ deps, teleport, description }: Pass): Promise<v
 async function confirm(pass: Pass): Promise<void> {
   const { job } = pass;
   await recordHits(pass);
+  if (pass.isIndependent) await stamp(pass, 'verified');
   if (job.desired().state === 'running') {
     await pass.reports.tell('running');
   } else {
@@ -142,6 +153,8 @@ async function settle(pass: Pass): Promise<void> {
   await deps.lazyDisks.serve(teleport, description.disks);
   try {
     await deps.hypervisor.settle(await definitionOf(pass));
+    // Nobody knows when the export has ended, and no read waits any more.
+    await save(pass, { ...pass.record, boot: pass.record.boot ?? bootOf(pass) });
     await deps.lazyDisks.end(teleport);
   } catch (error) {
     if (!isVmdnError(error, 'conflict')) throw error;
@@ -165,6 +178,7 @@ async function start(pass: Pass): Promise<void> {
     await pass.deps.lazyDisks.end(pass.teleport);
     pass.job.memory.unsettled = false;
   }
+  pass.deps.lazyDisks.record(pass.teleport);
   const running = await hypervisor.start(pass.teleport);
   events.vmStarted(pass.teleport, running.accelerator);
   const { endpoints, accelerator } = running;
@@ -181,7 +195,8 @@ async function awaitReady(pass: Pass): Promise<void> {
   if (ready !== null) {
     const signal = AbortSignal.any([job.signal, pass.broken.signal]);
     try {
-      await deps.hypervisor.waitReady(pass.teleport, ready, { signal });
+      const heldUpSeconds = (): number => deps.lazyDisks.stallSeconds(pass.teleport);
+      await deps.hypervisor.waitReady(pass.teleport, ready, { signal, heldUpSeconds });
     } catch (error) {
       // Why the guest's disk does not come says more than that the guest does not answer.
       pass.broken.signal.throwIfAborted();
@@ -189,7 +204,17 @@ async function awaitReady(pass: Pass): Promise<void> {
     }
   }
   job.memory.ready = true;
-  await save(pass, withSeconds(pass.record, { boot: secondsSince(startedMs) }));
+  // Without a check nobody knows when the boot was over.
+  if (ready !== null) job.memory.trace = deps.lazyDisks.recorded(pass.teleport) ?? undefined;
+  const booted = withSeconds(pass.record, { boot: secondsSince(startedMs) });
+  await save(pass, { ...booted, boot: booted.boot ?? bootOf(pass) });
+}
+
+/** How the boot of a lazy VM went. */
+function bootOf({ deps, job, teleport }: Pass): TeleportRecord['boot'] {
+  if (!job.desired().lazy) return null;
+  const { lazyDisks } = deps;
+  return { stallSeconds: lazyDisks.stallSeconds(teleport), trace: lazyDisks.ahead(teleport) };
 }
 
 async function announce(pass: Pass): Promise<void> {
@@ -198,8 +223,26 @@ async function announce(pass: Pass): Promise<void> {
   const { endpoints, accelerator } = status;
   await recordHits(pass);
   await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+  // Of one that ran before this edge kept times nobody knows since when.
+  if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
+  if (pass.isIndependent) await writeReceipt(pass);
   await pass.reports.tell('running');
   pass.job.memory.independent = pass.isIndependent;
+  await tellTrace(pass);
+}
+
+/** Says what was delivered, before the coordinator hears that it is. */
+async function writeReceipt(pass: Pass): Promise<void> {
+  await stamp(pass, 'verified');
+  await stamp(pass, 'independent');
+  const receipt = receiptOf(pass.record, pass.description, pass.job.desired());
+  if (receipt !== null) await pass.deps.receipts.write(receipt);
+}
+
+async function tellTrace(pass: Pass): Promise<void> {
+  const { memory } = pass.job;
+  if (memory.trace === undefined) return;
+  if (await shareTrace(pass.deps, pass, memory.trace)) memory.trace = undefined;
 }
 
 /** Stops and removes the VM of a teleport that is over, keeps its images, and says so. */

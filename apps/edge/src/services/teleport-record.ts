@@ -3,13 +3,14 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import {
-  type DesiredTeleport,
   type DiskDelivery,
   diskDelivery,
   endpoint,
-} from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { id, name } from '@vmdn/core/http/contracts/schemas.ts';
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
+import { traceUse } from '@vmdn/core/http/contracts/receipts.ts';
+import { id, name, seconds, timestamp } from '@vmdn/core/http/contracts/schemas.ts';
 import { z } from 'zod';
 
 export const teleportRecord = z.object({
@@ -23,6 +24,16 @@ export const teleportRecord = z.object({
   phases: z.record(z.string(), z.number()),
   endpoints: z.array(endpoint),
   accelerator: z.enum(['kvm', 'tcg']).nullable(),
+  /** Of a lazy VM that was ready: how long its reads had waited, and what was asked for ahead. */
+  boot: z.object({ stallSeconds: seconds, trace: traceUse.nullable() }).nullable().default(null),
+  /** By this machine's clock. */
+  times: z
+    .object({
+      verified: timestamp.optional(),
+      running: timestamp.optional(),
+      independent: timestamp.optional(),
+    })
+    .default({}),
 });
 export type TeleportRecord = z.infer<typeof teleportRecord>;
 
@@ -47,7 +58,8 @@ export function recordFor(
   if (before?.epoch === wanted.epoch && before.version === wanted.version) return before;
   const isWanted = ({ digest }: DiskDelivery): boolean => digests.includes(digest);
   const deliveries = (before?.deliveries ?? []).filter(isWanted);
-  return { ...wanted, deliveries, phases: {}, endpoints: [], accelerator: null };
+  const nothing = { phases: {}, endpoints: [], accelerator: null, boot: null, times: {} };
+  return { ...wanted, deliveries, ...nothing };
 }
 
 /** The record with the numbers of one disk. */
@@ -59,9 +71,19 @@ export function withDelivery(record: TeleportRecord, delivery: DiskDelivery): Te
 /** The record with seconds added to phases. */
 export function withSeconds(
   record: TeleportRecord,
-  seconds: Readonly<Record<string, number>>,
+  more: Readonly<Record<string, number>>,
 ): TeleportRecord {
   const phases = { ...record.phases };
-  for (const [phase, more] of Object.entries(seconds)) phases[phase] = (phases[phase] ?? 0) + more;
+  for (const [phase, spent] of Object.entries(more)) phases[phase] = (phases[phase] ?? 0) + spent;
   return { ...record, phases };
+}
+
+/** The record with the time at which something was first true. */
+export function withTime(
+  record: TeleportRecord,
+  what: keyof TeleportRecord['times'],
+  nowMs: number,
+): TeleportRecord {
+  if (record.times[what] !== undefined) return record;
+  return { ...record, times: { ...record.times, [what]: new Date(nowMs).toISOString() } };
 }

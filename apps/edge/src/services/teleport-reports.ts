@@ -11,7 +11,10 @@ import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { type DiskDelivery, reportProgress } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import {
+  type DiskDelivery,
+  reportProgress,
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { reportPath } from '../decisions/teleport-step.ts';
 import { MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS } from '../limits.ts';
 import type { TeleportRecord } from './teleport-record.ts';
@@ -53,7 +56,7 @@ export function createTeleportReports(deps: {
   let pending: { readonly state: TeleportState; readonly words: ReportWords } | undefined;
 
   const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
-    const { endpoints, phases, accelerator } = deps.record();
+    const { endpoints, phases, accelerator, boot } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
@@ -65,6 +68,8 @@ export function createTeleportReports(deps: {
           phases,
           ...(step === 'running' && deps.isIndependent() ? { independent: true } : {}),
           ...(accelerator === null ? {} : { accelerator }),
+          ...(boot === null ? {} : { stallSeconds: boot.stallSeconds }),
+          ...(boot?.trace ? { trace: boot.trace } : {}),
           ...(step === state ? bounded(words) : {}),
         },
         signal: deps.signal,

@@ -6,11 +6,13 @@
  * I2: what a reader answers is answered; a reader whose time is over is not asked again.
  */
 
-import type { DiskExtent, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
+import type { DiskExtent } from '@vmdn/core/io/ports/exported-disk.ts';
+import type { StallingDisk } from '../sync/guest-reads.ts';
 
-export class WaitingDisk implements ExportedDisk {
+export class WaitingDisk implements StallingDisk {
   readonly sizeBytes: number;
-  #reader: ExportedDisk | undefined;
+  #reader: StallingDisk | undefined;
   #next = Promise.withResolvers<void>();
 
   constructor(sizeBytes: number) {
@@ -18,7 +20,7 @@ export class WaitingDisk implements ExportedDisk {
   }
 
   /** From now on `reader` answers, in place of the one before. Returns what ends its time. */
-  attach(reader: ExportedDisk): () => void {
+  attach(reader: StallingDisk): () => void {
     this.#reader = reader;
     this.#next.resolve();
     this.#next = Promise.withResolvers<void>();
@@ -37,6 +39,7 @@ export class WaitingDisk implements ExportedDisk {
     lengthBytes: number,
     offsetBytes: number,
     signal: AbortSignal,
+    stalls?: BusyClock,
   ): Promise<void> {
     for (;;) {
       signal.throwIfAborted();
@@ -44,14 +47,19 @@ export class WaitingDisk implements ExportedDisk {
       const next = this.#next.promise;
       try {
         if (reader !== undefined) {
-          return await reader.read(target, at, lengthBytes, offsetBytes, signal);
+          return await reader.read(target, at, lengthBytes, offsetBytes, signal, stalls);
         }
       } catch (error) {
         // What it could not do because its time was over is the next one's (I1).
         if (signal.aborted || this.#reader === reader) throw error;
         continue;
       }
-      await orAborted(next, signal);
+      stalls?.enter(performance.now());
+      try {
+        await orAborted(next, signal);
+      } finally {
+        stalls?.leave(performance.now());
+      }
     }
   }
 

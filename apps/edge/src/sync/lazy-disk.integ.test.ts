@@ -7,6 +7,7 @@ import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { serveNbd } from '@vmdn/core/io/nbd/nbd-server.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
+import { GuestReads } from './guest-reads.ts';
 import { LazyDisk } from './lazy-disk.ts';
 import {
   DiskRoom,
@@ -52,10 +53,11 @@ async function readMeanwhile(
   stagingDir: string,
 ): Promise<void> {
   const disk = new LazyDisk(wanted.recipe);
+  const reads = new GuestReads();
   const socketPath = join(room.path('nbd'), 's');
   const server = await serveNbd({
     place: { socketPath },
-    exports: { find: () => disk, names: () => [''] },
+    exports: { find: () => reads.watch(disk, 0), names: () => [''] },
     onReadError: (_, error) => expect(error).toBeUndefined(),
   });
   const url = `nbd+unix:///?socket=${socketPath}`;
@@ -82,7 +84,7 @@ async function readMeanwhile(
   expect(stdout).toMatch(/identical/);
   expect(Buffer.compare(await readFile(copy), wanted.bytes)).toBe(0);
   expect(served).toBeGreaterThan(0);
-  expect(disk.stallClock.seconds(performance.now())).toBeGreaterThan(0);
+  expect(reads.stalls.seconds(performance.now())).toBeGreaterThan(0);
   await server.close();
   await disk.close();
 }

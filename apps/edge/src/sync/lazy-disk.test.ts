@@ -5,6 +5,7 @@ import { connectNbd, type NbdClient } from '@vmdn/core/io/nbd/nbd-client.ts';
 import { type NbdServer, serveNbd } from '@vmdn/core/io/nbd/nbd-server.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
+import { GuestReads } from './guest-reads.ts';
 import { LazyDisk } from './lazy-disk.ts';
 import { DiskRoom, diskOf, planOf, range, type StoredDisk, sourceOf } from './sync.fixture.ts';
 import type { LazyReading } from './sync-disk.ts';
@@ -17,6 +18,7 @@ let engine: SyncEngine;
 let wanted: StoredDisk;
 let stop: AbortController;
 let disk: LazyDisk;
+let reads: GuestReads;
 let server: NbdServer;
 let client: NbdClient;
 let running: Promise<unknown>[];
@@ -38,10 +40,11 @@ beforeEach(async () => {
   stop = new AbortController();
   running = [];
   disk = new LazyDisk(wanted.recipe);
+  reads = new GuestReads();
   const socketPath = join(room.path('nbd'), 's');
   server = await serveNbd({
     place: { socketPath },
-    exports: { find: () => disk, names: () => [''] },
+    exports: { find: () => reads.watch(disk, 0), names: () => [''] },
     onReadError: (_, error) => failures.push(error),
   });
   client = await connectNbd({ socketPath });
@@ -125,7 +128,7 @@ describe('reads of a disk in the making', () => {
     await second;
     // Nothing else has come so far.
     expect(new Set(source.sentBlocks.map((block) => block >> 4))).toEqual(new Set([150, 151, 20]));
-    expect(disk.stallClock.seconds(performance.now())).toBeGreaterThan(0);
+    expect(reads.stalls.seconds(performance.now())).toBeGreaterThan(0);
   });
 
   it('bring the right bytes wherever they are, before anything else comes; then the rest does', async () => {

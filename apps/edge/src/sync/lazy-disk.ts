@@ -10,7 +10,7 @@
  * I3: it belongs to one disk, by digest, and to one sync at a time.
  */
 
-import { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
+import type { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
 import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
 import { isSegmentNonZero, type Recipe } from '@vmdn/core/domain/recipe.ts';
 import { SEGMENT_BYTES, segmentCount } from '@vmdn/core/domain/units.ts';
@@ -32,8 +32,6 @@ interface Waiter {
 
 export class LazyDisk implements ExportedDisk {
   readonly sizeBytes: number;
-  /** Time in which at least one read waited for a segment. */
-  readonly stallClock = new BusyClock();
   readonly #recipe: Recipe;
   readonly #ahead: ReadAhead;
   readonly #waiting = new Map<number, Set<Waiter>>();
@@ -77,16 +75,18 @@ export class LazyDisk implements ExportedDisk {
     return true;
   }
 
+  /** `stalls` runs while the read waits for a segment. */
   async read(
     target: Uint8Array,
     at: number,
     lengthBytes: number,
     offsetBytes: number,
     signal: AbortSignal,
+    stalls?: BusyClock,
   ): Promise<void> {
     for (;;) {
       const missing = this.#missing(offsetBytes, lengthBytes);
-      const isThere = missing.length === 0 ? undefined : this.#wait(missing, signal);
+      const isThere = missing.length === 0 ? undefined : this.#wait(missing, signal, stalls);
       // Behind what is missing here, so that it comes after it.
       this.#goAhead(offsetBytes, lengthBytes);
       await isThere;
@@ -144,7 +144,11 @@ export class LazyDisk implements ExportedDisk {
     return missing;
   }
 
-  async #wait(missing: readonly number[], signal: AbortSignal): Promise<void> {
+  async #wait(
+    missing: readonly number[],
+    signal: AbortSignal,
+    stalls: BusyClock | undefined,
+  ): Promise<void> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter: Waiter = { missing: missing.length, resolve };
@@ -163,11 +167,11 @@ export class LazyDisk implements ExportedDisk {
       reject(signal.reason);
     };
     signal.addEventListener('abort', giveUp, { once: true });
-    this.stallClock.enter(performance.now());
+    stalls?.enter(performance.now());
     try {
       await promise;
     } finally {
-      this.stallClock.leave(performance.now());
+      stalls?.leave(performance.now());
       signal.removeEventListener('abort', giveUp);
     }
   }

@@ -158,6 +158,13 @@ export const EXT_GROUPS_MAX = 2 ** 18;
 export const KEPT_REMARKS_MAX = 32;
 export const KEPT_REMARK_CHARACTERS_MAX = 200;
 
+/** Blocks of one boot trace: 256 MiB that a guest read until it was ready; a plain Debian reads 40 MB. */
+export const TRACE_BLOCKS_MAX = 65_536;
+/** Disks of one VM, and so of its trace. */
+export const TRACE_DISKS_MAX = 24;
+/** A boot trace as bytes: a header, and a run and a key for each block. */
+export const TRACE_BYTES_MAX = 16 + TRACE_BLOCKS_MAX * 16;
+
 function assertRelations(): void {
   const relations: readonly boolean[] = [
     MAX_DISK_BYTES / BLOCK_BYTES < 2 ** 32 - 1,

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { isFinal, isSettled, mayMove, TELEPORT_STATES, type TeleportState } from './teleport.ts';
+import {
+  isFinal,
+  isSettled,
+  isStranded,
+  mayMove,
+  TELEPORT_STATES,
+  type TeleportState,
+} from './teleport.ts';
 
 describe('the states of a teleport', () => {
   it('never leave a final state (I1)', () => {
@@ -28,10 +35,20 @@ describe('the states of a teleport', () => {
 
   it('are settled when nothing more happens and a running VM needs nobody', () => {
     const independentAt = '2026-01-01T00:00:00Z';
-    expect(isSettled({ state: 'running', independentAt: null })).toBe(false);
-    expect(isSettled({ state: 'running', independentAt })).toBe(true);
-    expect(isSettled({ state: 'cancelled', independentAt: null })).toBe(true);
-    expect(isSettled({ state: 'booting', independentAt: null })).toBe(false);
+    const fine = { errorCode: null };
+    expect(isSettled({ ...fine, state: 'running', independentAt: null })).toBe(false);
+    expect(isSettled({ ...fine, state: 'running', independentAt })).toBe(true);
+    expect(isSettled({ ...fine, state: 'cancelled', independentAt: null })).toBe(true);
+    expect(isSettled({ ...fine, state: 'booting', independentAt: null })).toBe(false);
+  });
+
+  it('are settled when nobody has what is missing of a running VM’s disk', () => {
+    const stranded = { state: 'running', independentAt: null, errorCode: 'withdrawn' } as const;
+    expect(isStranded(stranded)).toBe(true);
+    expect(isSettled(stranded)).toBe(true);
+    expect(isStranded({ ...stranded, independentAt: '2026-01-01T00:00:00Z' })).toBe(false);
+    expect(isStranded({ ...stranded, state: 'booting' })).toBe(false);
+    expect(isSettled({ ...stranded, state: 'booting' })).toBe(false);
   });
 
   it('all lead to a final state', () => {

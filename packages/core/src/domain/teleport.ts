@@ -37,14 +37,28 @@ export function isFinal(state: TeleportState): boolean {
   return NEXT[state].length === 0;
 }
 
-/** True when nothing more will happen to it, and its VM, if it runs, needs nobody any more. */
-export function isSettled(teleport: {
+interface Standing {
   readonly state: TeleportState;
-  readonly independentAt: string | null;
-}): boolean {
-  return (
-    isFinal(teleport.state) && (teleport.state !== 'running' || teleport.independentAt !== null)
-  );
+  readonly independentAt: Date | string | null;
+  readonly errorCode: string | null;
+}
+
+/** True while a running VM's disk is not complete: it needs others. */
+export function isDependent({ state, independentAt }: Omit<Standing, 'errorCode'>): boolean {
+  return state === 'running' && independentAt === null;
+}
+
+/**
+ * True when a VM runs on a disk of which nobody has the rest: its version was withdrawn. What it reads of
+ * that waits; it goes on if somebody has it again.
+ */
+export function isStranded(teleport: Standing): boolean {
+  return isDependent(teleport) && teleport.errorCode === 'withdrawn';
+}
+
+/** True when nothing more will happen to it: a VM that runs needs nobody any more, or waits in vain. */
+export function isSettled(teleport: Standing): boolean {
+  return isFinal(teleport.state) && (!isDependent(teleport) || isStranded(teleport));
 }
 
 /** Whether a teleport in state `from` may report `to`. */

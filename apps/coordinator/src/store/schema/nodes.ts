@@ -24,5 +24,7 @@ export interface NodesTable {
   uplink_bytes: number | null;
   uplink_limit: number | null;
   holder_faults: GeneratedJson<readonly HolderFaultValue[]>;
+  /** Receipts of this edge that were refused. */
+  refused_receipts: GeneratedId<number>;
   created_at: Timestamp;
 }

@@ -1,5 +1,6 @@
 /** Room: store, schema. All tables, for kysely. */
 
+import type { BootTracesTable } from './boot-traces.ts';
 import type { ClientsTable } from './clients.ts';
 import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
 import type { DisksTable, WantedDisksView } from './disks.ts';
@@ -11,6 +12,7 @@ import type { NodesTable } from './nodes.ts';
 import type { PackageRecipesTable } from './package-recipes.ts';
 import type { PartialHoldingsTable } from './partial-holdings.ts';
 import type { ProjectsTable } from './projects.ts';
+import type { ReceiptsTable } from './receipts.ts';
 import type { RecipeReadsTable } from './recipe-reads.ts';
 import type { ScoresTable } from './scores.ts';
 import type { SeedEdgesTable, SeedsTable } from './seeds.ts';
@@ -41,4 +43,6 @@ export interface Schema {
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;
   package_recipes: PackageRecipesTable;
+  boot_traces: BootTracesTable;
+  receipts: ReceiptsTable;
 }

@@ -3,8 +3,15 @@
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
-import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
-import type { DestinationValue, EndpointValue, PlaceValue } from './values.ts';
+import type {
+  GeneratedId,
+  GeneratedJson,
+  Json,
+  NullableJson,
+  NullableTimestamp,
+  Timestamp,
+} from './columns.ts';
+import type { DestinationValue, EndpointValue, PlaceValue, TraceUseValue } from './values.ts';
 
 export interface TeleportsTable {
   id: GeneratedId<Id>;
@@ -34,6 +41,10 @@ export interface TeleportsTable {
   endpoints: GeneratedJson<readonly EndpointValue[]>;
   phases: GeneratedJson<Readonly<Record<string, number>>>;
   accelerator: 'kvm' | 'tcg' | null;
+  /** Of a lazy VM: until it was ready, in which a read of it waited. */
+  stall_seconds: number | null;
+  /** What of an earlier boot was asked for ahead. */
+  trace: NullableJson<TraceUseValue>;
   message: string | null;
   error_code: string | null;
   created_at: Timestamp;

@@ -2,7 +2,7 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Location } from '@vmdn/core/domain/geography.ts';
-import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { PlanNumbers } from '@vmdn/core/domain/routing-estimate.ts';
 import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 
@@ -52,4 +52,36 @@ export interface DeliveryValue {
   readonly planned?: Omit<PlanNumbers, 'candidates'> | undefined;
   /** Until all was verified. */
   readonly seconds?: number | undefined;
+}
+
+/** Segments of an earlier boot that were asked for ahead, and the bytes in them. */
+export interface TraceUseValue {
+  readonly segments: number;
+  readonly bytes: number;
+}
+
+/** A teleport's receipt as its edge signed it (docs/formats/receipt.md). */
+export interface ReceiptValue {
+  readonly schema: 'vmdn-receipt/1';
+  readonly teleport: Id;
+  readonly epoch: number;
+  readonly edge: Id;
+  readonly vm: Name;
+  readonly version: number;
+  readonly lazy: boolean;
+  readonly skipFree: boolean;
+  readonly disks: {
+    digest: Digest;
+    virtualSizeBytes: number;
+    diskBytes: TierBytes;
+    wireBytes: TierBytes;
+  }[];
+  readonly stallSeconds: number | null;
+  readonly trace: TraceUseValue | null;
+  readonly times: {
+    readonly requested: string;
+    readonly verified: string;
+    readonly running: string;
+    readonly independent: string;
+  };
 }

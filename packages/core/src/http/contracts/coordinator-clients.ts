@@ -4,9 +4,11 @@
  */
 
 import { z } from 'zod';
-import { diskDelivery, endpoint } from './coordinator-nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
+import { cacheStatistics } from './coordinator-statistics.ts';
+import { diskDelivery, endpoint } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
+import { getReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
   description,
@@ -23,7 +25,6 @@ import {
   skippedFree,
   teleportMethod,
   teleportState,
-  tierBytes,
   timestamp,
   versionState,
 } from './schemas.ts';
@@ -35,6 +36,8 @@ export {
   requestSeed,
   type Seed,
 } from './coordinator-orders.ts';
+export { cacheStatistics } from './coordinator-statistics.ts';
+export { getReceipt, type KeptReceipt } from './receipts.ts';
 
 /** One edge as a destination for one VM, chosen or not, and why. */
 export const destination = z.object({
@@ -72,6 +75,10 @@ export const teleport = z.object({
   errorCode: z.string().nullable(),
   phases: z.record(z.string(), z.number()),
   accelerator: z.enum(['kvm', 'tcg']).nullable(),
+  /** Until the guest was ready, in which at least one of its reads waited; null: not lazy, or not ready. */
+  stallSeconds: seconds.nullable(),
+  /** What of an earlier boot was asked for ahead; null: nothing was. */
+  trace: traceUse.nullable(),
   createdAt: timestamp,
   updatedAt: timestamp,
   finishedAt: timestamp.nullable(),
@@ -221,6 +228,8 @@ export const listEdges = defineOperation({
         uplinkLimitBytesPerSecond: byteCount.nullable(),
         /** Trouble that this node had with other holders since it started. */
         holderFaults: z.array(holderFault),
+        /** Receipts that it sent and that were refused: not signed by it, or of something else. */
+        refusedReceipts: z.number().int().nonnegative(),
       }),
     ),
   }),
@@ -310,42 +319,6 @@ export const listRegions = defineOperation({
   }),
 });
 
-const cacheRow = z.object({
-  requests: z.object({ hit: z.number().int(), partial: z.number().int(), miss: z.number().int() }),
-  diskBytes: tierBytes,
-  wireBytes: tierBytes,
-});
-
-/** Wire bytes that crossed before anybody asked. */
-const aheadRow = z.object({
-  /** Recipes that were read for planning. */
-  recipes: tierBytes,
-  /** Packages that were brought for disks that somebody may ask for. */
-  packages: tierBytes,
-  /** Seeding orders, the recipes of their images included. */
-  seeds: tierBytes,
-});
-
-export const cacheStatistics = defineOperation({
-  id: 'cacheStatistics',
-  method: 'get',
-  path: '/v1/stats/cache',
-  summary:
-    'Requests by outcome and bytes by tier, in total, by edge and by VM; wire bytes ahead of any request.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    total: cacheRow,
-    byEdge: z.array(cacheRow.extend({ edge: name })),
-    byVm: z.array(cacheRow.extend({ vm: name })),
-    /** In no request's bytes: what a node sent is what requests and this together received. */
-    ahead: z.object({ total: aheadRow, byEdge: z.array(aheadRow.extend({ edge: name })) }),
-  }),
-});
-
 export const createEnrolmentToken = defineOperation({
   id: 'createEnrolmentToken',
   method: 'post',
@@ -378,6 +351,7 @@ export const CLIENT_OPERATIONS = [
   followTeleport,
   listTeleports,
   cancelTeleport,
+  getReceipt,
   planTeleport,
   listEdges,
   listImages,

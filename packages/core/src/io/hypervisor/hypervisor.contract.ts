@@ -290,6 +290,31 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
       }
     });
 
+    it('does not count the time in which reads of the guest wait', async () => {
+      const port = parseName('web', 'port');
+      const ready = { kind: 'tcp', port, timeoutSeconds: 1 } as const;
+      const definition = newDefinition({ ready });
+      await hypervisor.define(definition);
+      await hypervisor.start(definition.vm);
+      const startedMs = performance.now();
+      let heldUpSeconds = (): number => (performance.now() - startedMs) / 1000;
+      let isOver = false;
+      const signal = AbortSignal.timeout(60_000);
+      const waiting = hypervisor
+        .waitReady(definition.vm, ready, { signal, heldUpSeconds: () => heldUpSeconds() })
+        .finally(() => {
+          isOver = true;
+        });
+      const refused = expect(waiting).rejects.toMatchObject({ code: 'guest_not_ready' });
+      await expect
+        .poll(() => performance.now() - startedMs, { timeout: 30_000 })
+        .toBeGreaterThan(3000);
+      expect(isOver).toBe(false);
+      const heldAtLast = heldUpSeconds();
+      heldUpSeconds = () => heldAtLast;
+      await refused;
+    });
+
     it('says at once that a guest that ended will not be ready, and stops waiting when told', async () => {
       const ready = {
         kind: 'tcp',

@@ -32,6 +32,7 @@ import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.
 import { readFromFiles } from './qemu-settle.ts';
 import { createQemuVm, launchQemu, type QemuDriverConfig, userOf } from './qemu-start.ts';
 import { acceptsTcp, answersHttp, HTTP_ATTEMPT_MS } from './ready-check.ts';
+import { readyTime } from './ready-time.ts';
 import {
   listVmDirs,
   readDefinition,
@@ -84,8 +85,14 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
       await driver.monitors.drainConsole(vm).catch(() => undefined);
       return await readConsole(at(vm).consoleLog);
     },
-    waitReady: (vm, check, { signal }) =>
-      waitReady(driver, { vm, check, signal, look: () => inTurn(vm, () => status(driver, vm)) }),
+    waitReady: (vm, check, { signal, heldUpSeconds }) =>
+      waitReady(driver, {
+        vm,
+        check,
+        signal,
+        heldUpSeconds,
+        look: () => inTurn(vm, () => status(driver, vm)),
+      }),
     async [Symbol.asyncDispose]() {
       await driver.monitors[Symbol.asyncDispose]();
       await idle();
@@ -210,18 +217,18 @@ interface Waiting {
   readonly vm: Id;
   readonly check: ReadyCheck;
   readonly signal: AbortSignal;
+  readonly heldUpSeconds: (() => number) | undefined;
   look(): Promise<VmStatus>;
 }
 
 async function waitReady(driver: Driver, waiting: Waiting): Promise<void> {
   const { vm, check, signal } = waiting;
-  const deadline = performance.now() + check.timeoutSeconds * 1000;
+  const leftMs = readyTime(check.timeoutSeconds, waiting.heldUpSeconds);
   for (;;) {
     if (signal.aborted) throw new VmdnError('cancelled', 'Waiting for the guest was cancelled.');
     const now = await waiting.look().catch(endedMeanwhile);
-    const leftMs = deadline - performance.now();
-    if (now?.state === 'running' && (await isReady(driver, now, check, leftMs))) return;
-    if (now?.state !== 'running' || performance.now() >= deadline) {
+    if (now?.state === 'running' && (await isReady(driver, now, check, leftMs()))) return;
+    if (now?.state !== 'running' || leftMs() <= 0) {
       const log = await readConsole(driver.at(vm).consoleLog);
       throw notReady(vm, check, now?.state === 'running', log);
     }

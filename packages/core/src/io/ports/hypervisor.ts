@@ -97,7 +97,15 @@ export interface Hypervisor {
   consoleLog(vm: Id): Promise<string>;
   /**
    * Resolves when the check succeeds. Throws `guest_not_ready` when its time is up or the guest
-   * ended (with the end of the console in `data`), `cancelled`.
+   * ended (with the end of the console in `data`), `cancelled`. `heldUpSeconds` tells how long reads of the
+   * guest waited so far for bytes that are not here yet: that time is not the guest's, and does not count.
    */
-  waitReady(vm: Id, check: ReadyCheck, options: { readonly signal: AbortSignal }): Promise<void>;
+  waitReady(
+    vm: Id,
+    check: ReadyCheck,
+    options: {
+      readonly signal: AbortSignal;
+      readonly heldUpSeconds?: (() => number) | undefined;
+    },
+  ): Promise<void>;
 }
