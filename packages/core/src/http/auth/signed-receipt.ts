@@ -11,9 +11,10 @@ import { type SignedType, signJson, verifyJson } from './signed-json.ts';
 
 const RECEIPT: SignedType<Receipt> = { typ: 'vmdn-receipt+json', name: 'receipt', schema };
 
-/** Signs a receipt as the node `edge`. */
+/** Signs a receipt as the node `edge`: one that says the same is the same text, in whatever order. */
 export async function signReceipt(key: NodeKey, edge: Id, receipt: Receipt): Promise<string> {
-  return await signJson(RECEIPT, key, edge, receipt);
+  // Parsing puts fields in the schema's order: a record that was read from a file has them in another one.
+  return await signJson(RECEIPT, key, edge, schema.parse(receipt));
 }
 
 /** Verifies and reads a receipt. Throws `forbidden` (signature), `corrupt` (content). */
