@@ -179,6 +179,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       version: byKey.get(keyOf(row))!,
       skipFree: row.skipFree,
       lazy: row.lazy,
+      method: row.method,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

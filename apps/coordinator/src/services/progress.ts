@@ -12,7 +12,14 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { isFinal, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import type { DeliveryValue, DiskRow, EndpointValue, Tables, TeleportRow } from '../ports.ts';
+import type {
+  DeliveryValue,
+  DiskRow,
+  EndpointValue,
+  FunctionalCopyValue,
+  Tables,
+  TeleportRow,
+} from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { randomId } from './secrets.ts';
@@ -28,6 +35,7 @@ export interface ProgressReport {
   readonly phases?: Readonly<Record<string, number>> | undefined;
   readonly accelerator?: 'kvm' | 'tcg' | undefined;
   readonly independent?: boolean | undefined;
+  readonly functional?: FunctionalCopyValue | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
@@ -93,6 +101,7 @@ async function applyReport(
     endpoints: report.endpoints,
     phases: report.phases,
     accelerator: report.accelerator,
+    functional: report.functional,
     leaseSeconds: context.timing.leaseSeconds,
   });
   await tables.notify(`teleport:${row.id}`);

@@ -11,7 +11,12 @@ import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
 import { RECONCILED_MAX } from '../limits.ts';
 import type { Db } from './database.ts';
-import type { DestinationValue, EndpointValue, PlaceValue } from './schema/values.ts';
+import type {
+  DestinationValue,
+  EndpointValue,
+  FunctionalCopyValue,
+  PlaceValue,
+} from './schema/values.ts';
 import { teleportSums } from './teleport-sums.ts';
 
 /** A teleport as it stands in its row, with the names that people know. */
@@ -27,6 +32,7 @@ export interface TeleportRow {
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
   readonly lazy: boolean;
+  readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
   readonly epoch: number;
   readonly edgeId: Id;
@@ -78,6 +84,7 @@ export interface Progress {
   readonly endpoints: readonly EndpointValue[];
   readonly phases: Readonly<Record<string, number>> | undefined;
   readonly accelerator: 'kvm' | 'tcg' | undefined;
+  readonly functional: FunctionalCopyValue | undefined;
   readonly leaseSeconds: number;
 }
 
@@ -93,6 +100,7 @@ const COLUMNS = [
   'teleports.method',
   'teleports.skip_free as skipFree',
   'teleports.lazy',
+  'teleports.functional',
   'teleports.state',
   'teleports.epoch',
   'teleports.edge_id as edgeId',
@@ -207,6 +215,7 @@ function teleportRoutes(db: Db) {
           endpoints: '[]',
           phases: '{}',
           accelerator: null,
+          functional: null,
           taken_on_at: null,
           lease_expires_at: leaseOf(route.leaseSeconds),
           updated_at: sql<Date>`now()`,
@@ -238,6 +247,9 @@ function teleportReports(db: Db) {
         )
         .$if(report.phases !== undefined, (query) =>
           query.set({ phases: JSON.stringify(report.phases) }),
+        )
+        .$if(report.functional !== undefined, (query) =>
+          query.set({ functional: JSON.stringify(report.functional) }),
         )
         .$if(report.accelerator !== undefined, (query) =>
           query.set({ accelerator: report.accelerator ?? null }),

@@ -9,7 +9,7 @@ import {
   diskDelivery,
   endpoint,
 } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { id, name } from '@vmdn/core/http/contracts/schemas.ts';
+import { digest, functionalCopy, id, name } from '@vmdn/core/http/contracts/schemas.ts';
 import { z } from 'zod';
 
 export const teleportRecord = z.object({
@@ -23,6 +23,14 @@ export const teleportRecord = z.object({
   phases: z.record(z.string(), z.number()),
   endpoints: z.array(endpoint),
   accelerator: z.enum(['kvm', 'tcg']).nullable(),
+  /** Of a functional teleport: the version's disk, and what was made in its place, once it is. */
+  functional: z
+    .object({
+      source: digest,
+      copy: z.object({ report: functionalCopy, seal: z.record(z.string(), z.string()) }).nullable(),
+    })
+    .nullable()
+    .default(null),
 });
 export type TeleportRecord = z.infer<typeof teleportRecord>;
 
@@ -46,8 +54,9 @@ export function recordFor(
 ): TeleportRecord {
   if (before?.epoch === wanted.epoch && before.version === wanted.version) return before;
   const isWanted = ({ digest }: DiskDelivery): boolean => digests.includes(digest);
+  const functional = before?.version === wanted.version ? before.functional : null;
   const deliveries = (before?.deliveries ?? []).filter(isWanted);
-  return { ...wanted, deliveries, phases: {}, endpoints: [], accelerator: null };
+  return { ...wanted, deliveries, phases: {}, endpoints: [], accelerator: null, functional };
 }
 
 /** The record with the numbers of one disk. */

@@ -53,7 +53,7 @@ export function createTeleportReports(deps: {
   let pending: { readonly state: TeleportState; readonly words: ReportWords } | undefined;
 
   const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
-    const { endpoints, phases, accelerator } = deps.record();
+    const { endpoints, phases, accelerator, functional } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
@@ -65,6 +65,7 @@ export function createTeleportReports(deps: {
           phases,
           ...(step === 'running' && deps.isIndependent() ? { independent: true } : {}),
           ...(accelerator === null ? {} : { accelerator }),
+          ...(functional?.copy == null ? {} : { functional: functional.copy.report }),
           ...(step === state ? bounded(words) : {}),
         },
         signal: deps.signal,

@@ -3,8 +3,15 @@
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
-import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
-import type { DestinationValue, EndpointValue, PlaceValue } from './values.ts';
+import type {
+  GeneratedId,
+  GeneratedJson,
+  Json,
+  NullableJson,
+  NullableTimestamp,
+  Timestamp,
+} from './columns.ts';
+import type { DestinationValue, EndpointValue, FunctionalCopyValue, PlaceValue } from './values.ts';
 
 export interface TeleportsTable {
   id: GeneratedId<Id>;
@@ -19,6 +26,8 @@ export interface TeleportsTable {
   skip_free: GeneratedId<boolean>;
   /** Whether the VM is started before its disks are complete. */
   lazy: GeneratedId<boolean>;
+  /** What its edge said of the functional copy that it made. */
+  functional: NullableJson<FunctionalCopyValue>;
   state: TeleportState;
   epoch: GeneratedId<number>;
   edge_id: Id;

@@ -15,6 +15,7 @@ import {
   digest,
   diskFormat,
   diskHolder,
+  functionalCopy,
   HOLDER_FAULTS_MAX,
   holder,
   holderFault,
@@ -30,6 +31,7 @@ import {
   publicKey,
   seconds,
   signedDescription,
+  teleportMethod,
   teleportState,
   tierBytes,
   timestamp,
@@ -158,9 +160,10 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Disks without free space; a VM that is started before they are complete: not from an old coordinator. */
+  /** Disks without free space; a VM that starts before they are complete; how: not from an old coordinator. */
   skipFree: z.boolean().default(false),
   lazy: z.boolean().default(false),
+  method: teleportMethod.default('exact'),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
@@ -331,6 +334,7 @@ export const reportProgress = defineOperation({
     phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
     accelerator: z.enum(['kvm', 'tcg']).optional(),
     independent: z.boolean().optional(),
+    functional: functionalCopy.optional(),
   }),
   reply: z.object({ state: teleportState, epoch: z.number().int() }),
 });
