@@ -14,8 +14,8 @@ import {
   announceVersion,
   desiredState,
   type KnownVersion,
-  reportProgress,
 } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { reportProgress } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { GRANT_HEADER, PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { enrolForeignEdge, type ForeignNode } from '../harness/foreign-node.ts';

@@ -31,6 +31,7 @@ import { mountClientRoutes } from './routes/client-routes.ts';
 import { createGuards } from './routes/guard.ts';
 import { mountNodeRoutes } from './routes/node-routes.ts';
 import { mountPackageRoutes } from './routes/package-routes.ts';
+import { mountTeleportRoutes } from './routes/teleport-routes.ts';
 import type { Context, Keys, Timing } from './services/context.ts';
 import { createGrantIssuer } from './services/grants.ts';
 import { createPackageRecipes } from './services/packages.ts';
@@ -123,6 +124,7 @@ export function createRoutes(context: Context, logger: Logger): App {
   const guards = createGuards(context);
   const grants = createGrantIssuer(context);
   mountNodeRoutes(app, context, grants, guards);
+  mountTeleportRoutes(app, context, grants, guards);
   mountPackageRoutes(app, createPackageRecipes(context), guards);
   mountClientRoutes(app, context, guards);
   return app;

@@ -1,6 +1,6 @@
 /**
- * Room: edge, composition root. Wires functional copies: the appliance that makes them, where they lie, and the
- * disks that are lent to it.
+ * Room: edge, composition root. Wires functional copies: what makes them, where they lie, and the disks that
+ * are lent for them.
  *
  * I1: what a killed process left of jobs under way is gone at the start; finished copies stay.
  */

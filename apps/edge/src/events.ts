@@ -5,7 +5,7 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 

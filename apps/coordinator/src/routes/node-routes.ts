@@ -14,7 +14,6 @@ import { enrolNode } from '../services/enrolment.ts';
 import type { GrantIssuer } from '../services/grants.ts';
 import { heartbeat, reportHoldings } from '../services/nodes.ts';
 import { reportImport, reportSeed } from '../services/orders.ts';
-import { renewGrant, reportProgress } from '../services/progress.ts';
 import { reportReadsAhead } from '../services/read-ahead.ts';
 import {
   announceVersion,
@@ -65,12 +64,6 @@ export function mountNodeRoutes(
   );
   mountOperation(app, ops.reportReadsAhead, guards.edge, ({ body }, node) =>
     reportReadsAhead(context, node, body.reads),
-  );
-  mountOperation(app, ops.reportProgress, guards.edge, ({ params, body }, node) =>
-    reportProgress(context, node, params.teleport, body),
-  );
-  mountOperation(app, ops.renewGrant, guards.edge, ({ params, body }, node) =>
-    renewGrant(context, grants, node, params.teleport, body.epoch),
   );
   mountOperation(app, ops.reportSeed, guards.edge, ({ params, body }, node) =>
     reportSeed(context, node, params.seed, body),

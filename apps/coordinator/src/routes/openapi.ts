@@ -6,6 +6,7 @@
 import { CLIENT_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { NODE_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PACKAGE_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-packages.ts';
+import { TELEPORT_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { health, PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { Caller, Operation } from '@vmdn/core/http/contracts/operation.ts';
 import { errorReply } from '@vmdn/core/http/contracts/schemas.ts';
@@ -17,6 +18,7 @@ type Json = Record<string, unknown>;
 export const COORDINATOR_OPERATIONS: readonly Operation[] = [
   ...CLIENT_OPERATIONS,
   ...NODE_OPERATIONS,
+  ...TELEPORT_OPERATIONS,
   ...PACKAGE_OPERATIONS,
   health,
 ];

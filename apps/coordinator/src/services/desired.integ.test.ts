@@ -3,6 +3,7 @@ import { verifyGrant } from '@vmdn/core/http/auth/grant.ts';
 import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import {
@@ -96,7 +97,7 @@ describe('the desired state', () => {
     expect(grant.bytesMax).toBeGreaterThanOrEqual(4 * 1_048_576);
     expect(grant.bytesMax).toBeLessThan(200_000_000);
     const renewal = { params: { teleport }, body: { epoch: 1 } };
-    const fresh = await edges[0]!.client.call(node.renewGrant, renewal);
+    const fresh = await edges[0]!.client.call(reports.renewGrant, renewal);
     const renewed = await verifyGrant(fresh.grant, edges[0]!.coordinatorKey, Date.now());
     expect({ ...renewed, grant: grant.grant }).toEqual(grant);
     expect(renewed.grant).not.toBe(grant.grant);

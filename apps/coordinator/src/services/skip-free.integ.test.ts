@@ -4,6 +4,7 @@ import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import {
@@ -122,7 +123,7 @@ describe('a teleport without free space', () => {
     expect(view.disks).toEqual([done]);
     const { total } = await network.user.call(client.cacheStatistics, {});
     expect(total.requests).toEqual({ hit: 0, partial: 0, miss: 1 });
-    const grant = await edge.client.call(node.renewGrant, {
+    const grant = await edge.client.call(reports.renewGrant, {
       params: { teleport },
       body: { epoch: 1 },
     });

@@ -3,6 +3,7 @@ import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import {
@@ -253,7 +254,7 @@ describe('an edge’s report', () => {
     const { teleport } = await request();
     await expect(report(edges[1]!, teleport, {})).rejects.toMatchObject({ code: 'stale_epoch' });
     const body = { epoch: 1 };
-    const grant = edges[1]!.client.call(node.renewGrant, { params: { teleport }, body });
+    const grant = edges[1]!.client.call(reports.renewGrant, { params: { teleport }, body });
     await expect(grant).rejects.toMatchObject({ code: 'stale_epoch' });
   });
 });

@@ -17,6 +17,7 @@ import {
 } from '@vmdn/core/http/clients/coordinator-client.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { readSettings } from '../config.ts';
 import { type Coordinator, createCoordinator } from '../coordinator.ts';
@@ -171,7 +172,7 @@ export async function announce(
 export function delivery(
   disk: Digest,
   bytes: { readonly zero?: number; readonly local?: number; readonly origin?: number },
-): node.DiskDelivery {
+): reports.DiskDelivery {
   const { zero = 0, local = 0, origin = 0 } = bytes;
   return {
     digest: disk,
@@ -188,7 +189,7 @@ export async function report(
   teleport: string,
   body: Partial<Parameters<typeof reportBody>[0]>,
 ): Promise<{ state: string; epoch: number }> {
-  return await edge.client.call(node.reportProgress, {
+  return await edge.client.call(reports.reportProgress, {
     params: { teleport },
     body: reportBody(body),
   });
@@ -197,7 +198,7 @@ export async function report(
 function reportBody(given: {
   epoch?: number;
   state?: client.Teleport['state'];
-  disks?: node.DiskDelivery[];
+  disks?: reports.DiskDelivery[];
   endpoints?: { port: string; host: string; hostPort: number }[];
   message?: string;
   errorCode?: string;

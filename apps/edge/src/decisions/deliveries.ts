@@ -4,7 +4,7 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 
 /** A disk that was here before anybody asked: all of it is local, nothing crossed a network. */
 export function localDelivery(disk: {

@@ -8,11 +8,8 @@ import { describeError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { placeOf } from '@vmdn/core/domain/territory.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import {
-  type DesiredSeed,
-  type DiskDelivery,
-  reportSeed,
-} from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { type DesiredSeed, reportSeed } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import pLimit from 'p-limit';
 import { meaningOf } from '../decisions/failure.ts';
 import { MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS, SEEDS_MAX } from '../limits.ts';

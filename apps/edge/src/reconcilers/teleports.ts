@@ -11,10 +11,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isVmdnError, type VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import {
-  type DesiredTeleport,
-  reportProgress,
-} from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { reportProgress } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { HopelessError, meaningOf, pauseMs } from '../decisions/failure.ts';
 import { RESTART_PAUSE_MAX_MS, RETRY_MAX_MS, RETRY_MIN_MS, START_ATTEMPTS_MAX } from '../limits.ts';
 import type { DesiredStates } from '../services/desired-states.ts';

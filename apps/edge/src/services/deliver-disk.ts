@@ -18,7 +18,10 @@ import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
-import type { DiskDelivery, PlannedDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type {
+  DiskDelivery,
+  PlannedDelivery,
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
@@ -72,8 +75,8 @@ export type LoanOrder = Omit<DiskOrder, 'name' | 'kind' | 'guest' | 'onDelivered
 
 export interface DiskDeliveries {
   /**
-   * Lets somebody read a disk of which nothing is fetched but what is read. Throws as `deliver`, and what `use`
-   * throws; what was verified stays for the next time, until `discard`.
+   * Lets somebody read a disk of which nothing is fetched but what is read. Throws as `deliver`, and what
+   * `use` throws; what was verified stays for the next time, until `discard`.
    */
   lend<Value>(
     order: LoanOrder,

@@ -1,12 +1,12 @@
 /**
- * Room: edge, services. Disks of VMs that are functional copies: made of an image of this edge, packages of its
- * mirrors and what differs of the source, which is lent and nowhere kept.
+ * Room: edge, services. Disks of VMs that are functional copies: made of an image of this edge, packages
+ * from its mirrors, and what differs in the source, which is lent and not kept.
  *
  * I1: an image that a copy stands on stays as long as the copy does, over restarts.
  * I2: a copy counts once its record is written; what a process that was killed left of one is gone before
  *     the next is made, and a copy is never made anew below a guest that has written.
- * I3: what can be known to be in vain is known before a byte moves; what fails by what it is, and not by chance,
- *     fails for good, and names the way out.
+ * I3: what can be known to be in vain is known before a byte moves; what fails by what it is, not by chance,
+ *     fails for good and names the way out.
  */
 
 import type { Description } from '@vmdn/core/domain/description.ts';
@@ -19,7 +19,7 @@ import {
   requireImages,
 } from '@vmdn/core/domain/functional.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type {
   FileSeal,
   FunctionalCopier,
@@ -51,7 +51,7 @@ export interface MadeCopy extends KeptCopy {
 
 export interface FunctionalCopies {
   /**
-   * Makes the disk of a VM. Throws `HopelessError` for what waiting does not mend, and as lending a disk does.
+   * Makes the disk of a VM. Throws `HopelessError` for what waiting does not mend, and as `lend` does.
    * On any error nothing of it is left but what was read of the source.
    */
   make(vm: Id, guest: Description, order: Omit<LoanOrder, 'reader'>): Promise<MadeCopy>;
@@ -116,7 +116,7 @@ export function createFunctionalCopies(deps: Deps): FunctionalCopies {
   };
 }
 
-/** The image that a copy stands on. Throws `corrupt`: without it the copy is lost, and can't be made again. */
+/** The image that a copy stands on. Throws `corrupt`: without it the copy is lost for good. */
 async function intactImage(store: Deps['store'], digest: Digest): Promise<StoredImage> {
   try {
     return await store.intact(digest);
@@ -217,7 +217,7 @@ function hopelessly<Value>(work: () => Value): Value {
   }
 }
 
-/** What of a copier's errors waiting does not mend (I3). An appliance that did not even start may do so later. */
+/** What of a copier's errors waiting does not mend (I3). An appliance that did not start may do so later. */
 function final(error: unknown): unknown {
   if (!isVmdnError(error)) return error;
   const isChance = error.code === 'tool_failed' && error.data.exitCode === undefined;

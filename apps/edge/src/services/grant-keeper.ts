@@ -10,7 +10,7 @@ import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { verifyGrant } from '@vmdn/core/http/auth/grant.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { renewGrant } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { renewGrant } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
 import { GRANT_RENEW_MIN_MS, GRANT_RETRY_MS } from '../limits.ts';
 

@@ -3,7 +3,7 @@
  * only that crosses the link which is read.
  *
  * I1: a disk that the store holds is read from it.
- * I2: the disk is lent as long as it is used, and no longer: then nobody waits for it, and nothing is fetched.
+ * I2: the disk is lent as long as it is used and no longer: nothing is fetched afterwards.
  * I3: why the disk does not come says more than that its reader failed.
  */
 
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ServeExports } from '@vmdn/core/io/ports/export-server.ts';
 import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts';

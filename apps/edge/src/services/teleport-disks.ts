@@ -8,7 +8,7 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
-import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { VmDisk } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { localDelivery } from '../decisions/deliveries.ts';

@@ -3,12 +3,12 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import {
-  type DesiredTeleport,
   type DiskDelivery,
   diskDelivery,
   endpoint,
-} from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { digest, functionalCopy, id, name } from '@vmdn/core/http/contracts/schemas.ts';
 import { z } from 'zod';
 

@@ -11,7 +11,10 @@ import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { type DiskDelivery, reportProgress } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import {
+  type DiskDelivery,
+  reportProgress,
+} from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { reportPath } from '../decisions/teleport-step.ts';
 import { MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS } from '../limits.ts';
 import type { TeleportRecord } from './teleport-record.ts';

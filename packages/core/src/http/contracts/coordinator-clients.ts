@@ -4,8 +4,8 @@
  */
 
 import { z } from 'zod';
-import { diskDelivery, endpoint } from './coordinator-nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
+import { diskDelivery, endpoint } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,

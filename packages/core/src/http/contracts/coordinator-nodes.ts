@@ -1,21 +1,19 @@
 /**
  * Room: http, contracts. What nodes say to the coordinator and ask of it: enrolment, heartbeat,
- * an origin's versions, an edge's desired state, scores, holdings and progress.
+ * an origin's versions, an edge's desired state, scores and holdings.
  *
  * I1: every report is absolute (the state as it is), never a difference: twice changes nothing.
- * I2: every report about a teleport carries the epoch of its lease; a stale one is refused with
- *     `stale_epoch` and changes nothing.
- * I3: what is said again at each change is short: a description is named by its digest, not repeated.
+ * I2: what is said again at each change is short: a description is named by its digest, not repeated.
  */
 
 import { z } from 'zod';
+import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
   digest,
   diskFormat,
   diskHolder,
-  functionalCopy,
   HOLDER_FAULTS_MAX,
   holder,
   holderFault,
@@ -27,13 +25,10 @@ import {
   nodeUrl,
   nothing,
   planSummary,
-  port,
   publicKey,
-  seconds,
   signedDescription,
   teleportMethod,
   teleportState,
-  tierBytes,
   timestamp,
   versionState,
 } from './schemas.ts';
@@ -160,7 +155,7 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Disks without free space; a VM that starts before they are complete; how: not from an old coordinator. */
+  /** Without free space; started before they are complete; made how: not from an old coordinator. */
   skipFree: z.boolean().default(false),
   lazy: z.boolean().default(false),
   method: teleportMethod.default('exact'),
@@ -292,66 +287,6 @@ export const reportReadsAhead = defineOperation({
   reply: z.object({ accepted: z.literal(true) }),
 });
 
-/** Where a running VM's named ports are reachable on the edge. */
-export const endpoint = z.object({ port: name, host: z.string().max(253), hostPort: port });
-
-/** What a plan says of a delivery, to be compared with what came. */
-export const plannedDelivery = planSummary.omit({ candidates: true });
-export type PlannedDelivery = z.infer<typeof plannedDelivery>;
-
-/** What was delivered of one disk. */
-export const diskDelivery = z.object({
-  digest,
-  virtualSizeBytes: byteCount,
-  verifiedBytes: byteCount,
-  diskBytes: tierBytes,
-  wireBytes: tierBytes,
-  /** What the plan said before the first block; absent where nothing had to be planned. */
-  planned: plannedDelivery.optional(),
-  /** Recipe, plan and sync, once all is verified. */
-  seconds: seconds.optional(),
-});
-export type DiskDelivery = z.infer<typeof diskDelivery>;
-
-export const reportProgress = defineOperation({
-  id: 'reportProgress',
-  method: 'put',
-  path: '/v1/teleports/{teleport}/progress',
-  summary: 'The state of a teleport as the edge sees it.',
-  caller: 'edge',
-  status: 200,
-  params: z.object({ teleport: id }),
-  query: nothing,
-  body: z.object({
-    epoch: z.number().int().min(1),
-    state: teleportState,
-    /** What it waits for or why it failed, in words for the user. */
-    message: z.string().max(2000).optional(),
-    errorCode: z.string().max(64).optional(),
-    disks: z.array(diskDelivery).max(24),
-    endpoints: z.array(endpoint).max(32),
-    /** Seconds, by phase. */
-    phases: z.record(z.string().max(32), z.number().nonnegative()).optional(),
-    accelerator: z.enum(['kvm', 'tcg']).optional(),
-    independent: z.boolean().optional(),
-    functional: functionalCopy.optional(),
-  }),
-  reply: z.object({ state: teleportState, epoch: z.number().int() }),
-});
-
-export const renewGrant = defineOperation({
-  id: 'renewGrant',
-  method: 'post',
-  path: '/v1/teleports/{teleport}/grant',
-  summary: 'A fresh grant for a teleport that this edge still holds.',
-  caller: 'edge',
-  status: 200,
-  params: z.object({ teleport: id }),
-  query: nothing,
-  body: z.object({ epoch: z.number().int().min(1) }),
-  reply: z.object({ grant: jws }),
-});
-
 export const reportSeed = defineOperation({
   id: 'reportSeed',
   method: 'put',
@@ -397,8 +332,6 @@ export const NODE_OPERATIONS = [
   reportHoldings,
   reportScores,
   reportReadsAhead,
-  reportProgress,
-  renewGrant,
   reportSeed,
   reportImport,
 ] as const;

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { diskDelivery } from './coordinator-nodes.ts';
+import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import { digest, diskFormat, id, name, nothing, timestamp } from './schemas.ts';
 
