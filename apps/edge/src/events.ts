@@ -4,7 +4,6 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
-import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
@@ -90,7 +89,7 @@ export function createEdgeEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
-    functionalCopied: (teleport: string, copy: FunctionalCopy) =>
+    functionalCopied: (teleport: string, copy: object) =>
       logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
     vmUnsettled: (teleport: string, error: unknown) =>
       logger.warn(

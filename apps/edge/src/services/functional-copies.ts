@@ -79,7 +79,7 @@ interface Deps {
 
 export function createFunctionalCopies(deps: Deps): FunctionalCopies {
   const retained = new Map<Id, Disposable>();
-  const { store, files, deliveries, events } = deps;
+  const { store, files, deliveries } = deps;
   /** I1: from the first look at a copy on. */
   const retain = (vm: Id, image: Digest): void => {
     // One that is gone is missed when the VM is started.
@@ -90,7 +90,6 @@ export function createFunctionalCopies(deps: Deps): FunctionalCopies {
     async make(vm, guest, order) {
       const made = await make(deps, vm, guest, order);
       retain(vm, made.report.image.digest);
-      events.functionalCopied(vm, made.report);
       return made;
     },
     keep: (vm, { report }) => retain(vm, report.image.digest),
@@ -169,7 +168,9 @@ async function make(
     const startedMs = performance.now();
     const sealed = await files.seal(value.layers, order.signal);
     const check = (performance.now() - startedMs) / 1000;
-    return made(value, sealed, deliveryOf(delivery, value), { ...seconds, check }, store);
+    const read = deliveryOf(delivery, value);
+    deps.events.functionalCopied(vm, { ...value, ...sealed, wireBytes: read.wireBytes });
+    return made(value, sealed, read, { ...seconds, check }, store);
   } catch (error) {
     await files.remove(vm);
     throw error;
@@ -193,7 +194,7 @@ function made(
   more: Readonly<Record<string, number>>,
   store: Deps['store'],
 ): MadeCopy {
-  const { image: cloned, layers: _, seconds, ...facts } = result;
+  const { image: cloned, layers: _, steps: __, seconds, ...facts } = result;
   const image = store.find(cloned as Digest);
   const report: FunctionalCopy = {
     ...facts,

@@ -116,6 +116,7 @@ async function makeCopy(
         packages: packageSeconds,
         appliance: chosen.applianceSeconds + secondsSince(inside),
       },
+      steps: stepsOf(textOf(result, 'seconds')),
     };
   } finally {
     await rm(unfinished, { force: true });
@@ -245,6 +246,12 @@ function requireDone(result: ApplianceResult, job: FunctionalCopyJob): void {
   throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${OTHER_METHODS}.`, {
     data: { exitCode: result.exitCode, os: job.source.os.prettyName, log: result.log.slice(-4000) },
   });
+}
+
+/** Lines of a name and seconds. */
+function stepsOf(text: string): Record<string, number> {
+  const lines = [...text.matchAll(/^([a-z]{1,20}) ([0-9]{1,6})$/gm)];
+  return Object.fromEntries(lines.map(([, name, seconds]) => [name, Number(seconds)]));
 }
 
 function textOf({ files }: ApplianceResult, name: string): string {

@@ -55,6 +55,8 @@ export interface FunctionalCopyResult {
     /** In appliances, dry runs among them. */
     readonly appliance: number;
   };
+  /** Seconds of the steps in the appliance that made it, in its own words. */
+  readonly steps: Readonly<Record<string, number>>;
 }
 
 /**
