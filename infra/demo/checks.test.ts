@@ -35,6 +35,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     method: 'exact',
     skipFree: null,
     lazy: false,
+    functional: null,
     state: 'running',
     epoch: 1,
     edge,

@@ -60,7 +60,7 @@ export function beginTeleport(
   network: Network,
   vm: string,
   near: string,
-  how: { readonly lazy?: boolean } = {},
+  how: { readonly lazy?: boolean; readonly method?: 'exact' | 'functional' } = {},
 ): Promise<Teleport> {
   const body = { vm: vm as Name, near: { region: near as Name }, ...how };
   return network.client.call(requestTeleport, { body });
@@ -72,6 +72,7 @@ export function teleportUntil(
   id: Id,
   what: string,
   isWanted: (teleport: Teleport) => boolean,
+  timeoutMs: number = TELEPORT_MS_MAX,
 ): Promise<Teleport> {
   let last: Teleport | undefined;
   const probe = async () => {
@@ -82,7 +83,7 @@ export function teleportUntil(
     if (last === undefined || !isSettled(last) || isWanted(last)) return;
     throw new Error(`The teleport is ${last.state} before ${what}: ${last.message}`);
   };
-  return waitFor(what, probe, { timeoutMs: TELEPORT_MS_MAX, intervalMs: 50, watch });
+  return waitFor(what, probe, { timeoutMs, intervalMs: 50, watch });
 }
 
 /** Waits until a teleport is over, well or not. */

@@ -87,6 +87,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     method: 'exact',
     skipFree: null,
     lazy: false,
+    functional: null,
     state,
     epoch: 1,
     edge: 'paris-1' as Name,

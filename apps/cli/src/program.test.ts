@@ -50,6 +50,18 @@ describe('vmdn teleport', () => {
     expect(stdout).not.toContain('\u001b');
   });
 
+  it('with --method asks for it, and knows no other methods', async () => {
+    const { env, asked } = await standIn();
+    const args = ['web-01', '--near', 'paris', '--method'];
+    expect((await runTool(['plan', ...args, 'functional'], env)).exitCode).toBe(0);
+    await runTool(['teleport', ...args, 'functional', '--detach'], env);
+    const wish = { vm: 'web-01', near: { region: 'paris' }, method: 'functional' };
+    expect(asked).toEqual([wish, wish]);
+    const unknown = await runTool(['plan', ...args, 'magic'], env);
+    expect(unknown.exitCode).toBe(64);
+    expect(unknown.stderr).toContain('there are exact and functional');
+  });
+
   it('with --skip-free asks for it, and says what stays home or why nothing does', async () => {
     const { env, asked } = await standIn();
     const args = ['web-01', '--near', 'paris', '--skip-free'];

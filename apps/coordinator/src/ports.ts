@@ -16,6 +16,7 @@ export type {
   DeliveryValue,
   DestinationValue,
   EndpointValue,
+  FunctionalCopyValue,
   PlaceValue,
   PublicKeyValue,
   ReceiptValue,

@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { isDigest } from '@vmdn/core/domain/digest.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import { installedPackage, operatingSystem } from '@vmdn/core/http/contracts/schemas.ts';
 import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createGuestInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
@@ -20,7 +21,7 @@ import { z } from 'zod';
 import type { EdgeEvents } from './events.ts';
 import type { BackgroundBudget } from './services/background-budget.ts';
 import type { ImageUses } from './services/image-uses.ts';
-import { createInstalledPackages } from './services/installed-packages.ts';
+import { createKnownGuests, type KnownGuests } from './services/known-guests.ts';
 import { createPackageImages } from './services/package-images.ts';
 import { measurePackageRates } from './services/package-rates.ts';
 import { createPackageRecipes } from './services/package-recipes.ts';
@@ -31,7 +32,10 @@ import type { EdgeSettings } from './settings.ts';
 
 const digest = z.string().refine(isDigest);
 const imageRecord = z.object({ unpacker: z.number().int(), digest, keysRoot: digest });
-const installedRecord = z.array(z.string());
+const guestRecord = z.object({
+  os: operatingSystem.nullable(),
+  packages: z.array(installedPackage),
+});
 
 /** What packages need of this machine. */
 export interface PackageMachine {
@@ -42,7 +46,7 @@ export interface PackageMachine {
   readonly mirrors: Awaited<ReturnType<typeof openPackageMirrors>>['mirrors'];
   readonly unpacker: ReturnType<typeof createPackageUnpacker>;
   readonly records: Awaited<ReturnType<typeof openRecords<typeof imageRecord>>>;
-  readonly installed: Awaited<ReturnType<typeof openRecords<typeof installedRecord>>>;
+  readonly guests: Awaited<ReturnType<typeof openRecords<typeof guestRecord>>>;
   readonly recipes: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly workDir: string;
 }
@@ -70,7 +74,7 @@ export async function openPackageMachine(
     mirrors,
     unpacker: stack.use(createPackageUnpacker()),
     records: await openRecords(at('images'), imageRecord),
-    installed: await openRecords(at('installed'), installedRecord),
+    guests: await openRecords(at('guests'), guestRecord),
     recipes: await openRecipeFolder(at('recipes')),
     workDir: at('work'),
   };
@@ -86,7 +90,7 @@ export function wirePackages(
     readonly quotaBytes: number;
     readonly events: EdgeEvents;
   },
-): Packages {
+): { readonly packages: Packages; readonly guests: KnownGuests } {
   const { store, mirrors, unpacker, records } = machine;
   const { client, planner, uses, budget, quotaBytes, events } = parts;
   const recipes = createPackageRecipes({
@@ -99,9 +103,10 @@ export function wirePackages(
     room: createPackageRoom({ store, uses, quotaBytes, events }),
   });
   const inspect = createGuestInspector(machine);
-  const installed = createInstalledPackages({ store, inspect, records: machine.installed, events });
+  const guests = createKnownGuests({ store, inspect, records: machine.guests, events });
   const rates = measurePackageRates();
-  return createPackages({
-    ...{ mirrors, images, installed, recipes, planner, uses, rates, budget, events },
+  const packages = createPackages({
+    ...{ mirrors, images, guests, recipes, planner, uses, rates, budget, events },
   });
+  return { packages, guests };
 }

@@ -19,19 +19,17 @@ import { readAhead } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
-import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { type Appliance, createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
-import { openImageDisk } from '@vmdn/core/io/files/image-disk.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
-import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
@@ -42,6 +40,7 @@ import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { z } from 'zod';
+import { lendMeans, openJobFolders, wireCopies } from './edge-functional.ts';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
@@ -62,6 +61,7 @@ import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
 import { createImageUses } from './services/image-uses.ts';
 import { createLazyDisks, type LazyDisks } from './services/lazy-disks.ts';
+import type { LendMeans } from './services/lend-disk.ts';
 import { wakeOnChanges } from './services/library-wakes.ts';
 import { createLightRecipes } from './services/light-recipes.ts';
 import { createPlanner } from './services/planner.ts';
@@ -74,7 +74,6 @@ import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
 import { GuestReads } from './sync/guest-reads.ts';
-import { LazyDisk } from './sync/lazy-disk.ts';
 
 /** Starts an edge. Resolves once it is enrolled, listens and works; waits for the coordinator if it must. */
 export async function createEdge(
@@ -132,6 +131,8 @@ interface Machine {
   readonly lazyDisks: LazyDisks;
   readonly runner: ReturnType<typeof createCommandRunner>;
   readonly socketDir: string;
+  readonly appliance: Appliance;
+  readonly lending: Omit<LendMeans, 'store'>;
   readonly packages: PackageMachine;
   readonly folder: Awaited<ReturnType<typeof openRecipeFolder>>;
   readonly teleports: Awaited<ReturnType<typeof openRecords<typeof teleportRecord>>>;
@@ -176,20 +177,22 @@ async function openMachine(
   stack.use(hypervisor);
   const engine = createSyncEngine();
   stack.use(engine);
+  const lending = lendMeans(runtime.exports, events);
   const lazyDisks = createLazyDisks({
     dir: runtime.lazy,
     ...{ store, hypervisor },
-    serveExports: nbdExports(events.lazyDiskFailed),
-    clearExports,
-    lazyDisk: (recipe) => new LazyDisk(recipe),
+    ...lending,
     guestReads: () => new GuestReads(),
-    openImage: ({ layers, virtualSizeBytes }) => openImageDisk(layers, virtualSizeBytes),
     onTrouble: events.lazyDiskFailed,
   });
   stack.use(lazyDisks);
   const socketDir = runtime.exports;
   const appliance = createAppliance({
-    ...{ runner, cacheDir: settings.applianceDir, workDir: at('appliance-jobs') },
+    ...{
+      runner,
+      cacheDir: settings.applianceDir,
+      workDir: await openJobFolders(settings.stateDir),
+    },
     accelerator: async () => accelerator,
   });
   const means = {
@@ -200,7 +203,7 @@ async function openMachine(
     events,
   };
   return {
-    ...{ store, hypervisor, accelerator, engine, lazyDisks, runner, socketDir },
+    ...{ store, hypervisor, accelerator, engine, lazyDisks, runner, socketDir, appliance, lending },
     packages: await openPackageMachine(settings, means, stack),
     folder: await openRecipeFolder(at('recipes')),
     teleports: await openRecords(at('teleports'), teleportRecord),
@@ -278,10 +281,21 @@ function wireDeliveries(
   const planner = createPlanner({ engine, store, partialImages, uses, sharesInPlace, ratios });
   const budget = backgroundBudget(settings);
   const packageMeans = { client, planner, uses, budget, quotaBytes, events };
-  const packages = wirePackages(machine.packages, packageMeans);
+  const { packages, guests } = wirePackages(machine.packages, packageMeans);
   const makers = { recipes, packages, planner, uses, engine, lazyDisks, breakers };
-  const deliveries = createDiskDeliveries({ ...common, ...makers });
-  return { recipes, planner, packages, deliveries, breakers, uses, budget };
+  const deliveries = createDiskDeliveries({ ...common, ...makers, ...machine.lending });
+  // Whoever uses the threads, started later, ends before them.
+  const pool = stack.use(createHashPool({ idleMs: IMPORT_THREADS_IDLE_MS }));
+  const { mirrors } = machine.packages;
+  const copies = wireCopies(settings.stateDir, {
+    ...machine,
+    guests,
+    deliveries,
+    mirrors,
+    pool,
+    events,
+  });
+  return { recipes, planner, packages, deliveries, breakers, uses, budget, copies, pool };
 }
 
 /** Clients, services and reconcilers. */
@@ -308,7 +322,7 @@ function startWork(
   const versions = createVerifiedVersions({ records: machine.newest, client });
   const reads = createReadsAhead({ client, records: machine.reads });
   const means = wireDeliveries(settings, { machine, disks, client, events }, stack);
-  const { recipes, planner, packages, deliveries, breakers, uses, budget } = means;
+  const { recipes, planner, packages, deliveries, breakers, uses, budget, copies, pool } = means;
   const desired = followDesiredState({ client, logger });
   stack.use(desired);
   const sources = { self, usesPeers: settings.usesPeers };
@@ -319,12 +333,10 @@ function startWork(
     sign: (receipt) => signReceipt(key, self, receipt),
     onWritten: () => wake('receipts'),
   });
-  const held = { store, hypervisor, engine, lazyDisks, records, capacity, receipts };
+  const held = { store, hypervisor, engine, lazyDisks, copies, records, capacity, receipts };
   const teleports = createTeleportsReconciler({ ...common, coordinatorKey, ...held }, desired);
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
-  // The imports' reconciler, started below, ends before the threads that it uses.
-  const pool = stack.use(createHashPool({ idleMs: IMPORT_THREADS_IDLE_MS }));
   const { importDirs } = settings;
   const foreground = createForeground(deliveries);
   const importImage = foreground.counted(

@@ -99,6 +99,8 @@ function teleportEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    functionalCopied: (teleport: string, copy: object) =>
+      logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
     vmUnsettled: (teleport: string, error: unknown) =>
       logger.warn(
         { event: 'vm_unsettled', teleport, ...errorFacts(error) },

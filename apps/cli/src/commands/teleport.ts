@@ -4,6 +4,7 @@
 
 import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
+import { TELEPORT_METHODS, type TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isFinal, isStranded } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
@@ -30,6 +31,7 @@ interface WishOptions {
   readonly near: string;
   readonly within?: string;
   readonly skipFree?: boolean;
+  readonly method?: string;
 }
 
 const NEAR = ['--near <place>', 'a region, a city, or LATITUDE,LONGITUDE'] as const;
@@ -40,10 +42,23 @@ const SKIP_FREE = [
   'leave free space behind: deleted files and swap stay home, every file is equal',
 ] as const;
 
+const METHOD = [
+  '--method <method>',
+  'exact: bit for bit (default); functional: made anew of a similar image, packages and files',
+] as const;
+
 const LAZY = [
   '--lazy',
   'start the VM at once: what it reads is fetched first, the rest of its disk follows',
 ] as const;
+
+/** Throws `invalid_input`. */
+function parseMethod(raw: string): TeleportMethod {
+  const method = TELEPORT_METHODS.find((known) => known === raw);
+  if (method !== undefined) return method;
+  const known = TELEPORT_METHODS.join(' and ');
+  throw new VmdnError('invalid_input', `There is no method "${raw}"; there are ${known}.`);
+}
 
 function wishBody(vm: string, options: WishOptions) {
   return {
@@ -51,6 +66,7 @@ function wishBody(vm: string, options: WishOptions) {
     near: parsePlace(options.near),
     ...(options.within === undefined ? {} : { withinKm: parseKm(options.within) }),
     ...(options.skipFree === true ? { skipFree: true } : {}),
+    ...(options.method === undefined ? {} : { method: parseMethod(options.method) }),
   };
 }
 
@@ -182,6 +198,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .description('run a VM near a place, and watch it get there')
     .requiredOption(...NEAR)
     .option(...WITHIN)
+    .option(...METHOD)
     .option(...SKIP_FREE)
     .option(...LAZY)
     .option('--detach', 'return as soon as an edge is chosen')
@@ -192,6 +209,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
         'vmdn teleport web-01 --near paris --lazy',
+        'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )
@@ -201,6 +219,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .description('what a teleport would move from where, without moving it')
     .requiredOption(...NEAR)
     .option(...WITHIN)
+    .option(...METHOD)
     .option(...SKIP_FREE)
     .addHelpText('after', examples('vmdn plan web-01 --near tokyo'))
     .action((vm: string, options) => runPlan(context(), vm, options));

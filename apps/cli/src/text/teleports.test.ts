@@ -1,6 +1,7 @@
+import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { describe, expect, it } from 'vitest';
 import { teleportIn } from '../program.fixture.ts';
-import { bootWords, finishedLines, skippedLines } from './teleports.ts';
+import { bootWords, finishedLines, functionalLines, skippedLines } from './teleports.ts';
 
 const kept = ['volume 2: XFS is not understood', 'volume 3: FAT is not understood'];
 
@@ -36,5 +37,32 @@ describe('the boot of a lazy VM', () => {
       finishedLines(teleportIn('running', { ...change, errorCode })).join('\n');
     expect(words(null)).toContain('still comes');
     expect(words('withdrawn')).toContain('nowhere to be had');
+  });
+});
+
+describe('a functional copy', () => {
+  const image = { digest: 'ab'.repeat(32), name: 'debian-12-base' };
+  const copy = {
+    ...{ image, digest: 'cd'.repeat(32), virtualSizeBytes: 2 ** 30, installed: 22, removed: 1 },
+    ...{ packageBytes: 4_400_000, files: 1494, fileBytes: 149_900_000 },
+    ...{ seconds: { packages: 2, appliance: 206 }, checkedBy: [] },
+  } as unknown as NonNullable<Teleport['functional']>;
+
+  it('says of what it was made, that it is not bit-identical, and by what it was checked', () => {
+    expect(functionalLines(null)).toEqual([]);
+    const [made, checked] = functionalLines(copy);
+    expect(made).toBe(
+      'functional copy of debian-12-base: 22 packages installed (4.40 MB from mirrors), 1 removed; ' +
+        '1,494 files, 150 MB; 3 min 26 s in the appliance',
+    );
+    expect(checked).toBe(
+      'not bit-identical with its source (digest cdcdcdcdcdcd); checked by: nothing yet',
+    );
+    const checks = ['it boots', 'http answers at http/'];
+    expect(functionalLines({ ...copy, checkedBy: checks })[1]).toContain(
+      `by: ${checks.join(', ')}`,
+    );
+    const lines = finishedLines(teleportIn('running', { method: 'functional', functional: copy }));
+    expect(lines).toContain(made);
   });
 });

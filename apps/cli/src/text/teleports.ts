@@ -111,6 +111,22 @@ export function skippedLines(skipFree: Teleport['skipFree']): string[] {
   return [`skip-free: ${formatBytes(skippedBytes)} of free space stay home${rest}`];
 }
 
+/** How a functional copy was made, and what is known of it; no line when there is none. */
+export function functionalLines(copy: Teleport['functional']): string[] {
+  if (copy === null) return [];
+  const { image, installed, removed, files, seconds, checkedBy } = copy;
+  const from = image.name ?? `image ${image.digest.slice(0, 12)}`;
+  const count = (value: number): string => value.toLocaleString('en');
+  return [
+    `functional copy of ${from}: ${count(installed)} packages installed ` +
+      `(${formatBytesOrDash(copy.packageBytes)} from mirrors), ${count(removed)} removed; ` +
+      `${count(files)} files, ${formatBytesOrDash(copy.fileBytes)}; ` +
+      `${formatSeconds(seconds.appliance)} in the appliance`,
+    `not bit-identical with its source (digest ${copy.digest.slice(0, 12)}); ` +
+      `checked by: ${checkedBy.length === 0 ? 'nothing yet' : checkedBy.join(', ')}`,
+  ];
+}
+
 /** What is said as soon as the coordinator answered. */
 export function routedLines(teleport: Teleport): string[] {
   const { vm, version, near, chosen, others, spilled } = teleport;
@@ -128,6 +144,8 @@ export function finishedLines(teleport: Teleport): string[] {
   const { diskBytes, wireBytes } = deliveredBytes(teleport);
   const lines: string[] = [];
   if (teleport.disks.length > 0) lines.push('', tierTable(diskBytes, wireBytes));
+  const functional = functionalLines(teleport.functional);
+  if (functional.length > 0) lines.push('', ...functional);
   const planned = plannedTable(teleport.disks);
   if (planned !== null) lines.push('', planned);
   const phases = Object.entries(teleport.phases);

@@ -180,6 +180,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       skipFree: row.skipFree,
       lazy: row.lazy,
       requestedAt: row.createdAt.toISOString(),
+      method: row.method,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

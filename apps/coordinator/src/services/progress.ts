@@ -16,6 +16,7 @@ import type {
   DeliveryValue,
   DiskRow,
   EndpointValue,
+  FunctionalCopyValue,
   Tables,
   TeleportRow,
   TraceUseValue,
@@ -37,6 +38,7 @@ export interface ProgressReport {
   readonly independent?: boolean | undefined;
   readonly stallSeconds?: number | undefined;
   readonly trace?: TraceUseValue | undefined;
+  readonly functional?: FunctionalCopyValue | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
@@ -103,6 +105,7 @@ async function applyReport(
     accelerator: report.accelerator,
     stallSeconds: report.stallSeconds,
     trace: report.trace,
+    functional: report.functional,
     leaseSeconds: context.timing.leaseSeconds,
   });
   await tables.notify(`teleport:${row.id}`);

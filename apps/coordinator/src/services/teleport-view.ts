@@ -26,6 +26,7 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    functional: row.functional,
     state: row.state,
     epoch: row.epoch,
     edge: row.edge,

@@ -8,6 +8,7 @@
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { functionalObstacle, OTHER_METHODS } from '@vmdn/core/domain/functional.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
@@ -34,8 +35,14 @@ export interface TeleportRequest {
   readonly requestId?: Id | undefined;
 }
 
-/** What a request means where it says nothing. */
+/** What a request means where it says nothing. Throws `invalid_input`. */
 function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: TeleportRequest) {
+  if (method === 'functional' && (lazy || skipFree)) {
+    const words = lazy
+      ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
+      : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
+    throw new VmdnError('invalid_input', words);
+  }
   return { method, skipFree, lazy, withinKm: withinKm ?? null };
 }
 
@@ -62,7 +69,22 @@ async function requestedVersion(
   );
 }
 
-/** Runs a VM near a place. Throws `not_found`, `withdrawn`, `no_room`, `conflict`. */
+/** The same for a method. Throws `unsupported_format` for a guest that it is known to be unfit for. */
+async function versionFor(
+  tables: Tables,
+  project: Id,
+  { vm, method }: TeleportRequest,
+): Promise<RequestedVersion> {
+  const version = await requestedVersion(tables, project, vm);
+  if (method !== 'functional') return version;
+  const description = await tables.vms.description(version.vmId, version.version);
+  const obstacle = functionalObstacle(description);
+  if (obstacle === null) return version;
+  const words = `"${vm}" can't be copied functionally: ${obstacle}; ${OTHER_METHODS}.`;
+  throw new VmdnError('unsupported_format', words, { data: { vm } });
+}
+
+/** Runs a VM near a place. Throws `not_found`, `withdrawn`, `unsupported_format`, `no_room`, `conflict`. */
 export async function requestTeleport(
   context: Context,
   { project }: ClientIdentity,
@@ -123,8 +145,8 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const version = await requestedVersion(tables, project, request.vm);
   const { method, skipFree, lazy, withinKm } = wishOf(request);
+  const version = await versionFor(tables, project, request);
   const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
@@ -148,8 +170,8 @@ export async function planTeleport(
   request: TeleportRequest,
 ) {
   return await context.store.read(async (tables) => {
-    const version = await requestedVersion(tables, project, request.vm);
     const { method, skipFree, withinKm } = wishOf(request);
+    const version = await versionFor(tables, project, request);
     const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
     const { spilled, chosen, others } = answer;

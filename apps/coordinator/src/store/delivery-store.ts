@@ -130,15 +130,20 @@ export function deliveryStore(db: Db) {
       return rows;
     },
 
-    /** Each teleport once: by its newest epoch under which every disk was verified to the end. */
+    /**
+     * Each teleport once: by its newest epoch under which every disk was verified to the end, or a functional
+     * copy was made of what was read of them.
+     */
     counts: async (project: Id): Promise<DeliveryCount[]> => {
       const { rows } = await sql<DeliveryCount>`
         with complete as (
           select distinct on (d.teleport_id) d.teleport_id, d.epoch, d.edge_id, teleports.vm_id
           from delivered_disks d join teleports on teleports.id = d.teleport_id
           where teleports.project_id = ${project}
-          group by d.teleport_id, d.epoch, d.edge_id, d.version, teleports.vm_id, teleports.skip_free
-          having bool_and(d.verified_bytes = d.virtual_size_bytes) and count(*) =
+          group by d.teleport_id, d.epoch, d.edge_id, d.version, teleports.vm_id, teleports.skip_free,
+            teleports.epoch = d.epoch and teleports.functional is not null
+          having (bool_and(d.verified_bytes = d.virtual_size_bytes)
+            or (teleports.epoch = d.epoch and teleports.functional is not null)) and count(*) =
             (select count(distinct disks.digest) from wanted_disks disks
               where disks.vm_id = teleports.vm_id and disks.version = d.version
                 and disks.skip_free = teleports.skip_free)

@@ -20,6 +20,7 @@ import { holders } from './migrations/0008-holders.ts';
 import { skipFree } from './migrations/0009-skip-free.ts';
 import { lazy } from './migrations/0010-lazy.ts';
 import { bootTraces } from './migrations/0011-boot-traces.ts';
+import { functional } from './migrations/0012-functional.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -35,6 +36,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009-skip-free': skipFree,
   '0010-lazy': lazy,
   '0011-boot-traces': bootTraces,
+  '0012-functional': functional,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

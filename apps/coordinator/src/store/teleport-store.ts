@@ -14,6 +14,7 @@ import type { Db } from './database.ts';
 import type {
   DestinationValue,
   EndpointValue,
+  FunctionalCopyValue,
   PlaceValue,
   TraceUseValue,
 } from './schema/values.ts';
@@ -33,6 +34,7 @@ export interface TeleportRow {
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
   readonly lazy: boolean;
+  readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
   readonly epoch: number;
   readonly edgeId: Id;
@@ -88,6 +90,7 @@ export interface Progress {
   readonly accelerator: 'kvm' | 'tcg' | undefined;
   readonly stallSeconds: number | undefined;
   readonly trace: TraceUseValue | undefined;
+  readonly functional: FunctionalCopyValue | undefined;
   readonly leaseSeconds: number;
 }
 
@@ -103,6 +106,7 @@ const COLUMNS = [
   'teleports.method',
   'teleports.skip_free as skipFree',
   'teleports.lazy',
+  'teleports.functional',
   'teleports.state',
   'teleports.epoch',
   'teleports.edge_id as edgeId',
@@ -221,6 +225,7 @@ function teleportRoutes(db: Db) {
           accelerator: null,
           stall_seconds: null,
           trace: null,
+          functional: null,
           taken_on_at: null,
           lease_expires_at: leaseOf(route.leaseSeconds),
           updated_at: sql<Date>`now()`,
@@ -252,6 +257,9 @@ function teleportReports(db: Db) {
         )
         .$if(report.phases !== undefined, (query) =>
           query.set({ phases: JSON.stringify(report.phases) }),
+        )
+        .$if(report.functional !== undefined, (query) =>
+          query.set({ functional: JSON.stringify(report.functional) }),
         )
         .$if(report.accelerator !== undefined, (query) =>
           query.set({ accelerator: report.accelerator ?? null }),

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
 import { type Digest, parseDigest } from '@vmdn/core/domain/digest.ts';
+import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
 import { type Id, type Name, parseName } from '@vmdn/core/domain/names.ts';
 import { generateNodeKey, type NodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
@@ -203,6 +204,7 @@ function reportBody(given: {
   message?: string;
   errorCode?: string;
   independent?: boolean;
+  functional?: FunctionalCopy;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }

@@ -5,7 +5,10 @@
  *     replace) never ends a teleport; what nobody can mend by waiting does, with its words.
  */
 
-import { type ErrorCode, isVmdnError } from '@vmdn/core/domain/errors.ts';
+import { type ErrorCode, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+
+/** What ends a teleport whatever its code is: nobody can mend it by waiting. */
+export class HopelessError extends VmdnError {}
 
 export type FailureMeaning =
   /** Report `waiting` with the words, try again after a pause. */
@@ -49,6 +52,7 @@ const MEANING: Readonly<Record<ErrorCode, FailureMeaning>> = {
 
 /** What a failure means; anything that is not ours is a defect. */
 export function meaningOf(error: unknown): FailureMeaning {
+  if (error instanceof HopelessError) return 'fail';
   return isVmdnError(error) ? MEANING[error.code] : 'fail';
 }
 

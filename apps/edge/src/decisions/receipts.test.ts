@@ -19,7 +19,8 @@ const record = {
   deliveries: [delivery(TWO, 4096), delivery(ONE, 4096)],
 } as unknown as TeleportRecord;
 const disks = [{ digest: ONE }, { digest: TWO }, { digest: ONE }] as never;
-const wish = { lazy: true, skipFree: false, requestedAt: '2026-01-02T03:04:05.000Z' };
+const requestedAt = '2026-01-02T03:04:05.000Z';
+const wish = { lazy: true, skipFree: false, method: 'exact', requestedAt } as const;
 
 describe('what a receipt says', () => {
   it("names the disks in the version's order, and the times", () => {
@@ -31,6 +32,10 @@ describe('what a receipt says', () => {
     });
     expect(receipt.times).toEqual({ requested: wish.requestedAt, ...times });
     expect(receipt).toMatchObject({ epoch: 2, lazy: true, stallSeconds: null, trace: null });
+  });
+
+  it('I2: is not given of a functional copy', () => {
+    expect(receiptOf(record, { disks }, { ...wish, method: 'functional' })).toBeNull();
   });
 
   it('is not given when something of it is not known', () => {

@@ -2,6 +2,7 @@
  * Room: edge, decisions (pure). What a receipt says, from what the edge has on record.
  *
  * I1: the same record gives the same receipt: written again after a kill it is the one that was sent.
+ * I2: a functional copy has none: it is not what was described, and no digest vouches for it.
  */
 
 import type { Description } from '@vmdn/core/domain/description.ts';
@@ -17,9 +18,10 @@ import type { TeleportRecord } from '../services/teleport-record.ts';
 export function receiptOf(
   record: TeleportRecord,
   { disks }: Pick<Description, 'disks'>,
-  { lazy, skipFree, requestedAt }: Pick<DesiredTeleport, 'lazy' | 'skipFree' | 'requestedAt'>,
+  wanted: Pick<DesiredTeleport, 'lazy' | 'skipFree' | 'method' | 'requestedAt'>,
 ): Omit<Receipt, 'edge'> | null {
   const { teleport, epoch, vm, version, boot } = record;
+  const { lazy, skipFree, method, requestedAt } = wanted;
   const { verified, running, independent } = record.times;
   const delivered = disks.flatMap(({ digest }) => {
     const delivery = record.deliveries.find((one) => one.digest === digest);
@@ -28,6 +30,7 @@ export function receiptOf(
     if (totalTierBytes(diskBytes) !== virtualSizeBytes) return [];
     return [{ digest, virtualSizeBytes, diskBytes, wireBytes }];
   });
+  if (method === 'functional') return null;
   if (requestedAt === undefined || delivered.length !== disks.length) return null;
   if (verified === undefined || running === undefined || independent === undefined) return null;
   return {

@@ -13,7 +13,7 @@ import { isVmdnError, type VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { reportProgress } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { meaningOf, pauseMs } from '../decisions/failure.ts';
+import { HopelessError, meaningOf, pauseMs } from '../decisions/failure.ts';
 import { RESTART_PAUSE_MAX_MS, RETRY_MAX_MS, RETRY_MIN_MS, START_ATTEMPTS_MAX } from '../limits.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import type { PursuitDeps, PursuitJob, PursuitMemory } from '../services/teleport-pass.ts';
@@ -179,7 +179,8 @@ async function handleFailure(
     memory.notBeforeMs = performance.now() + waitMs;
     return false;
   }
-  const isTransient = isVmdnError(error, 'tool_failed') || !isVmdnError(error);
+  const isHopeless = error instanceof HopelessError;
+  const isTransient = (isVmdnError(error, 'tool_failed') && !isHopeless) || !isVmdnError(error);
   if (meaning === 'fail' && (!isTransient || memory.failures >= START_ATTEMPTS_MAX)) {
     return await giveUp(deps, job, error as VmdnError);
   }

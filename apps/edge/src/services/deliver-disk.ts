@@ -1,6 +1,6 @@
 /**
  * Room: edge, services. One disk from wherever it is cheapest into the store: recipe, plan, room, sync,
- * adoption. Teleports and seeds alike.
+ * adoption. Teleports and seeds alike. Or, lent, as far as somebody reads it.
  *
  * I1: a disk that the store holds is used as it is: no byte moves.
  * I2: two that want the same disk at once make it once; the second finds it.
@@ -13,7 +13,7 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
-import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
@@ -26,11 +26,13 @@ import type { ImageKind, ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import pLimit from 'p-limit';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { EdgeEvents } from '../events.ts';
-import { DELIVERIES_MAX, PLANS_MAX } from '../limits.ts';
+import { DELIVERIES_MAX, LOANS_MAX, PLANS_MAX } from '../limits.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
+import type { SyncRequest } from '../sync/sync-disk.ts';
 import type { HolderBreakers } from './holder-breakers.ts';
 import type { ImageUses } from './image-uses.ts';
 import type { LazyDisks } from './lazy-disks.ts';
+import { type DiskUse, type LendMeans, type Lent, lendImage, lendRemote } from './lend-disk.ts';
 import type { PackageGuest, Packages } from './packages.ts';
 import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
@@ -65,14 +67,30 @@ export interface Delivered {
   readonly seconds: Readonly<Record<'recipe' | 'plan' | 'sync', number>>;
 }
 
+/** A disk that is lent: nobody keeps it. */
+export type LoanOrder = Omit<DiskOrder, 'name' | 'kind' | 'guest' | 'onDelivered' | 'trade'> & {
+  /** Who reads it. */
+  readonly reader: Id;
+};
+
 export interface DiskDeliveries {
+  /**
+   * Lets somebody read a disk of which nothing is fetched but what is read. Throws as `deliver`, and what
+   * `use` throws; what was verified stays for the next time, until `discard`.
+   */
+  lend<Value>(
+    order: LoanOrder,
+    use: DiskUse<Value>,
+  ): Promise<Lent<Value> & { readonly seconds: Readonly<Record<'recipe' | 'plan', number>> }>;
+  /** Forgets what was verified of a disk that is not complete, unless somebody makes it. */
+  discard(digest: Digest): Promise<void>;
   /** Throws as recipes, planner, store and sync engine do; what was verified stays for the next time. */
   deliver(order: DiskOrder): Promise<Delivered>;
   /** Deliveries under way: background work waits for 0. */
   readonly active: number;
 }
 
-interface Deps {
+interface Deps extends LendMeans {
   readonly store: ImageStore;
   readonly recipes: Recipes;
   readonly packages: Pick<Packages, 'bring'>;
@@ -88,19 +106,31 @@ interface Deps {
 export function createDiskDeliveries(deps: Deps): DiskDeliveries {
   const turns = createTurns();
   const limit = pLimit(DELIVERIES_MAX);
+  const loanLimit = pLimit(LOANS_MAX);
   const costs: CostsBefore = new Map();
   let active = 0;
+  const counted = async <Value>(work: () => Promise<Value>): Promise<Value> => {
+    active += 1;
+    try {
+      return await work();
+    } finally {
+      active -= 1;
+    }
+  };
   return {
     get active() {
       return active;
     },
-    async deliver(order) {
-      active += 1;
-      try {
-        return await turns.inTurn(order.digest, () => limit(() => deliver(deps, costs, order)));
-      } finally {
-        active -= 1;
-      }
+    deliver: (order) =>
+      counted(() => turns.inTurn(order.digest, () => limit(() => deliver(deps, costs, order)))),
+    // Its turn comes last: while it waits, others may have the disk.
+    lend: (order, use) =>
+      counted(() =>
+        loanLimit(() => turns.inTurn(order.digest, () => lend(deps, costs, order, use))),
+      ),
+    async discard(digest) {
+      if (turns.isTaken(digest)) return;
+      await turns.inTurn(digest, () => deps.store.removeStaging(digest));
     },
   };
 }
@@ -126,28 +156,20 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
     return { delivery, seconds: { recipe: 0, plan: 0, sync: 0 } };
   }
   using _delivered = deps.uses.deliver(digest);
-  const onRead = async (cost: Cost): Promise<void> => {
-    costs.set(digest, [...(costs.get(digest) ?? []), cost]);
-  };
-  const [recipePath, recipeSeconds] = await timed(() => deps.recipes.find({ ...order, onRead }));
+  const [recipePath, recipeSeconds] = await timed(() => findRecipe(deps, costs, order));
   const [plan, planSeconds] = await timed(async () => {
     const { guest } = order;
     if (guest !== undefined) {
       const goesOn = (): boolean => true;
       const onPackage = (_: Digest, wireBytes: number): Promise<void> =>
-        onRead({ tier: 'package', wireBytes });
+        noteCost(costs, digest, { tier: 'package', wireBytes });
       const order = { digest, recipePath, guest, isAwaited: true, goesOn, signal };
       await deps.packages.bring({ ...order, onRead: onPackage });
     }
     return await planSoundly(deps, order, recipePath);
   });
-  const reservation = `disk-${digest}`;
   const stagingDir = store.stagingDir(digest);
-  await reserveRoom(store, [digest], {
-    key: reservation,
-    bytes: bytesToWrite(plan.wanted, order.virtualSizeBytes - plan.counts.zeroBytes, plan.share),
-    paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
-  });
+  const reservation = await reserveDisk(deps, order, plan);
   try {
     const crossedBefore = costs.get(digest) ?? [];
     costs.delete(digest);
@@ -167,8 +189,66 @@ async function deliver(deps: Deps, costs: CostsBefore, order: DiskOrder): Promis
   }
 }
 
+async function lend<Value>(
+  deps: Deps,
+  costs: CostsBefore,
+  order: LoanOrder,
+  use: DiskUse<Value>,
+): Promise<Lent<Value> & { readonly seconds: { readonly recipe: number; readonly plan: number } }> {
+  const { store } = deps;
+  const { digest, signal, reader } = order;
+  signal.throwIfAborted();
+  if (store.find(digest) !== undefined) {
+    const lent = await lendImage(deps, await store.intact(digest), order, use);
+    return { ...lent, seconds: { recipe: 0, plan: 0 } };
+  }
+  using _delivered = deps.uses.deliver(digest);
+  const [recipePath, recipe] = await timed(() => findRecipe(deps, costs, order));
+  const [plan, planning] = await timed(() => planSoundly(deps, order, recipePath));
+  const reservation = await reserveDisk(deps, order, plan);
+  try {
+    const crossedBefore = costs.get(digest) ?? [];
+    costs.delete(digest);
+    using _used = deps.uses.holdPlan(digest);
+    const request = requestOf(deps, order, plan, crossedBefore);
+    const sync = (more: Partial<SyncRequest>) => deps.engine.sync({ ...request, ...more });
+    const lent = await lendRemote(deps, { reader, plan, signal, sync }, use);
+    return { ...lent, seconds: { recipe, plan: planning } };
+  } finally {
+    store.release(reservation);
+  }
+}
+
+function findRecipe(deps: Deps, costs: CostsBefore, order: LoanOrder | DiskOrder): Promise<string> {
+  return deps.recipes.find({ ...order, onRead: (cost) => noteCost(costs, order.digest, cost) });
+}
+
+async function noteCost(costs: CostsBefore, digest: Digest, cost: Cost): Promise<void> {
+  costs.set(digest, [...(costs.get(digest) ?? []), cost]);
+}
+
+/** Takes the room for a disk in the making; returns the reservation's key. */
+async function reserveDisk(
+  { store }: Deps,
+  { digest, virtualSizeBytes }: LoanOrder | DiskOrder,
+  plan: DiskPlan,
+): Promise<string> {
+  const key = `disk-${digest}`;
+  const stagingDir = store.stagingDir(digest);
+  await reserveRoom(store, [digest], {
+    key,
+    bytes: bytesToWrite(plan.wanted, virtualSizeBytes - plan.counts.zeroBytes, plan.share),
+    paths: [`${stagingDir}/disk.raw`, `${stagingDir}/disk.qcow2`],
+  });
+  return key;
+}
+
 /** A plan whose shared image is what it was (I5): one that is not goes, and the next plan is without it. */
-async function planSoundly(deps: Deps, order: DiskOrder, recipePath: string): Promise<DiskPlan> {
+async function planSoundly(
+  deps: Deps,
+  order: Pick<DiskOrder, 'digest' | 'signal'>,
+  recipePath: string,
+): Promise<DiskPlan> {
   for (let attempt = 0; attempt < PLANS_MAX; attempt += 1) {
     const plan = await deps.planner.plan(order.digest, recipePath, order.signal);
     const base = plan.share === null ? undefined : plan.images[plan.share.image];
@@ -217,16 +297,11 @@ async function sync(
   const means = { client, breakers };
   const { trade } = order;
   const result = await deps.engine.sync({
-    plan,
-    stagingDir: deps.store.stagingDir(order.digest),
-    sources: remoteSources({ ...order, ...means }),
+    ...requestOf(deps, order, plan, crossedBefore),
     latestSources: trade && (() => remoteSources({ ...order, ...means, holders: trade.holders() })),
     place: trade?.place,
     reading: await deps.lazyDisks.reading(plan),
-    signal: order.signal,
-    crossedBefore,
     onProgress: ({ delivery }) => order.onProgress({ ...delivery, planned: foretold.planned() }),
-    onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
   });
   const { diskBytes, wireBytes } = result.delivery;
   const recipeBytes = crossedBefore
@@ -242,6 +317,24 @@ async function sync(
   const mismatches = result.mismatches.reduce((sum, { count }) => sum + count, 0);
   deps.events.diskDelivered(result.delivery, result.seconds, mismatches);
   return result.delivery;
+}
+
+/** What every sync of a disk is asked for. */
+function requestOf(
+  { client, breakers, store }: Deps,
+  order: LoanOrder | DiskOrder,
+  plan: DiskPlan,
+  crossedBefore: readonly Cost[],
+): SyncRequest {
+  return {
+    plan,
+    stagingDir: store.stagingDir(order.digest),
+    sources: remoteSources({ ...order, client, breakers }),
+    signal: order.signal,
+    crossedBefore,
+    onProgress: ({ delivery }) => order.onProgress(delivery),
+    onWaiting: (waiting) => order.onWaiting(waiting?.message ?? null),
+  };
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {

@@ -59,7 +59,7 @@ function edge(world: World) {
         return { wireBytes: one.sizeBytes, unpackedBytes: one.installedBytes };
       },
     },
-    installed: { here: async () => new Set(world.installed?.map((n) => packageKey(resolved(n)))) },
+    guests: { packages: async () => new Set(world.installed?.map((n) => packageKey(resolved(n)))) },
     recipes: {
       find: async (sha256s) => new Map(sha256s.flatMap((s) => (known(s) ? [[s, known(s)!]] : []))),
       share: async () => undefined,

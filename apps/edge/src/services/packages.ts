@@ -25,7 +25,7 @@ import type { EdgeEvents } from '../events.ts';
 import { PACKAGES_FETCHED_AT_ONCE, PACKAGES_MISSING_BYTES_MIN } from '../limits.ts';
 import type { BackgroundBudget } from './background-budget.ts';
 import type { ImageUses } from './image-uses.ts';
-import type { InstalledPackages } from './installed-packages.ts';
+import type { KnownGuests } from './known-guests.ts';
 import type { PackageImages } from './package-images.ts';
 import { packageKey } from './package-key.ts';
 import type { PackageRatesMeasured } from './package-rates.ts';
@@ -76,7 +76,7 @@ const NOTHING: PackagesBrought = { packages: 0, wireBytes: 0, seconds: 0 };
 interface Deps {
   readonly mirrors: PackageMirrors;
   readonly images: PackageImages;
-  readonly installed: InstalledPackages;
+  readonly guests: Pick<KnownGuests, 'packages'>;
   readonly recipes: PackageRecipes;
   readonly planner: Planner;
   readonly uses: Pick<ImageUses, 'releases'>;
@@ -199,7 +199,7 @@ async function choose(
     signal,
   );
   const covered = new Map(known.map(({ sha256 }, i) => [sha256, coverage.coveredBytes[i]!]));
-  const installed = await deps.installed.here(signal);
+  const installed = await deps.guests.packages(signal);
   const offers = absent.map((resolved): PackageOffer => {
     const { sha256, sizeBytes, installedBytes } = resolved;
     // What an image here has installed, an image here covers.

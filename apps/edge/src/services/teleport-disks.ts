@@ -8,19 +8,25 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { VmDisk } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import { localDelivery } from '../decisions/deliveries.ts';
 import type { MakingDisk } from '../sync/making-disk.ts';
 import { knownTraces } from './boot-traces.ts';
+import type { KeptCopy } from './functional-copies.ts';
+import { layersOf } from './image-layers.ts';
 import { holdersOf, tradeOf } from './remote-sources.ts';
 import { type Pass, save } from './teleport-pass.ts';
 import { withDelivery, withSeconds } from './teleport-record.ts';
 
 /** The disks that the store does not hold, each once, in the version's order. */
-export async function missingDisks({ deps, description }: Pass): Promise<readonly Digest[]> {
+export async function missingDisks(pass: Pass): Promise<readonly Digest[]> {
+  const { deps, description } = pass;
+  const digests = new Set(description.disks.map((disk) => disk.digest));
+  if (pass.isFunctional) return copyOf(pass) === null ? [...digests] : [];
   const missing: Digest[] = [];
-  for (const digest of new Set(description.disks.map((disk) => disk.digest))) {
+  for (const digest of digests) {
     if (!(await isHeld(deps.store, digest))) missing.push(digest);
   }
   return missing;
@@ -37,41 +43,55 @@ async function isHeld(store: ImageStore, digest: Digest): Promise<boolean> {
   }
 }
 
-/** Makes a disk. Throws as deliveries do. */
-export async function deliverDisk(pass: Pass, digest: Digest): Promise<void> {
+/** The functional copy that stands in for the version's disk, once it is made. */
+function copyOf({ record }: Pass): KeptCopy | null {
+  return record.functional?.copy ?? null;
+}
+
+/** The disks that the VM has when it stands on what this teleport makes. */
+export function vmDigests(pass: Pass): readonly Digest[] {
+  const copy = copyOf(pass);
+  if (pass.isFunctional && copy !== null) return [copy.report.digest];
+  return pass.description.disks.map(({ digest }) => digest);
+}
+
+/** What all ways of bringing a disk are told. */
+export function diskOrder(pass: Pass, digest: Digest) {
   const { deps, job } = pass;
   const disk = pass.description.disks.find((described) => described.digest === digest)!;
-  const version = job.desired().version;
   // Progress goes on being reported while every source is away: it must not hide that.
   let waitsFor: string | null = null;
   const mention = (): void => mentionProgress(pass, waitsFor);
   mention();
-  const delivered = deps.deliveries.deliver({
+  return {
     ...disk,
-    name: null,
-    kind: 'snapshot',
-    guest: pass.description,
-    holders: holdersOf(version, digest, deps.sources),
-    trade: tradeOf(deps.sources, () => job.desired().version, digest),
+    holders: holdersOf(job.desired().version, digest, deps.sources),
     grant: () => pass.grants.current(),
     signal: pass.signal,
-    onProgress: (delivery) => {
+    onProgress: (delivery: DiskDelivery) => {
       pass.underWay.set(digest, delivery);
       mention();
     },
-    onWaiting: (message) => {
+    onWaiting: (message: string | null) => {
       waitsFor = message;
       mention();
     },
+  };
+}
+
+/** Makes a disk. Throws as deliveries do. */
+export async function deliverDisk(pass: Pass, digest: Digest): Promise<void> {
+  const { deps, job } = pass;
+  const delivered = deps.deliveries.deliver({
+    ...diskOrder(pass, digest),
+    name: null,
+    kind: 'snapshot',
+    guest: pass.description,
+    trade: tradeOf(deps.sources, () => job.desired().version, digest),
     onDelivered: (delivery) => save(pass, withDelivery(pass.record, delivery)),
   });
-  try {
-    const { seconds } = await delivered;
-    await save(pass, withSeconds(pass.record, seconds));
-  } catch (error) {
-    if (isVmdnError(error, 'quota_exceeded')) await replaceGrant(pass);
-    throw error;
-  }
+  const { seconds } = await withGrant(pass, delivered);
+  await save(pass, withSeconds(pass.record, seconds));
 }
 
 function mentionProgress({ job, reports }: Pass, waitsFor: string | null): void {
@@ -83,8 +103,18 @@ function mentionProgress({ job, reports }: Pass, waitsFor: string | null): void 
 }
 
 /** A grant that incomplete answers used up is replaced; the next try begins with the new one. */
-async function replaceGrant({ grants, job }: Pass): Promise<void> {
-  if (await grants.renew()) job.memory.grant = grants.current();
+export async function withGrant<Value>(
+  { grants, job }: Pass,
+  work: Promise<Value>,
+): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isVmdnError(error, 'quota_exceeded') && (await grants.renew())) {
+      job.memory.grant = grants.current();
+    }
+    throw error;
+  }
 }
 
 /** Begins to make the missing disks; resolves when a guest can read them. Throws as deliveries do. */
@@ -130,6 +160,7 @@ export async function completeDisks({ opened }: Pass): Promise<void> {
 /** Disks that were here before anybody asked: all of them local. */
 export async function recordHits(pass: Pass): Promise<void> {
   const { store } = pass.deps;
+  if (pass.isFunctional) return;
   const missing = await missingDisks(pass);
   const recorded = new Set(pass.record.deliveries.map(({ digest }) => digest));
   let record = pass.record;
@@ -141,8 +172,11 @@ export async function recordHits(pass: Pass): Promise<void> {
 }
 
 /** The files that hold the disks now, each made sure of, and the exports of those that are on their way. */
-export async function vmDisks({ deps, teleport, description }: Pass): Promise<readonly VmDisk[]> {
-  const { store, engine, lazyDisks } = deps;
+export async function vmDisks(pass: Pass): Promise<readonly VmDisk[]> {
+  const { deps, teleport, description } = pass;
+  const { store, engine, lazyDisks, copies } = deps;
+  const copy = copyOf(pass);
+  if (pass.isFunctional && copy !== null) return [await copies.diskOf(teleport, copy)];
   return await Promise.all(
     description.disks.map(async ({ digest, virtualSizeBytes }) => {
       const making = makingOf(engine, digest);
@@ -156,10 +190,7 @@ export async function vmDisks({ deps, teleport, description }: Pass): Promise<re
         return { digest, layers, virtualSizeBytes, filling };
       }
       const image = await store.intact(digest);
-      const layers = image.layers.files.map(({ path }, depth) => {
-        return { path, format: depth === 0 ? image.format : ('raw' as const) };
-      });
-      return { digest, layers, virtualSizeBytes };
+      return { digest, layers: layersOf(image), virtualSizeBytes };
     }),
   );
 }

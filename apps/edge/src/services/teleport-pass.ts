@@ -20,6 +20,7 @@ import type { EdgeEvents } from '../events.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
+import type { FunctionalCopies } from './functional-copies.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
 import type { LazyDisks } from './lazy-disks.ts';
 import type { Receipts } from './receipts.ts';
@@ -41,6 +42,7 @@ export interface PursuitDeps {
   readonly engine: Pick<SyncEngine, 'making' | 'onMaking'>;
   readonly deliveries: DiskDeliveries;
   readonly lazyDisks: LazyDisks;
+  readonly copies: FunctionalCopies;
   readonly versions: VerifiedVersions;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
@@ -79,6 +81,8 @@ export interface Pass extends AsyncDisposable {
   readonly epoch: number;
   /** With the disks that this teleport delivers. */
   readonly description: Description;
+  /** Its disk is made anew, in place of the version's. */
+  readonly isFunctional: boolean;
   readonly grants: GrantKeeper;
   readonly reports: TeleportReports;
   record: TeleportRecord;
@@ -102,7 +106,7 @@ export async function beginPass(
   teleport: Id,
   epoch: number,
 ): Promise<Pass> {
-  const { version: known, skipFree, lazy, grant } = job.desired();
+  const { version: known, skipFree, lazy, method, grant } = job.desired();
   const before = await deps.records.read(teleport);
   const verified = await deps.versions.verify(known, { isTakenOn: before !== null });
   const description = { ...verified, disks: wantedDisks(verified.disks, skipFree) };
@@ -131,6 +135,7 @@ export async function beginPass(
       teleport,
       epoch,
       description,
+      isFunctional: method === 'functional',
       record,
       grants,
       reports,

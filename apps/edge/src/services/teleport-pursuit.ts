@@ -25,6 +25,7 @@ import {
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
 import { reserveRoom } from './reserve-room.ts';
+import { makeCopy, withChecks } from './teleport-copy.ts';
 import {
   areOpen,
   completeDisks,
@@ -32,6 +33,7 @@ import {
   missingDisks,
   openDisks,
   recordHits,
+  vmDigests,
   vmDisks,
 } from './teleport-disks.ts';
 import {
@@ -50,6 +52,8 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
   const { teleport, epoch, state } = job.desired();
   if (state === 'cancelled' || state === 'failed') return await removeTeleport(deps, job);
   await using pass = await beginPass(deps, job, teleport, epoch);
+  const copy = pass.record.functional?.copy;
+  if (copy != null) deps.copies.keep(teleport, copy);
   for (let step = 0; step < STEPS_MAX; step += 1) {
     job.signal.throwIfAborted();
     const actual = await look(pass);
@@ -72,7 +76,7 @@ function wishOf({ desired, memory }: PursuitJob): TeleportWish {
 async function act(pass: Pass, step: TeleportStep): Promise<void> {
   switch (step.do) {
     case 'deliver':
-      return await deliverDisk(pass, step.digest);
+      return await (pass.isFunctional ? makeCopy : deliverDisk)(pass, step.digest);
     case 'open':
       return await openDisks(pass);
     case 'complete':
@@ -106,8 +110,7 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const disks = status.state === 'absent' ? [] : status.definition.disks;
   const isOther =
     status.state !== 'absent' &&
-    disks.map(({ digest }) => digest).join() !==
-      pass.description.disks.map(({ digest }) => digest).join();
+    disks.map(({ digest }) => digest).join() !== vmDigests(pass).join();
   const vm: VmActual = isOther ? 'other' : status.state;
   const reads = disks.some(({ filling }) => filling !== undefined);
   pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
@@ -222,7 +225,8 @@ async function announce(pass: Pass): Promise<void> {
   if (status.state !== 'running') return;
   const { endpoints, accelerator } = status;
   await recordHits(pass);
-  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+  const record = withChecks(pass.record, pass.description.hardware.ready);
+  await save(pass, { ...record, endpoints: [...endpoints], accelerator });
   // Of one that ran before this edge kept times nobody knows since when.
   if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
   if (pass.isIndependent) await writeReceipt(pass);
@@ -265,11 +269,16 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
 
 /** Removes the VM and all that this edge remembers of its teleport. Idempotent. */
 export async function removeVm(
-  deps: Pick<PursuitDeps, 'hypervisor' | 'lazyDisks' | 'records' | 'capacity' | 'store' | 'events'>,
+  deps: Pick<
+    PursuitDeps,
+    'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
+  >,
   teleport: Id,
 ): Promise<void> {
   await deps.hypervisor.destroy(teleport);
   await deps.lazyDisks.end(teleport);
+  const record = await deps.records.read(teleport);
+  await deps.copies.remove(teleport, record?.functional?.source ?? null);
   await deps.records.remove(teleport);
   deps.capacity.release(teleport);
   deps.store.release(`vm-${teleport}`);

@@ -10,7 +10,14 @@ import {
   endpoint,
 } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { traceUse } from '@vmdn/core/http/contracts/receipts.ts';
-import { id, name, seconds, timestamp } from '@vmdn/core/http/contracts/schemas.ts';
+import {
+  digest,
+  functionalCopy,
+  id,
+  name,
+  seconds,
+  timestamp,
+} from '@vmdn/core/http/contracts/schemas.ts';
 import { z } from 'zod';
 
 export const teleportRecord = z.object({
@@ -34,6 +41,14 @@ export const teleportRecord = z.object({
       independent: timestamp.optional(),
     })
     .default({}),
+  /** Of a functional teleport: the version's disk, and what was made in its place, once it is. */
+  functional: z
+    .object({
+      source: digest,
+      copy: z.object({ report: functionalCopy, seal: z.record(z.string(), z.string()) }).nullable(),
+    })
+    .nullable()
+    .default(null),
 });
 export type TeleportRecord = z.infer<typeof teleportRecord>;
 
@@ -57,9 +72,10 @@ export function recordFor(
 ): TeleportRecord {
   if (before?.epoch === wanted.epoch && before.version === wanted.version) return before;
   const isWanted = ({ digest }: DiskDelivery): boolean => digests.includes(digest);
+  const functional = before?.version === wanted.version ? before.functional : null;
   const deliveries = (before?.deliveries ?? []).filter(isWanted);
   const nothing = { phases: {}, endpoints: [], accelerator: null, boot: null, times: {} };
-  return { ...wanted, deliveries, ...nothing };
+  return { ...wanted, deliveries, ...nothing, functional };
 }
 
 /** The record with the numbers of one disk. */

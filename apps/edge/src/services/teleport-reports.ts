@@ -56,7 +56,7 @@ export function createTeleportReports(deps: {
   let pending: { readonly state: TeleportState; readonly words: ReportWords } | undefined;
 
   const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
-    const { endpoints, phases, accelerator, boot } = deps.record();
+    const { endpoints, phases, accelerator, boot, functional } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
@@ -70,6 +70,7 @@ export function createTeleportReports(deps: {
           ...(accelerator === null ? {} : { accelerator }),
           ...(boot === null ? {} : { stallSeconds: boot.stallSeconds }),
           ...(boot?.trace ? { trace: boot.trace } : {}),
+          ...(functional?.copy == null ? {} : { functional: functional.copy.report }),
           ...(step === state ? bounded(words) : {}),
         },
         signal: deps.signal,

@@ -5,6 +5,8 @@
 export interface Turns {
   /** Runs `step` after all earlier steps of the key. A step that failed does not stop the next. */
   inTurn<T>(key: string, step: () => Promise<T>): Promise<T>;
+  /** Whether somebody has the turn, or waits for it. */
+  isTaken(key: string): boolean;
 }
 
 export function createTurns(): Turns {
@@ -20,5 +22,6 @@ export function createTurns(): Turns {
       last.set(key, settled);
       return turn;
     },
+    isTaken: (key) => last.has(key),
   };
 }

@@ -33,7 +33,7 @@ export interface LaneOptions {
 export async function runLane(lane: RunSource, options: LaneOptions): Promise<void> {
   const { run, isForReads = false } = options;
   const { health } = lane;
-  const upTo = isForReads ? PRIORITY.guestRead : PRIORITY.rest;
+  const upTo = isForReads ? PRIORITY.guestRead : run.upTo;
   while (!run.isOver && !health.isAside) {
     if (health.isAway) {
       if (health.isProbed || isForReads) {

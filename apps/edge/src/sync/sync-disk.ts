@@ -2,7 +2,7 @@
  * Room: edge, sync. Syncs one disk into a staging directory: opens it, takes over what is there, works
  * the queue off, and leaves a verified, durable disk.
  *
- * I1: the result's bytes by tier add up to the virtual size.
+ * I1: the result's bytes by tier add up to the virtual size, unless only a part was asked for.
  * I2: whatever happens, what was verified is committed if the store can still be written, and the next
  *     sync into the same directory goes on from there.
  */
@@ -49,6 +49,11 @@ export interface SyncRequest {
   readonly place?: number | undefined;
   /** Somebody reads the disk while it is made. */
   readonly reading?: LazyReading | undefined;
+  /**
+   * Brings only what is read, and what will be soon, until this is aborted; the disk may be incomplete then.
+   * Absent: all of it.
+   */
+  readonly onDemandUntil?: AbortSignal | undefined;
   /** At most four times a second, and once at the end. */
   readonly onProgress?: (progress: SyncProgress) => void;
   /** With null when the sync goes on. */
@@ -62,7 +67,7 @@ export interface LazyReading {
 }
 
 export interface SyncResult {
-  /** Verified and durable. */
+  /** Verified and durable, as far as it was asked for. */
   readonly path: string;
   readonly recipePath: string;
   readonly delivery: DiskDelivery;
@@ -130,7 +135,7 @@ async function syncInto(
   means: SyncMeans,
   request: SyncRequest,
 ): Promise<Outcome> {
-  const { plan, signal, sources, place, reading } = request;
+  const { plan, signal, sources, place, reading, onDemandUntil } = request;
   const arena = new SlotArena(means.bufferBytes ?? BUFFER_BYTES);
   const states = shared(Uint8Array, plan.wanted.blockMasks.length);
   const records = copyShared(Uint32Array, staging.records);
@@ -139,13 +144,15 @@ async function syncInto(
   const reporter = new ProgressReporter(request);
   const onChange = (): void => reporter.changed();
   const onThere = reading && ((row: number) => reading.disk.verified(run.index.segmentOfRow[row]!));
-  const about = { plan, staging, arena, states, records, sources, place, onThere, onChange };
-  const run: SyncRun = new SyncRun(about, session);
+  const about = { plan, staging, arena, states, records, sources, place };
+  const run: SyncRun = new SyncRun({ ...about, onThere, onDemandUntil, onChange }, session);
   const making = makingDisk(plan, staging, states, () => run.ledger.delivery().verifiedBytes);
   reporter.follow(run);
   const cancel = (): void => run.fail(cancelled());
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
+  const enough = (): void => run.changed();
+  onDemandUntil?.addEventListener('abort', enough, { once: true });
   try {
     const { crossedBefore = [] } = request;
     for (const { tier, wireBytes } of crossedBefore) run.ledger.crossed(tier, wireBytes);
@@ -154,6 +161,7 @@ async function syncInto(
     return await workOff(run, reporter, { ...means, ...request, making, attach });
   } finally {
     signal.removeEventListener('abort', cancel);
+    onDemandUntil?.removeEventListener('abort', enough);
     await run.stop();
     await session.close();
     reporter.end();
@@ -198,7 +206,7 @@ async function workOff(
     });
     await run.flush();
     isFlushed = true;
-    checkSum(run.ledger.delivery());
+    if (run.schedule.left === 0) checkSum(run.ledger.delivery());
     return outcome();
   } catch (error) {
     // The store may be full or broken: then what was committed before is what is kept.

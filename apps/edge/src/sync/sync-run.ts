@@ -6,6 +6,8 @@
  * I2: a shortage goes back into the queue with what it lacks; the run fails only when nothing is in
  *     flight, nothing is ready and no source might answer, or have more soon.
  * I3: after a failure no new work begins, what is in flight ends, and what is verified is committed.
+ * I4: a run on demand works on what somebody reads, or soon will, and on nothing else; it is over when it is
+ *     called off, and that is no failure.
  */
 
 import { tierCode } from '@vmdn/core/domain/bitmap.ts';
@@ -22,7 +24,6 @@ import {
   type AssemblySession,
   NO_SLOT,
   type RowWork,
-  type StagingArea,
 } from '@vmdn/core/io/ports/disk-assembly.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import type { ArrivedRow } from './batch-receiver.ts';
@@ -34,24 +35,10 @@ import { recover } from './recovery.ts';
 import { type RunSource, runSource } from './run-source.ts';
 import type { SlotArena } from './slot-arena.ts';
 import { isAdvancing } from './source-choice.ts';
+import type { SyncRunOptions } from './sync-run-options.ts';
 import { WireNotes } from './wire-notes.ts';
 
 export type { RunSource } from './run-source.ts';
-
-export interface SyncRunOptions {
-  readonly plan: DiskPlan;
-  readonly staging: StagingArea;
-  readonly arena: SlotArena;
-  readonly states: Uint8Array;
-  readonly records: Uint32Array;
-  readonly sources: readonly RemoteSource[];
-  /** See SyncRequest. */
-  readonly place?: number | undefined;
-  /** Told of each row that is there now; present: somebody reads the disk meanwhile. */
-  readonly onThere?: ((row: number) => void) | undefined;
-  /** Called after whatever may have changed the progress. */
-  readonly onChange: () => void;
-}
 
 export class SyncRun {
   readonly plan: DiskPlan;
@@ -123,7 +110,13 @@ export class SyncRun {
   }
 
   get isOver(): boolean {
-    return this.#failure !== undefined || this.#schedule?.left === 0;
+    const isEnough = this.#options.onDemandUntil?.aborted === true;
+    return this.#failure !== undefined || this.#schedule?.left === 0 || isEnough;
+  }
+
+  /** The least priority that is worked on (I4). */
+  get upTo(): Priority {
+    return this.#options.onDemandUntil === undefined ? PRIORITY.rest : PRIORITY.bootTrace;
   }
 
   /** Everything that the staging area holds was looked at: it may be closed as clean. */
@@ -308,7 +301,7 @@ export class SyncRun {
 
   #pump(): void {
     while (!this.isOver && this.#schedule !== undefined && this.#localJobs < this.#localJobsMax) {
-      const rows = this.schedule.takeReady(LOCAL_ROWS);
+      const rows = this.schedule.takeReady(LOCAL_ROWS, this.upTo);
       if (rows.length === 0) return;
       this.#localJobs += 1;
       const work = Array.from(rows, (row) => this.#work(row));
@@ -388,6 +381,7 @@ export class SyncRun {
   #failIfStuck(): void {
     if (this.isOver || this.#schedule === undefined) return;
     if (this.#jobs > 0 || this.#activeLanes > 0) return;
+    if (this.upTo !== PRIORITY.rest && this.schedule.raised === 0) return;
     if (this.sources.some((source) => isAdvancing(source, NEWS_MS_MAX))) return;
     this.fail(noSourceError(this.sources, this.schedule.wantingRemote));
   }

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { InstalledPackage, OperatingSystem } from './description.ts';
+import type { Digest } from './digest.ts';
 import {
   FIRST_RUN_EXCLUDES,
+  functionalObstacle,
   listImages,
   packageDifference,
   pickCandidate,
+  requireImages,
   SECOND_RUN_EXCLUDES,
 } from './functional.ts';
 
@@ -103,5 +106,42 @@ describe('the runs of smartSync', () => {
     expect(FIRST_RUN_EXCLUDES).toEqual(report.split(' '));
     const second = '/dev /tmp /proc /sys /var/tmp /run /mnt /media /lost+found /boot';
     expect(SECOND_RUN_EXCLUDES).toEqual(second.split(' '));
+  });
+});
+
+describe('what a functional copy can start from', () => {
+  it('is the images of the release, the fewest packages to change first', () => {
+    const wanted = [pkg('a'), pkg('b'), pkg('c')];
+    const [far, near] = [
+      { os: debian, packages: [pkg('z')] },
+      { os: debian, packages: [pkg('a'), pkg('b')] },
+    ];
+    const other = { os: { ...debian, versionId: '11' }, packages: wanted };
+    expect(requireImages(debian, wanted, [far, other, near])).toEqual([near, far]);
+    const none = () => requireImages(debian, wanted, [other]);
+    expect(none).toThrow(/No image here is of Debian 12 \(amd64\).*method exact/);
+  });
+});
+
+describe('a guest that can not be copied functionally', () => {
+  const disk = { digest: 'ab'.repeat(32) as Digest, virtualSizeBytes: 1, nonZeroBytes: 1 };
+  const disks = [{ ...disk, keysRoot: disk.digest, recipeBytes: 1 }];
+  const guest = { os: debian, packages: [pkg('a')], disks };
+  const crypt = { source: '/dev/mapper/sda5_crypt', target: '/', type: 'ext4', options: '' };
+
+  it.each([
+    ['an unknown system', { os: null }, /not known/],
+    ['rpm', { os: { ...debian, id: 'fedora', prettyName: 'Fedora 40' } }, /Fedora 40.*apt/],
+    ['no packages', { packages: [] }, /could not be read/],
+    ['two disks', { disks: [...disks, ...disks] }, /2 disks/],
+    ['an encrypted volume', { mounts: [crypt] }, /\/ is encrypted/],
+  ])('is told from its description: %s', (_, change, words) => {
+    expect(functionalObstacle({ ...guest, ...change })).toMatch(words);
+  });
+
+  it('is none of those that have all that it takes', () => {
+    const mounts = [{ ...crypt, source: '/dev/mapper/vg-root' }];
+    expect(functionalObstacle({ ...guest, mounts })).toBeNull();
+    expect(functionalObstacle({ ...guest, os: { ...debian, id: 'ubuntu' } })).toBeNull();
   });
 });

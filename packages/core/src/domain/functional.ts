@@ -8,7 +8,54 @@
  * I3: the two file runs are the report's, with its lists of what they leave out.
  */
 
-import type { InstalledPackage, OperatingSystem } from './description.ts';
+import type { Description, InstalledPackage, OperatingSystem } from './description.ts';
+import type { Digest } from './digest.ts';
+import { VmdnError } from './errors.ts';
+import type { Name } from './names.ts';
+import { packageFormatOf } from './package-origin.ts';
+
+/** How a copy was made, and what is known of it. It is not bit-identical with its source. */
+export interface FunctionalCopy {
+  /** The image that was cloned. */
+  readonly image: { readonly digest: Digest; readonly name: Name | null };
+  /** Of the copy's own content. */
+  readonly digest: Digest;
+  readonly virtualSizeBytes: number;
+  /** Packages. */
+  readonly installed: number;
+  readonly removed: number;
+  /** Package files, from mirrors. */
+  readonly packageBytes: number;
+  /** Written by the two runs of smartSync, and their sizes. */
+  readonly files: number;
+  readonly fileBytes: number;
+  readonly seconds: { readonly packages: number; readonly appliance: number };
+  /** What was seen to work, in words. */
+  readonly checkedBy: readonly string[];
+}
+
+/** What is left for a guest that can't be copied so. */
+export const OTHER_METHODS =
+  'teleport it with the method exact, which copies its disks as they are';
+
+/**
+ * Why a guest can't be copied by its packages and files, as far as its description tells; null when nothing
+ * that is known speaks against it.
+ */
+export function functionalObstacle({
+  os,
+  packages,
+  disks,
+  mounts = [],
+}: Pick<Description, 'os' | 'packages' | 'disks' | 'mounts'>): string | null {
+  if (os === null) return 'its operating system is not known: unknown, encrypted or damaged';
+  const format = packageFormatOf(os.id);
+  if (format !== 'deb') return `packages of ${os.prettyName} can't be installed by apt`;
+  if (packages.length === 0) return 'its packages could not be read';
+  if (disks.length > 1) return `it has ${disks.length} disks, and only one can be made anew so far`;
+  const cipher = mounts.find(({ source }) => /^\/dev\/mapper\/.*(crypt|luks)/i.test(source));
+  return cipher === undefined ? null : `${cipher.target} is encrypted (${cipher.source})`;
+}
 
 /** An image seen as the start of a functional copy. */
 export interface FunctionalCandidate {
@@ -42,12 +89,37 @@ export function listImages<Image extends FunctionalCandidate>(
   return images.filter(({ os }) => os !== null && isSameRelease(source, os));
 }
 
+/**
+ * What a functional copy can start from, the image with the fewest packages to change first. Throws
+ * `not_found` when there is nothing.
+ */
+export function requireImages<Image extends FunctionalCandidate>(
+  source: OperatingSystem,
+  packages: readonly InstalledPackage[],
+  images: readonly Image[],
+): readonly Image[] {
+  const { id, versionId, architecture, prettyName } = source;
+  const found = listImages(source, images);
+  const changes = new Map(found.map((image) => [image, changesOf(packages, image)]));
+  if (found.length > 0) return found.toSorted((a, b) => changes.get(a)! - changes.get(b)!);
+  throw new VmdnError(
+    'not_found',
+    `No image here is of ${prettyName} (${architecture}); seed one, or ${OTHER_METHODS}.`,
+    { data: { id, versionId, architecture } },
+  );
+}
+
 function isSameRelease(one: OperatingSystem, other: OperatingSystem): boolean {
   return (
     one.id === other.id &&
     one.versionId === other.versionId &&
     one.architecture === other.architecture
   );
+}
+
+function changesOf(packages: readonly InstalledPackage[], image: FunctionalCandidate): number {
+  const { install, remove } = packageDifference(packages, image.packages);
+  return install.length + remove.length;
 }
 
 /** A candidate with what a dry run of the file runs said that it lacks. */
@@ -66,9 +138,8 @@ export function pickCandidate<Image extends FunctionalCandidate>(
   candidates: readonly MeasuredCandidate<Image>[],
 ): Image | null {
   const ranked = candidates.map(({ image, differingBytes }) => {
-    const { install, remove } = packageDifference(packages, image.packages);
     const bytes = differingBytes ?? Number.POSITIVE_INFINITY;
-    return { image, bytes, changes: install.length + remove.length };
+    return { image, bytes, changes: changesOf(packages, image) };
   });
   const [best] = ranked.sort((a, b) =>
     a.bytes === b.bytes ? a.changes - b.changes : a.bytes - b.bytes,

@@ -16,20 +16,28 @@ export type Priority = (typeof PRIORITY)[keyof typeof PRIORITY];
 export class RaisedRows {
   readonly #priorityOf: Uint8Array;
   readonly #queues: number[][] = [[], [], []];
+  #size = 0;
 
   constructor(rows: number) {
     this.#priorityOf = new Uint8Array(rows).fill(PRIORITY.rest);
   }
 
+  /** Rows that are raised and not done. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Makes a row as urgent as this, unless it is so already. */
   push(row: number, priority: Priority): void {
     if (this.#priorityOf[row]! <= priority) return;
+    if (this.#priorityOf[row] === PRIORITY.rest) this.#size += 1;
     this.#priorityOf[row] = priority;
     this.#queues[priority]!.push(row);
   }
 
   /** The row is done. */
   drop(row: number): void {
+    if (this.#priorityOf[row] !== PRIORITY.rest) this.#size -= 1;
     this.#priorityOf[row] = PRIORITY.rest;
   }
 

@@ -105,6 +105,11 @@ export class Schedule {
     return { rows: this.#wantingRemote, blocks: this.#remoteBlocks };
   }
 
+  /** Rows that somebody waits for, or will want soon. */
+  get raised(): number {
+    return this.#raised.size;
+  }
+
   remoteMask(row: number): number {
     return this.#remote[row]!;
   }
@@ -122,16 +127,19 @@ export class Schedule {
     return this.#awaitedRow(row) < 0;
   }
 
-  /** Up to `rowsMax` rows whose blocks are all on this machine, ascending; they are in flight then. */
-  takeReady(rowsMax: number): Uint32Array {
+  /**
+   * Up to `rowsMax` rows whose blocks are all on this machine, ascending, none of less priority than `upTo`;
+   * they are in flight then.
+   */
+  takeReady(rowsMax: number, upTo: Priority = PRIORITY.rest): Uint32Array {
     const rows: number[] = [];
-    this.#takeRaised(rows, PRIORITY.rest, (row) => {
+    this.#takeRaised(rows, upTo, (row) => {
       if (this.#states[row] !== READY) return undefined;
       rows.push(this.#fly(row));
       return rows.length < rowsMax;
     });
     // Raised rows travel alone: somebody waits for them.
-    if (rows.length > 0) return Uint32Array.from(rows).sort();
+    if (rows.length > 0 || upTo !== PRIORITY.rest) return Uint32Array.from(rows).sort();
     let row = this.#readyFrom;
     for (; row < this.#states.length && rows.length < rowsMax; row += 1) {
       if (this.#states[row] === READY) rows.push(this.#fly(row));

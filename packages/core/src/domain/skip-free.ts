@@ -6,8 +6,8 @@
 
 import type { DescribedDisk, SkipFreeDisk } from './description.ts';
 
-/** How a teleport makes the disks of a VM. */
-export const TELEPORT_METHODS = ['exact'] as const;
+/** How a teleport makes the disks of a VM: bit for bit, or by its packages and files (functional.ts). */
+export const TELEPORT_METHODS = ['exact', 'functional'] as const;
 export type TeleportMethod = (typeof TELEPORT_METHODS)[number];
 
 /** What a teleport without free space skips, and what it does not. */

@@ -11,7 +11,13 @@ import type {
   NullableTimestamp,
   Timestamp,
 } from './columns.ts';
-import type { DestinationValue, EndpointValue, PlaceValue, TraceUseValue } from './values.ts';
+import type {
+  DestinationValue,
+  EndpointValue,
+  FunctionalCopyValue,
+  PlaceValue,
+  TraceUseValue,
+} from './values.ts';
 
 export interface TeleportsTable {
   id: GeneratedId<Id>;
@@ -26,6 +32,8 @@ export interface TeleportsTable {
   skip_free: GeneratedId<boolean>;
   /** Whether the VM is started before its disks are complete. */
   lazy: GeneratedId<boolean>;
+  /** What its edge said of the functional copy that it made. */
+  functional: NullableJson<FunctionalCopyValue>;
   state: TeleportState;
   epoch: GeneratedId<number>;
   edge_id: Id;

@@ -1,6 +1,7 @@
 /** Room: store, schema. Values that stand in JSON columns; the contracts' shapes in domain terms. */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
 import type { Location } from '@vmdn/core/domain/geography.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { PlanNumbers } from '@vmdn/core/domain/routing-estimate.ts';
@@ -33,6 +34,9 @@ export interface DestinationValue {
   readonly eligible: boolean;
   readonly reason: string;
 }
+
+/** How an edge made a functional copy. */
+export type FunctionalCopyValue = FunctionalCopy;
 
 /** What was wrong with a holder of disks, as the node that met it counts. */
 export interface HolderFaultValue {

@@ -13,6 +13,7 @@ import {
   byteCount,
   description,
   digest,
+  functionalCopy,
   holderFault,
   id,
   location,
@@ -62,6 +63,8 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
+  functional: functionalCopy.nullable(),
   state: teleportState,
   epoch: z.number().int(),
   edge: name,
@@ -93,7 +96,7 @@ const wish = {
   near: place,
   /** How far from the place an edge may be; 1,000 km unless said. */
   withinKm: z.number().positive().max(20_040).optional(),
-  /** `exact` unless said. */
+  /** `exact` unless said. A functional copy is neither lazy nor is there free space to skip. */
   method: teleportMethod.optional(),
   /**
    * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.

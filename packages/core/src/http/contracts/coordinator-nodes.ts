@@ -27,6 +27,7 @@ import {
   planSummary,
   publicKey,
   signedDescription,
+  teleportMethod,
   teleportState,
   timestamp,
   versionState,
@@ -154,11 +155,12 @@ export const desiredTeleport = z.object({
   epoch: z.number().int().min(1),
   state: teleportState,
   version: knownVersion,
-  /** Disks without free space; a VM that is started before they are complete: not from an old coordinator. */
+  /** Without free space; started before they are complete; made how: not from an old coordinator. */
   skipFree: z.boolean().default(false),
   lazy: z.boolean().default(false),
   /** When the user asked; not from an old coordinator. */
   requestedAt: timestamp.optional(),
+  method: teleportMethod.default('exact'),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });

@@ -14,6 +14,7 @@ import { signedReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
   digest,
+  functionalCopy,
   id,
   jws,
   name,
@@ -71,6 +72,7 @@ export const reportProgress = defineOperation({
     stallSeconds: seconds.optional(),
     /** Segments of an earlier boot that were asked for ahead. */
     trace: traceUse.optional(),
+    functional: functionalCopy.optional(),
   }),
   reply: z.object({ state: teleportState, epoch: z.number().int() }),
 });

@@ -154,8 +154,32 @@ export type PublicKey = z.infer<typeof publicKey>;
 
 export const versionState = z.enum(VERSION_STATES);
 export const teleportState = z.enum(TELEPORT_STATES);
-/** `exact`: the delivered disks are bit-identical with the version's, or with those without free space. */
+/**
+ * `exact`: the delivered disks are bit-identical with the version's, or with those without free space.
+ * `functional`: made anew of a similar image, packages and the files that differ; it does the same.
+ */
 export const teleportMethod = z.enum(TELEPORT_METHODS);
+/** How a functional copy was made; it is not bit-identical with its source. */
+export const functionalCopy = z.object({
+  /** The image that was cloned. */
+  image: z.object({ digest, name: name.nullable() }),
+  /** Of the copy's own content. */
+  digest,
+  virtualSizeBytes: byteCount,
+  /** Packages. */
+  installed: z.number().int().nonnegative(),
+  removed: z.number().int().nonnegative(),
+  /** Package files, from mirrors. */
+  packageBytes: byteCount,
+  /** Written by the two runs of smartSync, and their sizes. */
+  files: z.number().int().nonnegative(),
+  fileBytes: byteCount,
+  /** Fetching packages, and in appliances, dry runs of candidates among them. */
+  seconds: z.object({ packages: seconds, appliance: seconds }),
+  /** What was seen to work, in words. */
+  checkedBy: z.array(z.string().max(512)).max(16).readonly(),
+});
+
 /** What a teleport that skips free space skips, and what it kept whole and why; null: it skips none. */
 export const skippedFree = z
   .object({ skippedBytes: byteCount, kept: z.array(z.string()) })

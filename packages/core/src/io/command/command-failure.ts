@@ -74,9 +74,16 @@ export function checkArguments(tool: string, args: readonly string[]): void {
   throw new VmdnError('invalid_input', 'A name or path holds a NUL character.', { data: { tool } });
 }
 
+const TAIL_CHARACTERS = 8192;
+
+/** What is kept of a tool's output while it goes on: as it came, words may be in two pieces. */
+export function recentOf(text: string): string {
+  return text.slice(-TAIL_CHARACTERS);
+}
+
 /** The last lines of a tool's output, each of bounded length. */
 export function tailOf(text: string): string {
-  const lines = text.trimEnd().slice(-8192).split('\n').slice(-TOOL_ERROR_LINES);
+  const lines = recentOf(text.trimEnd()).split('\n').slice(-TOOL_ERROR_LINES);
   return lines.map(shorten).join('\n');
 }
 

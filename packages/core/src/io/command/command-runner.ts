@@ -18,6 +18,7 @@ import {
   boundCommand,
   checkArguments,
   isBoundToolMissing,
+  recentOf,
   tailOf,
   translateFailure,
 } from './command-failure.ts';
@@ -169,11 +170,12 @@ function start(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   if (logFd !== undefined) closeSync(logFd);
-  let tail = '';
+  let said = '';
   child.stderr?.on('data', (chunk: Buffer) => {
-    tail = tailOf(tail + chunk.toString('utf8'));
+    said = recentOf(said + chunk.toString('utf8'));
   });
   const exited = child.then((result): CommandExit => {
+    const tail = tailOf(said);
     const isMissing =
       ('code' in result && result.code === 'ENOENT') ||
       (isBound && isBoundToolMissing(result.exitCode, tail));

@@ -17,6 +17,7 @@ describe('the script of an appliance', () => {
   it('I1, I2: names each disk with format and access, has no network, and confines QEMU', () => {
     expect(guestfishScript(run).split('\n')).toEqual([
       'set-memsize 512',
+      'set-smp 2',
       'set-network false',
       expect.stringMatching(/^config -sandbox on,obsolete=deny,.*spawn=deny/),
       'add "" protocol:nbd server:unix:/run/x/nbd-1.sock format:raw label:diska readonly:true',

@@ -38,6 +38,8 @@ export interface GuestfishRun {
 }
 
 const PLAIN_PATH = /^\/[A-Za-z0-9._+@/=-]{1,400}$/;
+/** rsync is three programs, and unpacking a package two. */
+const PROCESSORS = 2;
 const LABEL = /^[a-z]{1,20}$/;
 
 /** Runs one command in an appliance. Throws `tool_missing`, `tool_failed`, `timeout`, `cancelled`. */
@@ -72,6 +74,7 @@ function environmentOf(run: GuestfishRun): Record<string, string> {
 export function guestfishScript({ disks, command, memoryMiB }: GuestfishRun): string {
   return [
     `set-memsize ${memoryMiB}`,
+    `set-smp ${PROCESSORS}`,
     'set-network false',
     `config -sandbox ${QEMU_SANDBOX}`,
     ...disks.map(addLine),

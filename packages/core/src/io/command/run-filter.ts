@@ -16,6 +16,7 @@ import {
   boundCommand,
   checkArguments,
   isBoundToolMissing,
+  recentOf,
   tailOf,
   translateFailure,
 } from './command-failure.ts';
@@ -57,10 +58,10 @@ export async function* runFilter(
     stderr: 'pipe',
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  let stderrTail = '';
+  let said = '';
   const lastWords = new Promise<void>((resolve) => child.stderr.once('close', resolve));
   child.stderr.on('data', (chunk: Buffer) => {
-    stderrTail = tailOf(stderrTail + chunk.toString('utf8'));
+    said = recentOf(said + chunk.toString('utf8'));
   });
   let inputError: unknown;
   const feeding = feed(child.stdin, input).catch((error: unknown) => {
@@ -86,6 +87,7 @@ export async function* runFilter(
     // That it ended may be known before what it said.
     if (result.failed) await Promise.race([lastWords, delay(LAST_WORDS_MS, undefined, UNREF)]);
     if (inputError !== undefined) throw inputError;
+    const stderrTail = tailOf(said);
     if (isBoundToolMissing(result.exitCode, stderrTail)) {
       throw new VmdnError('tool_missing', missingToolMessage(tool), { data: { tool } });
     }

@@ -52,6 +52,12 @@ export async function ensurePrivateDir(path: string): Promise<void> {
   await (await takePrivateDir(path)).close();
 }
 
+/** The same, with nothing in it. */
+export async function emptyPrivateDir(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+  await ensurePrivateDir(path);
+}
+
 /**
  * The same, open: for who hands it on. It may be what was handed to `formerUid` before. Throws `forbidden`.
  */

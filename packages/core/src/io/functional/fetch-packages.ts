@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import pLimit from 'p-limit';
 import type { InstalledPackage } from '../../domain/description.ts';
 import { VmdnError } from '../../domain/errors.ts';
+import { OTHER_METHODS } from '../../domain/functional.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import type { FunctionalCopyJob } from '../ports/functional-copy.ts';
@@ -76,7 +77,7 @@ function noRepository(unknown: readonly InstalledPackage[], remarks: readonly st
   const more = unknown.length > words.length ? ` and ${unknown.length - words.length} more` : '';
   return new VmdnError(
     'not_found',
-    `No repository has ${words.join(', ')}${more} any more; teleport the VM with the method exact.`,
+    `No repository has ${words.join(', ')}${more} any more; ${OTHER_METHODS}.`,
     { data: { packages: unknown.slice(0, NAMED_MAX), remarks } },
   );
 }

@@ -17,10 +17,11 @@ import { VmdnError } from '../../domain/errors.ts';
 import {
   BOOT_LINKS,
   FIRST_RUN_EXCLUDES,
-  listImages,
+  OTHER_METHODS,
   type PackageDifference,
   packageDifference,
   pickCandidate,
+  requireImages,
   SECOND_RUN_EXCLUDES,
 } from '../../domain/functional.ts';
 import { parseRsyncStats } from '../../formats/rsync-stats.ts';
@@ -61,7 +62,6 @@ const TIMEOUT_MS = 3 * 3_600_000;
 const RESULT_BYTES_MAX = 8 * 2 ** 20;
 /** Disks of candidates in one appliance, beside those of the source. */
 const CANDIDATES_MAX = 6;
-const OTHER_METHODS = 'teleport it with the method exact, which copies the disk as it is';
 const LISTS: ReadonlyMap<string, Uint8Array> = new Map([
   ['first', listFile([...FIRST_RUN_EXCLUDES, ...BOOT_LINKS])],
   ['second', listFile([...SECOND_RUN_EXCLUDES, ...BOOT_LINKS])],
@@ -116,6 +116,7 @@ async function makeCopy(
         packages: packageSeconds,
         appliance: chosen.applianceSeconds + secondsSince(inside),
       },
+      steps: stepsOf(textOf(result, 'seconds')),
     };
   } finally {
     await rm(unfinished, { force: true });
@@ -128,19 +129,13 @@ async function chooseImage(
   job: FunctionalCopyJob,
 ): Promise<{ image: FunctionalImage; applianceSeconds: number }> {
   const { os, packages } = job.source;
-  const images = listImages(os, job.images).slice(0, CANDIDATES_MAX);
+  const images = requireImages(os, packages, job.images).slice(0, CANDIDATES_MAX);
   const started = performance.now();
   const measured =
     images.length > 1
       ? await measure(means, job, images)
       : images.map((image) => ({ image, differingBytes: null }));
-  const image = pickCandidate(packages, measured);
-  if (image !== null) return { image, applianceSeconds: secondsSince(started) };
-  throw new VmdnError(
-    'not_found',
-    `No image here is of ${os.prettyName} (${os.architecture}); seed one, or ${OTHER_METHODS}.`,
-    { data: { id: os.id, versionId: os.versionId, architecture: os.architecture } },
-  );
+  return { image: pickCandidate(packages, measured)!, applianceSeconds: secondsSince(started) };
 }
 
 /** The dry runs: what each image would take from the source. */
@@ -251,6 +246,12 @@ function requireDone(result: ApplianceResult, job: FunctionalCopyJob): void {
   throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${OTHER_METHODS}.`, {
     data: { exitCode: result.exitCode, os: job.source.os.prettyName, log: result.log.slice(-4000) },
   });
+}
+
+/** Lines of a name and seconds. */
+function stepsOf(text: string): Record<string, number> {
+  const lines = [...text.matchAll(/^([a-z]{1,20}) ([0-9]{1,6})$/gm)];
+  return Object.fromEntries(lines.map(([, name, seconds]) => [name, Number(seconds)]));
 }
 
 function textOf({ files }: ApplianceResult, name: string): string {

@@ -54,6 +54,15 @@ export function isInspected(target: string): boolean {
   return INSPECTED_PATHS.some(({ path }) => path.startsWith(below) || `${path}/`.startsWith(below));
 }
 
+/** All that is looked at on a volume that is mounted at `target`, by its paths there. */
+export function pathsBelow(target: string): readonly InspectedPath[] {
+  const below = target === '/' ? '' : target;
+  return INSPECTED_PATHS.flatMap((place) => {
+    if (!`${place.path}/`.startsWith(`${below}/`)) return [];
+    return [{ ...place, path: place.path.slice(below.length) || '/' }];
+  });
+}
+
 /** A volume and where it is mounted. */
 export interface MountedFiles {
   readonly target: string;

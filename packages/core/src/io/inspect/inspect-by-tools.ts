@@ -17,7 +17,13 @@ import { createDebugfs } from '../command/debugfs.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { GuestInspection } from '../ports/guest-inspector.ts';
 import { findBootFirmware } from './boot-firmware.ts';
-import { type GuestFiles, isInspected, type MountedFiles, mountedFiles } from './guest-files.ts';
+import {
+  type GuestFiles,
+  isInspected,
+  type MountedFiles,
+  mountedFiles,
+  pathsBelow,
+} from './guest-files.ts';
 import { isRoot, readGuest, readMounts } from './read-guest.ts';
 import { type ExtPlace, type Survey, surveyDisks } from './survey.ts';
 import { openVolumeFile } from './volume-file.ts';
@@ -38,6 +44,7 @@ export interface InspectionByTools extends GuestInspection {
   readonly unread: readonly string[];
 }
 
+const ROOT = { path: '/', depth: 0 };
 /** Volumes below the root that are opened as well. */
 const MOUNTS_MAX = 16;
 /** What may hold a system that these tools can't read. An encrypted one nobody can. */
@@ -85,7 +92,7 @@ async function openTree(
     notes.failed.add(place);
     const tree = await tried(notes.remarks, null, async () => {
       await using own = new AsyncDisposableStack();
-      const root = await openPlace(options, place, own);
+      const root = await openPlace(options, place, '/', own);
       // debugfs says nothing of a file system that it could not open.
       if ((await root.stat('/'))?.type !== 'directory') {
         throw new VmdnError('corrupt', 'its root folder cannot be read');
@@ -116,7 +123,11 @@ async function mountOthers(
   for (const line of lines) {
     const place = mounts.length < MOUNTS_MAX ? findPlace(line, survey) : undefined;
     if (place === undefined) unread.push(`${line.target} lies on ${line.source} (${line.type})`);
-    else mounts.push({ target: line.target, files: await openPlace(options, place, opened) });
+    else
+      mounts.push({
+        target: line.target,
+        files: await openPlace(options, place, line.target, opened),
+      });
   }
   return { files: mountedFiles(root, mounts), unread };
 }
@@ -131,15 +142,19 @@ function findPlace({ source }: GuestMount, { ext }: Survey): ExtPlace | undefine
   return found.length === 1 ? found[0] : undefined;
 }
 
+/** A volume that is mounted at `target`, with all that an inspection asks of it looked up. */
 async function openPlace(
   options: InspectByToolsOptions,
   { socketPath, volume }: ExtPlace,
+  target: string,
   opened: AsyncDisposableStack,
 ): Promise<GuestFiles> {
   const file = await openVolumeFile({ ...options, socketPath, volume });
   opened.defer(() => file.close());
   const offsetBytes = file.offsetOf(volume);
-  return createDebugfs(options.runner, { ...file, offsetBytes }, options.signal);
+  const files = createDebugfs(options.runner, { ...file, offsetBytes }, options.signal);
+  await files.lookUp([ROOT, ...pathsBelow(target)]);
+  return files;
 }
 
 async function tried<Value>(

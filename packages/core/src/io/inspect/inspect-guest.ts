@@ -40,14 +40,13 @@ function asFarAs({ unread, ...quick }: InspectionByTools, why: string): GuestIns
   return { ...quick, remarks: [...quick.remarks, `${unread.join('; ')}: ${why}`] };
 }
 
-/** An inspector of image files, whose export sockets go to `socketDir`. */
+/** An inspector of images, whose export sockets go to `socketDir`. */
 export function createGuestInspector(
   means: DiskInspectorMeans & { readonly socketDir: string },
 ): GuestInspector {
   const { runner, socketDir } = means;
   const inspect = createDiskInspector(means);
-  return async (imagePath, signal) => {
-    const layers = [{ path: imagePath, format: 'raw' as const }];
+  return async (layers, signal) => {
     const source = await openDiskExport({ layers, socketDir, runner, signal });
     try {
       return await inspect([source.socketPath], signal);

@@ -7,7 +7,9 @@
  */
 
 import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
+import type { Id } from '../../domain/names.ts';
 
 /** A disk that can be read: an NBD server's unix socket, or a raw file. */
 export type SourceDisk = { readonly socketPath: string } | { readonly path: string };
@@ -53,6 +55,8 @@ export interface FunctionalCopyResult {
     /** In appliances, dry runs among them. */
     readonly appliance: number;
   };
+  /** Seconds of the steps in the appliance that made it, in its own words. */
+  readonly steps: Readonly<Record<string, number>>;
 }
 
 /**
@@ -62,3 +66,21 @@ export interface FunctionalCopyResult {
  * `unavailable`, `corrupt`, `cancelled`.
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
+
+/** What tells that a file is the one that it was. */
+export type FileSeal = Readonly<Record<string, string>>;
+
+/** Where the disks of functional copies lie on this node. */
+export interface FunctionalFiles {
+  path(vm: Id): string;
+  /** Makes the folder of a VM's disk; what was there is gone. */
+  prepare(vm: Id): Promise<void>;
+  /** Reads a finished copy through: what its content is, and by what its file will be known. */
+  seal(
+    layers: readonly DiskLayer[],
+    signal: AbortSignal,
+  ): Promise<{ readonly digest: Digest; readonly seal: FileSeal }>;
+  isSealed(vm: Id, seal: FileSeal): Promise<boolean>;
+  /** Idempotent. */
+  remove(vm: Id): Promise<void>;
+}

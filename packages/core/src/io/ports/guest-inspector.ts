@@ -6,6 +6,7 @@
  */
 
 import type { GuestFacts } from '../../domain/description.ts';
+import type { DiskLayer } from '../../domain/disk-format.ts';
 
 export interface GuestInspection extends GuestFacts {
   readonly remarks: readonly string[];
@@ -20,5 +21,8 @@ export type DiskInspector = (
   signal?: AbortSignal,
 ) => Promise<GuestInspection>;
 
-/** Inspects the guest in a raw image file of this node. Throws `cancelled`, `unavailable`, `tool_missing`. */
-export type GuestInspector = (imagePath: string, signal: AbortSignal) => Promise<GuestInspection>;
+/** Inspects the guest in an image of this node. Throws `cancelled`, `unavailable`, `tool_missing`. */
+export type GuestInspector = (
+  layers: readonly DiskLayer[],
+  signal: AbortSignal,
+) => Promise<GuestInspection>;

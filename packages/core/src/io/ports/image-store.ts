@@ -85,9 +85,12 @@ export interface ImageStore extends DiskLibrary {
   rename(digest: Digest, name: Name): Promise<StoredImage>;
   /** Takes an image out of use, and all that stand on it; keeps their files for people to look at. */
   quarantine(digest: Digest, reason: string): Promise<void>;
+  /** The image is not removed until what comes back is disposed. Throws `not_found`. */
+  retain(digest: Digest): Disposable;
   /**
    * Takes an image out of the store and removes its files; those who have it open keep it. Off the list
-   * before anything is waited for. Throws `not_found`, and `conflict` when another image stands on it.
+   * before anything is waited for. Throws `not_found`, and `conflict` when another image stands on it or it
+   * is retained.
    */
   remove(digest: Digest): Promise<void>;
   /** Throws `no_room` with what is missing. */

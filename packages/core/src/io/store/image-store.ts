@@ -58,6 +58,7 @@ import {
 import { takeOwnerLock } from './owner-lock.ts';
 import { moveToQuarantine, removeImageFiles } from './quarantine.ts';
 import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
+import { createRetainedImages, type RetainedImages } from './retained-images.ts';
 import { createStoreLedger } from './store-space.ts';
 import { firstBadSegment } from './verify-image.ts';
 
@@ -81,6 +82,7 @@ interface Store {
   /** Checks under way, so that ten readers of a changed file read it through once. */
   readonly checks: Map<Digest, Promise<void>>;
   readonly recipes: RecipeMemory;
+  readonly retained: RetainedImages;
 }
 
 /** Opens the store, takes it for this process and brings it in order. Throws `conflict`. */
@@ -101,6 +103,7 @@ export async function openImageStore(
     listeners: new Set(),
     checks: new Map(),
     recipes: createRecipeMemory(),
+    retained: createRetainedImages(),
   };
   try {
     await sweepStagings(store);
@@ -132,6 +135,7 @@ function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
     adopt: (adoption) => adopt(store, adoption),
     rename: (digest, name) => renameImage(store, digest, name),
     quarantine: (digest, reason) => quarantine(store, digest, reason),
+    retain: (digest) => store.retained.retain(requireEntry(store, digest).record.digest),
     remove: (digest) => remove(store, digest),
     onChange(listener) {
       listeners.add(listener);
@@ -319,8 +323,8 @@ function imagesOn({ entries }: Store, base: Digest): readonly Entry[] {
 
 async function remove(store: Store, digest: Digest): Promise<void> {
   const { record } = requireEntry(store, digest);
-  if (imagesOn(store, digest).length > 0) {
-    throw new VmdnError('conflict', 'Another image shares storage with it.', { data: { digest } });
+  if (store.retained.has(digest) || imagesOn(store, digest).length > 0) {
+    throw new VmdnError('conflict', 'Another image or a copy stands on it.', { data: { digest } });
   }
   store.entries.delete(digest);
   store.recipes.forget(digest);
