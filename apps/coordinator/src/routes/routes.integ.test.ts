@@ -8,6 +8,7 @@ import { JSON_BODY_BYTES_MAX } from '@vmdn/core/http/mount.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRoutes } from '../coordinator.ts';
 import {
+  BOOT_TRACE_BODY_BYTES_MAX,
   DESCRIPTION_BODY_BYTES_MAX,
   HOLDINGS_BODY_BYTES_MAX,
   PACKAGE_RECIPE_BODY_BYTES_MAX,
@@ -114,6 +115,7 @@ const BODY_BYTES_MAX: Readonly<Record<string, number>> = {
   announceVersion: DESCRIPTION_BODY_BYTES_MAX,
   reportHoldings: HOLDINGS_BODY_BYTES_MAX,
   putPackageRecipe: PACKAGE_RECIPE_BODY_BYTES_MAX,
+  putBootTrace: BOOT_TRACE_BODY_BYTES_MAX,
 };
 
 const GUARDED = COORDINATOR_OPERATIONS.filter(
