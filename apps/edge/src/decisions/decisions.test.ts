@@ -9,7 +9,7 @@ import {
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
 import { localDelivery } from './deliveries.ts';
-import { meaningOf, pauseMs } from './failure.ts';
+import { HopelessError, meaningOf, pauseMs } from './failure.ts';
 import {
   leadsToNewVm,
   nextTeleportStep,
@@ -184,6 +184,9 @@ describe('the meaning of a failure', () => {
       expect(meaningOf(new VmdnError(code, ''))).toBe('wait');
     }
     expect(meaningOf(new VmdnError('stale_epoch', ''))).toBe('lost');
+    // But not for what is said to be in vain, whatever its code.
+    expect(meaningOf(new HopelessError('not_found', ''))).toBe('fail');
+    expect(meaningOf(new VmdnError('not_found', ''))).toBe('wait');
   });
 
   it('pauses longer and longer, up to a limit', () => {

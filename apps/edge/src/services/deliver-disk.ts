@@ -123,16 +123,37 @@ export function createDiskDeliveries(deps: Deps): DiskDeliveries {
     },
     deliver: (order) =>
       counted(() => turns.inTurn(order.digest, () => limit(() => deliver(deps, costs, order)))),
-    // Its turn comes last: while it waits, others may have the disk.
     lend: (order, use) =>
       counted(() =>
-        loanLimit(() => turns.inTurn(order.digest, () => lend(deps, costs, order, use))),
+        // Its turn at the disk comes last: while it waits for the limit, others may have the disk.
+        unlessCalledOff(order.signal, (begin) =>
+          loanLimit(() =>
+            turns.inTurn(order.digest, () => {
+              begin();
+              return lend(deps, costs, order, use);
+            }),
+          ),
+        ),
       ),
     async discard(digest) {
       if (turns.isTaken(digest)) return;
       await turns.inTurn(digest, () => deps.store.removeStaging(digest));
     },
   };
+}
+
+/** Work that may have to wait for its turn: called off before it begins, it is over at once. */
+async function unlessCalledOff<Value>(
+  signal: AbortSignal,
+  work: (begin: () => void) => Promise<Value>,
+): Promise<Value> {
+  const { promise, resolve, reject } = Promise.withResolvers<Value>();
+  const callOff = (): void => reject(signal.reason);
+  const begin = (): void => signal.removeEventListener('abort', callOff);
+  signal.throwIfAborted();
+  signal.addEventListener('abort', callOff, { once: true });
+  work(begin).then(resolve, reject);
+  return await promise;
 }
 
 /** What crossed a network before a sync began. */
