@@ -1,11 +1,11 @@
 /**
- * Room: test, bench. Seconds from the request until the guest answers: on a disk that is there already, on one
- * that comes while the guest runs, and on one that comes whole before it starts.
+ * Room: test, bench. Seconds from the request until the guest answers: on a disk that is there already, on
+ * one that comes while the guest runs, and on one that comes whole before it starts.
  *
  * I1: every guest runs under the same emulator with the same specification, one at a time.
- * I2: no edge takes anything of another: each way has an edge of its own, prepared as an edge prepares itself.
- * I3: what others would do is their delivery, measured in this run as in `time`, and then the boot of a disk that is
- *     there, measured in this run.
+ * I2: no edge takes anything of another; each prepared itself as edges do.
+ * I3: what others would do is their delivery, measured in this run as in `time`, and then the boot of a disk
+ *     that is there, measured in this run.
  */
 
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';

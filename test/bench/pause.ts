@@ -1,7 +1,8 @@
 /**
  * Room: test, bench. The longest stall that a guest sees when its running VM is switched from the export of a
- * disk in the making to the complete files. The guest (infra/guests/recipes/pacer) reads and writes in a loop,
- * past every cache, and notes how long each turn took; its second disk keeps the switch away from its boot.
+ * disk in the making to the complete files. The guest (infra/guests/recipes/pacer) reads and writes in a
+ * loop, past every cache, and notes how long each turn took; its second disk keeps the switch away from its
+ * boot.
  *
  * I1: what the guest itself saw counts: no clock of ours does but to find the switch among its turns.
  * I2: the switch is measured on several edges, one after the other, each of which holds nothing.

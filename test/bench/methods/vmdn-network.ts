@@ -1,6 +1,6 @@
 /**
- * Room: test, bench. A network of VMDN's processes as they are, in a lab: coordinator and origin on the origin's
- * side, edges on the other, all behind one cable. What benchmarks of the whole product start from.
+ * Room: test, bench. A network of VMDN's processes as they are, in a lab: coordinator and origin on the
+ * origin's side, edges on the other, all behind one cable. What benchmarks of the whole product start from.
  */
 
 import { access, mkdir, readFile, rm } from 'node:fs/promises';
@@ -102,8 +102,8 @@ export class VmdnNetwork implements AsyncDisposable {
   }
 
   /**
-   * Gives the origin the VM, with `further` disks that lie in its folder, and waits for an edge's plan. Returns
-   * the digest of its first disk.
+   * Gives the origin the VM, with `further` disks that lie in its folder, and waits for an edge's plan.
+   * Returns the digest of its first disk.
    */
   async announce(further: readonly DiskFile[] = []): Promise<string> {
     const { source, name } = this.#task.wanted;
