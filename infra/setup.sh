@@ -4,7 +4,8 @@
 # I1  What is installed already is left alone; `apt-get update` runs only when something is missing.
 # I2  It says for each missing package what it is for, before it installs anything.
 # I3  `--check` changes nothing; exit 1 and the list when something is missing.
-# I4  It never asks a question: it works without a terminal, as root in a container too.
+# I4  A tool that comes with a service of its own is kept from starting it, unless it was here before.
+# I5  It never asks a question: it works without a terminal, as root in a container too.
 set -euo pipefail
 export LC_ALL=C
 
@@ -42,6 +43,15 @@ bench|nbdkit|what the NBD server is measured against, beside qemu-nbd
 bench|iproute2|network namespaces whose interfaces meter every method alike
 dev|gnupg|signs the small repositories that tests of package mirrors make
 dev|shellcheck|checks the shell scripts of this repository
+dev|ansible-core|ansible-playbook checks the playbooks that vmdn describe writes
+dev|puppet-agent|puppet checks the manifests that vmdn describe writes, and its ruby the Vagrantfiles
+dev|cloud-init|checks the user data that vmdn describe writes
+'
+# package | file | what it links to, empty for an empty file. Made before the package is installed: its service
+# is masked (systemctl(1)), or cloud-init is told to let this machine alone (its documentation: "how to disable").
+SERVICES_KEPT_OFF='
+puppet-agent|/etc/systemd/system/puppet.service|/dev/null
+cloud-init|/etc/cloud/cloud-init.disabled|
 '
 ALL_GROUPS=(run appliance guests bench dev)
 DEFAULT_GROUPS=(run guests)
@@ -104,6 +114,17 @@ $(rows_of "$@" | awk -F'|' '{ printf "  %-24s %s\n", $2, $3 }')" 3
   fi
 }
 
+# Before the packages are installed that are named.
+keep_services_off() {
+  local package file target
+  while IFS='|' read -r package file target; do
+    if [[ -z $package || -e $file || -L $file ]] || ! contains "$package" "$@"; then continue; fi
+    install -d -m 0755 -- "$(dirname -- "$file")"
+    if [[ -n $target ]]; then ln -s -- "$target" "$file"; else : >"$file"; fi
+    echo "The service of $package stays off by $file; remove that file to use it."
+  done <<<"$SERVICES_KEPT_OFF"
+}
+
 install_packages() {
   local -a packages=("$@")
   local hint="apt-get install --no-install-recommends ${packages[*]}"
@@ -116,6 +137,7 @@ install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   local -a apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   echo 'Reading the package lists (apt-get update) ...'
+  keep_services_off "${packages[@]}"
   # A broken third-party source must not stop us: what counts is whether the install below succeeds.
   "${apt[@]}" update </dev/null || echo 'setup.sh: apt-get update reported errors; going on with the lists there are.' >&2
   "${apt[@]}" -y -o Dpkg::Options::=--force-confold install --no-install-recommends -- "${packages[@]}" </dev/null ||

@@ -9,6 +9,7 @@ import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import {
   cancelTeleport,
   createEnrolmentToken,
+  describeVm,
   getReceipt,
   getSeed,
   getTeleport,
@@ -24,6 +25,7 @@ import {
 import { createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
+import { DEBIAN } from './forms/forms.fixture.ts';
 import { runProgram } from './program.ts';
 
 export const TOKEN = 'a-token-of-some-length';
@@ -170,6 +172,12 @@ export async function startStandIn(script: Script): Promise<StandIn> {
     const { chosen, others, vm, version, method, skipFree } = teleportIn('routed', skipped(body));
     return { vm, version, method, skipFree, spilled: false, chosen, others };
   });
+  mountOperation(app, describeVm, guard, async () => ({
+    state: 'live' as const,
+    origin: 'origin-1' as Name,
+    description: DEBIAN,
+    scores: [],
+  }));
   mountOperation(app, listEdges, guard, async () => ({ nodes: [] }));
   mountOperation(app, listImages, guard, async () => ({
     images: [

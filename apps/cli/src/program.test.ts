@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -166,6 +166,59 @@ describe('vmdn teleport', () => {
     expect(exitCode).toBe(64);
     expect(stderr).toContain('invalid_input');
     expect(asked).toEqual([]);
+  });
+});
+
+describe('vmdn describe', () => {
+  it('writes a VM for another tool, to stdout or into a file, and as JSON', async () => {
+    const { env } = await standIn();
+    const args = ['describe', 'web-01', '--as', 'dockerfile'];
+    const { exitCode, stdout } = await runTool(args, env);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/\nFROM debian:12\nRUN .*nginx .*\nEXPOSE 80 22\n$/s);
+    const folder = await mkdtemp(join(tmpdir(), 'vmdn-cli-'));
+    try {
+      const file = join(folder, 'Dockerfile');
+      await writeFile(file, 'something older');
+      const written = await runTool([...args, '--base', 'debian:12-slim', '-o', file], env);
+      expect(written.stdout).toBe(`Written: ${file}\n`);
+      expect(await readFile(file, 'utf8')).toBe(
+        stdout.replace('FROM debian:12', 'FROM debian:12-slim'),
+      );
+      const nowhere = await runTool([...args, '-o', join(folder, 'no/such')], env);
+      expect(nowhere.exitCode).toBe(66);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+    const json = JSON.parse((await runTool([...args, '--json', '--pin'], env)).stdout);
+    expect(json).toMatchObject({ vm: 'web-01', version: 3 });
+    expect(json.text).toContain('nginx=1.22.1-9');
+  });
+
+  it('without a form shows all that is known of a VM, as JSON too', async () => {
+    const { env } = await standIn();
+    const { stdout } = await runTool(['describe', 'web-01'], env);
+    expect(stdout).toContain('database:  mariadb 10.11.6, /var/lib/mysql');
+    expect(stdout).toContain('mount:     /srv/share nfs nas.example:/srv/share');
+    const { description } = JSON.parse(
+      (await runTool(['describe', 'web-01', '--json'], env)).stdout,
+    );
+    for (const key of ['os', 'packages', 'services', 'databases', 'mounts', 'boots', 'disks']) {
+      expect(description).toHaveProperty(key);
+    }
+  });
+
+  it.each([
+    ['--as', 'chef'],
+    ['--as', 'dockerfile', '--base', 'x y'],
+    ['--as', 'puppet', '--packages'],
+    ['--pin'],
+    ['-o', 'file'],
+  ])('asks nobody when the options are wrong: %s %s', async (...options) => {
+    const { exitCode } = await runTool(['describe', 'web-01', ...options], {
+      ...{ VMDN_URL: 'http://127.0.0.1:1', VMDN_TOKEN: TOKEN },
+    });
+    expect(exitCode).toBe(64);
   });
 });
 

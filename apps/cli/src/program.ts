@@ -12,6 +12,7 @@ import {
   createCoordinatorClient,
 } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { CLIENT_FILE_NAME, readClientFile } from '@vmdn/core/io/files/client-file.ts';
+import { durableWrite } from '@vmdn/core/io/files/durable-write.ts';
 import { configDir, stateDir } from '@vmdn/core/process/paths.ts';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './commands/command.ts';
@@ -70,6 +71,9 @@ export async function runProgram(options: RunOptions): Promise<number> {
     async client() {
       client ??= await connect(program.opts(), env);
       return client;
+    },
+    async writeFile(path, text) {
+      await durableWrite(path, Buffer.from(text), { mode: 0o644 });
     },
   };
   for (const add of [addTeleportCommands, addReceiptCommand, addLookCommands, addPlaceCommands])

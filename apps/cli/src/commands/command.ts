@@ -13,6 +13,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** Connects on the first call. Throws `unauthenticated` when no coordinator is known. */
   client(): Promise<CoordinatorClient>;
+  /** Writes a file of the user's, or replaces it, at once or not at all. */
+  writeFile(path: string, text: string): Promise<void>;
 }
 
 /** Examples below a command's help. */

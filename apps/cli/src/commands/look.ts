@@ -2,6 +2,8 @@
  * Room: routes. `edges`, `images`, `vms`, `describe`, `regions`, `stats`: looking at what there is.
  */
 
+import type { Description } from '@vmdn/core/domain/description.ts';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { parseName } from '@vmdn/core/domain/names.ts';
 import {
   cacheStatistics,
@@ -13,6 +15,8 @@ import {
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { Operation, ReplyOf } from '@vmdn/core/http/contracts/operation.ts';
 import type { Command } from 'commander';
+import { FORMS, type Form, parseBase, parseForm, writeForm } from '../forms/forms.ts';
+import type { FormOptions } from '../forms/guest.ts';
 import {
   descriptionLines,
   edgeTable,
@@ -35,12 +39,57 @@ async function show<Op extends Operation>(
   context.output.line(words(reply));
 }
 
-async function describe(context: CommandContext, raw: string, packages: boolean): Promise<void> {
+interface DescribeOptions {
+  readonly packages?: true;
+  readonly as?: string;
+  readonly pin?: true;
+  readonly base?: string;
+  readonly output?: string;
+}
+
+async function describe(
+  context: CommandContext,
+  raw: string,
+  options: DescribeOptions,
+): Promise<void> {
   const params = { vm: parseName(raw, 'VM') };
+  const form = formOf(options);
   const client = await context.client();
   const reply = await client.call(describeVm, { params, signal: context.signal });
+  if (form !== null) return await writeAs(context, reply.description, form, options.output);
   context.output.document(reply);
-  for (const line of descriptionLines(reply, packages)) context.output.line(line);
+  for (const line of descriptionLines(reply, options.packages === true)) context.output.line(line);
+}
+
+interface WantedForm extends FormOptions {
+  readonly form: Form;
+}
+
+/** Null without `--as`. Throws `invalid_input`. */
+function formOf({ as, pin, base, output, packages }: DescribeOptions): WantedForm | null {
+  if (as !== undefined && packages === undefined) {
+    const form = parseForm(as);
+    return { form, pinned: pin === true, base: base === undefined ? null : parseBase(base) };
+  }
+  if (as === undefined && [pin, base, output].every((option) => option === undefined)) return null;
+  throw new VmdnError(
+    'invalid_input',
+    '--pin, --base and --output go with --as FORM; --packages goes without it.',
+  );
+}
+
+/** To a file or to stdout; with `--json` as one string of a document. */
+async function writeAs(
+  context: CommandContext,
+  description: Description,
+  wanted: WantedForm,
+  file: string | undefined,
+): Promise<void> {
+  const text = writeForm(wanted.form, description, wanted);
+  if (file !== undefined) await context.writeFile(file, text);
+  const content = file === undefined ? { text } : { file };
+  context.output.document({ vm: description.vm, version: description.version, ...content });
+  context.output.line(file === undefined ? text.trimEnd() : `Written: ${file}`);
 }
 
 export function addLookCommands(program: Command, context: () => CommandContext): void {
@@ -61,8 +110,19 @@ export function addLookCommands(program: Command, context: () => CommandContext)
     .command('describe <vm>')
     .description("a VM's newest description, and what each edge would have to fetch for it")
     .option('--packages', 'list the installed packages too')
-    .addHelpText('after', examples('vmdn describe web-01', 'vmdn describe web-01 --packages'))
-    .action((vm: string, options) => describe(context(), vm, options.packages === true));
+    .option('--as <form>', `write it for another tool: ${FORMS.join(', ')}`)
+    .option('--pin', "with --as: the guest's own versions of its packages, not the newest")
+    .option('--base <name>', 'with --as: another container image or Vagrant box to start from')
+    .option('-o, --output <file>', 'with --as: into a file')
+    .addHelpText(
+      'after',
+      examples(
+        'vmdn describe web-01 --packages',
+        'vmdn describe web-01 --as ansible -o web-01.yml',
+        'vmdn describe web-01 --as dockerfile --base debian:12-slim > Dockerfile',
+      ),
+    )
+    .action((vm: string, options: DescribeOptions) => describe(context(), vm, options));
   program
     .command('regions [text]')
     .description('places that have a name; only those that contain the text')

@@ -81,6 +81,11 @@ const BOOT_PACKAGES: readonly RegExp[] = [
   /^(grub2?|shim|extlinux|syslinux)\b/,
 ];
 
+/** Whether a package belongs to what makes a machine boot: a kernel, a boot loader. */
+export function isBootPackage(name: string): boolean {
+  return BOOT_PACKAGES.some((pattern) => pattern.test(name));
+}
+
 /** `listImages()`: "Only virtual disks/snapshots with **same distribution** and **version**". */
 export function listImages<Image extends FunctionalCandidate>(
   source: OperatingSystem,
@@ -158,8 +163,7 @@ export function packageDifference(
   const full = (item: InstalledPackage): string =>
     `${item.name}\0${item.architecture}\0${item.version}`;
   const plain = (item: InstalledPackage): string => `${item.name}\0${item.architecture}`;
-  const isOurs = ({ name }: InstalledPackage): boolean =>
-    !BOOT_PACKAGES.some((pattern) => pattern.test(name));
+  const isOurs = ({ name }: InstalledPackage): boolean => !isBootPackage(name);
   const there = new Set(candidate.map(full));
   const wanted = new Set(source.map(plain));
   return {
