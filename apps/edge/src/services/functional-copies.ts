@@ -221,7 +221,8 @@ function hopelessly<Value>(work: () => Value): Value {
 /** What of a copier's errors waiting does not mend (I3). An appliance that did not start may do so later. */
 function final(error: unknown): unknown {
   if (!isVmdnError(error)) return error;
-  const isChance = error.code === 'tool_failed' && error.data.exitCode === undefined;
+  // A job that ran to an end left a log; a tool of this machine that failed did not.
+  const isChance = error.code === 'tool_failed' && error.data.log === undefined;
   const passes = ['unavailable', 'busy', 'disk_full', 'cancelled', 'internal'];
   if (isChance || passes.includes(error.code)) return error;
   const isNamed = error.message.includes('method exact');
