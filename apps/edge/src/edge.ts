@@ -32,6 +32,7 @@ import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.t
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
 import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
+import { createExportVm } from '@vmdn/core/io/store/export-vm.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { listPartialImages } from '@vmdn/core/io/store/partial-images.ts';
@@ -44,6 +45,7 @@ import { z } from 'zod';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
+import { createExportsReconciler } from './reconcilers/exports.ts';
 import { createHoldingsReconciler } from './reconcilers/holdings.ts';
 import { createImportsReconciler } from './reconcilers/imports.ts';
 import { createLeftoversReconciler } from './reconcilers/leftovers.ts';
@@ -314,18 +316,23 @@ function startWork(
   );
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;
-  // The imports' reconciler, started below, ends before the threads that it uses.
+  // The reconcilers of imports and exports, started below, end before the threads that they use.
   const pool = stack.use(createHashPool({ idleMs: IMPORT_THREADS_IDLE_MS }));
   const { importDirs } = settings;
   const foreground = createForeground(deliveries);
   const importImage = foreground.counted(
     createImportImage({ store, runner, socketDir, importDirs, pool }),
   );
+  const exportDir = join(settings.stateDir, 'exports');
+  const exportVm = foreground.counted(
+    createExportVm({ store, runner, socketDir, dir: exportDir, pool }),
+  );
   const reading = { recipes, reads, planner, budget };
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
+    exports: createExportsReconciler({ ...common, exportVm }),
     scores: createScoresReconciler({ ...common, ...reading, packages }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     holdings: createHoldingsReconciler({ client, store, engine }),
@@ -339,7 +346,7 @@ function startWork(
   const wake = (...names: (keyof typeof reconcilers)[]): void => {
     for (const name of names) started.get(name)?.wake();
   };
-  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
+  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'exports', 'scores', 'packages'));
   wakeOnChanges({ store, packages, wake });
   engine.onMaking(() => wake('holdings'));
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));

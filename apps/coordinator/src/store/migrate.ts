@@ -19,6 +19,7 @@ import { plannedDeliveries } from './migrations/0007-planned-deliveries.ts';
 import { holders } from './migrations/0008-holders.ts';
 import { skipFree } from './migrations/0009-skip-free.ts';
 import { lazy } from './migrations/0010-lazy.ts';
+import { vmExports } from './migrations/0012-exports.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -33,6 +34,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008-holders': holders,
   '0009-skip-free': skipFree,
   '0010-lazy': lazy,
+  '0012-exports': vmExports,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { getExport, requestExport } from './coordinator-files.ts';
 import { diskDelivery, endpoint } from './coordinator-nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { defineOperation } from './operation.ts';
@@ -28,6 +29,7 @@ import {
   versionState,
 } from './schemas.ts';
 
+export { getExport, requestExport } from './coordinator-files.ts';
 export {
   getImport,
   getSeed,
@@ -388,6 +390,8 @@ export const CLIENT_OPERATIONS = [
   getSeed,
   requestImport,
   getImport,
+  requestExport,
+  getExport,
   cacheStatistics,
   createEnrolmentToken,
   openApi,
