@@ -46,6 +46,8 @@ dev|shellcheck|checks the shell scripts of this repository
 dev|ansible-core|ansible-playbook checks the playbooks that vmdn describe writes
 dev|puppet-agent|puppet checks the manifests that vmdn describe writes, and its ruby the Vagrantfiles
 dev|cloud-init|checks the user data that vmdn describe writes
+dev|libvirt-clients|virt-xml-validate checks the definitions that exports for KVM and Xen have
+dev|libxml2-utils|xmllint, which that needs, and which reads the OVF envelopes of exports
 '
 # package | file | what it links to, empty for an empty file. Made before the package is installed: its service
 # is masked (systemctl(1)), or cloud-init is told to let this machine alone (its documentation: "how to disable").

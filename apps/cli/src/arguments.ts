@@ -64,6 +64,17 @@ export function parseNodeKind(raw: string): 'origin' | 'edge' {
   throw wrong('A node is an origin or an edge.', raw);
 }
 
+/** One of a few words. */
+export function parseOneOf<Word extends string>(
+  raw: string,
+  words: readonly Word[],
+  what: string,
+): Word {
+  const found = words.find((word) => word === raw);
+  if (found !== undefined) return found;
+  throw wrong(`The ${what} is one of ${words.join(', ')}.`, raw);
+}
+
 /** A whole number of at least 1. */
 export function parseCount(raw: string): number {
   const count = Number(raw);

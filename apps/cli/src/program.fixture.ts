@@ -10,19 +10,21 @@ import {
   cancelTeleport,
   createEnrolmentToken,
   describeVm,
+  getExport,
   getReceipt,
   getSeed,
   getTeleport,
   listEdges,
   listImages,
   planTeleport,
+  requestExport,
   requestImport,
   requestSeed,
   requestTeleport,
   type Seed,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
-import { createApp, mountOperation } from '@vmdn/core/http/mount.ts';
+import { type App, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import { DEBIAN } from './forms/forms.fixture.ts';
@@ -147,12 +149,30 @@ export interface StandIn extends AsyncDisposable {
   readonly asked: unknown[];
 }
 
+type Guard = (context: { req: { header(name: string): string | undefined } }) => Promise<'user'>;
+
+/** An export that takes three answers to be done. */
+function mountExports(app: App, guard: Guard, asked: unknown[]): void {
+  const exportIn = (state: 'pending' | 'running' | 'done', message: string | null) => ({
+    ...{ export: TELEPORT, teleport: TELEPORT, edge: 'paris-1' as Name, name: 'web-01-3' as Name },
+    ...{ format: 'vmdk' as const, hypervisor: 'vmware' as const, state, message },
+    ...{ errorCode: null, createdAt: NOW },
+    folder: state === 'done' ? '/srv/exports/web-01-3' : null,
+  });
+  const answers = [exportIn('running', 'disk 1 of 1: 40 % verified'), exportIn('done', null)];
+  mountOperation(app, requestExport, guard, async ({ body }) => {
+    asked.push(body);
+    return exportIn('pending', null);
+  });
+  mountOperation(app, getExport, guard, async () => answers.shift() ?? exportIn('done', null));
+}
+
 /** Serves the API on a free port. */
 export async function startStandIn(script: Script): Promise<StandIn> {
   const logger = createLogger('stand-in', { level: 'silent' });
   const app = createApp({ logger });
   const asked: unknown[] = [];
-  const guard = async (context: { req: { header(name: string): string | undefined } }) => {
+  const guard: Guard = async (context) => {
     if (context.req.header('authorization') === `Bearer ${TOKEN}`) return 'user';
     throw new VmdnError('unauthenticated', 'This token is not known.');
   };
@@ -211,6 +231,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
       digest: null,
     };
   });
+  mountExports(app, guard, asked);
   mountOperation(app, createEnrolmentToken, guard, async ({ body }) => ({
     enrolmentToken: 'enrol-me-once-please',
     kind: body.kind,

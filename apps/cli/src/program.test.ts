@@ -169,6 +169,30 @@ describe('vmdn teleport', () => {
   });
 });
 
+describe('vmdn export', () => {
+  it('orders an export, tells how far it is, and ends with the folder', async () => {
+    const { env, asked } = await standIn();
+    const args = ['export', TELEPORT, '--hypervisor', 'vmware'];
+    const { exitCode, stdout } = await runTool([...args, '--wait'], env);
+    expect({ exitCode, asked }).toEqual({
+      exitCode: 0,
+      asked: [{ teleport: TELEPORT, hypervisor: 'vmware', format: 'vmdk' }],
+    });
+    expect(stdout.split('\n')).toEqual([
+      'export web-01-3 on paris-1: pending',
+      'export web-01-3 on paris-1: disk 1 of 1: 40 % verified',
+      'export web-01-3 on paris-1: done',
+      'paris-1:/srv/exports/web-01-3',
+      '',
+    ]);
+    const wrong = await runTool([...args, '--format', 'qcow2'], env);
+    expect(wrong).toMatchObject({ exitCode: 64, stderr: expect.stringContaining('vmdk') });
+    const unknown = await runTool(['export', TELEPORT, '--hypervisor', 'vbox'], env);
+    expect(unknown).toMatchObject({ exitCode: 64, stderr: expect.stringContaining('kvm, xen') });
+    expect(asked).toHaveLength(1);
+  });
+});
+
 describe('vmdn describe', () => {
   it('writes a VM for another tool, to stdout or into a file, and as JSON', async () => {
     const { env } = await standIn();

@@ -16,6 +16,7 @@ import { durableWrite } from '@vmdn/core/io/files/durable-write.ts';
 import { configDir, stateDir } from '@vmdn/core/process/paths.ts';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './commands/command.ts';
+import { addExportCommand } from './commands/export.ts';
 import { addLookCommands } from './commands/look.ts';
 import { addPlaceCommands } from './commands/place.ts';
 import { addReceiptCommand } from './commands/receipt.ts';
@@ -76,8 +77,11 @@ export async function runProgram(options: RunOptions): Promise<number> {
       await durableWrite(path, Buffer.from(text), { mode: 0o644 });
     },
   };
-  for (const add of [addTeleportCommands, addReceiptCommand, addLookCommands, addPlaceCommands])
-    add(program, () => context);
+  const adders = [
+    ...[addTeleportCommands, addReceiptCommand, addExportCommand],
+    ...[addLookCommands, addPlaceCommands],
+  ];
+  for (const add of adders) add(program, () => context);
   for (const command of allCommands(program)) command.exitOverride();
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -6,6 +6,7 @@
 export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
+export type { ExportRow } from './store/export-store.ts';
 export type { DiskInMaking, HolderRow } from './store/holder-store.ts';
 export type { HeldImage } from './store/image-store.ts';
 export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
@@ -44,6 +45,8 @@ export type EventName =
   | 'seed_state'
   | 'import_requested'
   | 'import_state'
+  | 'export_requested'
+  | 'export_state'
   | 'package_recipe_added'
   | 'package_recipe_conflict'
   | 'package_recipes_evicted'

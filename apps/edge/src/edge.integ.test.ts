@@ -1,9 +1,11 @@
 import { copyFile, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseName } from '@vmdn/core/domain/names.ts';
+import { type Id, parseName } from '@vmdn/core/domain/names.ts';
 import {
+  getExport,
   getImport,
   getSeed,
+  requestExport,
   requestImport,
   requestSeed,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
@@ -58,6 +60,7 @@ describe('an edge', { timeout: 180_000 }, () => {
       expect(delivered!.diskBytes).toMatchObject({ origin: nonZeroBytes, local: 0 });
       const image = join(settings.stateDir, 'store', 'images', digest, 'disk.raw');
       expect(await sha256OfFile(image)).toBe(await sha256OfFile(file));
+      await exportsAs(teleport, file);
 
       await edge[Symbol.asyncDispose]();
       edge = await startEdge(settings);
@@ -71,6 +74,26 @@ describe('an edge', { timeout: 180_000 }, () => {
       await edge[Symbol.asyncDispose]();
     }
   });
+
+  /** The VM that runs, exported for VMware: read back by QEMU it is the source's disk. */
+  async function exportsAs(teleport: Id, file: string): Promise<void> {
+    const body = { teleport, hypervisor: 'vmware' as const };
+    const order = await network.client.call(requestExport, { body });
+    const over = async () => {
+      const params = { export: order.export };
+      const now = await network.client.call(getExport, { params });
+      expect(now.state, now.message ?? '').toBe('done');
+      return now;
+    };
+    const { folder } = await vi.waitFor(over, { timeout: 60_000, interval: 200 });
+    const from = { path: join(folder!, 'web-1-disk1.vmdk'), format: 'vmdk' } as const;
+    const to = { path: join(network.dir, 'exported.raw'), format: 'raw' } as const;
+    await qemuImg.convert({ from, to });
+    expect(await sha256OfFile(to.path)).toBe(await sha256OfFile(file));
+    expect((await readdir(folder!)).sort()).toEqual(
+      ['export.json', 'web-1-disk1.vmdk', 'web-1.mf', 'web-1.ovf'].sort(),
+    );
+  }
 
   it('imports a base image, seeds a neighbour with it, and boots a VM from it there', async () => {
     const file = join(network.dir, 'base.raw');

@@ -31,6 +31,7 @@ import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kv
 import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
+import { createExportVm } from '@vmdn/core/io/store/export-vm.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { listPartialImages } from '@vmdn/core/io/store/partial-images.ts';
@@ -44,6 +45,7 @@ import { lendMeans, openJobFolders, wireCopies } from './edge-functional.ts';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
+import { createExportsReconciler } from './reconcilers/exports.ts';
 import { createHoldingsReconciler } from './reconcilers/holdings.ts';
 import { createImportsReconciler } from './reconcilers/imports.ts';
 import { createLeftoversReconciler } from './reconcilers/leftovers.ts';
@@ -342,11 +344,16 @@ function startWork(
   const importImage = foreground.counted(
     createImportImage({ store, runner, socketDir, importDirs, pool }),
   );
+  const exportDir = join(settings.stateDir, 'exports');
+  const exportVm = foreground.counted(
+    createExportVm({ store, runner, socketDir, dir: exportDir, pool }),
+  );
   const reading = { recipes, reads, planner, budget };
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
+    exports: createExportsReconciler({ ...common, exportVm }),
     scores: createScoresReconciler({ ...common, ...reading, packages }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     receipts: receipts.send,
@@ -361,7 +368,7 @@ function startWork(
   const wake = (...names: (keyof typeof reconcilers)[]): void => {
     for (const name of names) started.get(name)?.wake();
   };
-  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'scores', 'packages'));
+  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'exports', 'scores', 'packages'));
   wakeOnChanges({ store, packages, wake });
   engine.onMaking(() => wake('holdings'));
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));

@@ -71,6 +71,8 @@ export function createEdgeEvents(logger: Logger) {
       logger.info({ event: 'disk_delivered', ...delivery, seconds, mismatches }, 'disk delivered'),
     imageImported: (digest: Digest, name: string, seconds: number) =>
       logger.info({ event: 'image_imported', digest, name, seconds }, 'image imported'),
+    vmExported: (teleport: string, folder: string, seconds: number) =>
+      logger.info({ event: 'vm_exported', teleport, folder, seconds }, 'VM exported'),
     imageNotInspected: (digest: Digest, cause: string) =>
       logger.warn({ event: 'image_not_inspected', digest, cause }, 'image not inspected'),
     imageQuarantined: (digest: string, reason: string) =>

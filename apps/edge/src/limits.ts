@@ -23,6 +23,8 @@ export const LOANS_MAX = 1;
 export const SEEDS_MAX = 2;
 /** Imports read and hash a whole disk with all cores: one after another. */
 export const IMPORTS_MAX = 1;
+/** Exports read a whole disk twice and hash it with all cores: one after another. */
+export const EXPORTS_MAX = 1;
 /** How long background planning waits for deliveries to end before it takes a turn all the same. */
 export const BACKGROUND_PATIENCE_MS = 30_000;
 /** Plans kept: some 20 bytes for each non-zero block, so that 10 GiB of disks are ready. */

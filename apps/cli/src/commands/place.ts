@@ -20,9 +20,7 @@ import { parseCount, parseEdges, parseImage, parseNodeKind } from '../arguments.
 import { formatBytesOrDash, formatTiers } from '../text/sizes.ts';
 import { renderTable } from '../text/table.ts';
 import { type CommandContext, examples } from './command.ts';
-
-/** Orders take seconds to minutes; half a second is soon enough to hear of the end. */
-const POLL_MS = 500;
+import { createChangeTeller, POLL_MS } from './orders.ts';
 
 function isSeedDone({ edges }: Seed): boolean {
   return edges.every(({ state }) => state === 'done' || state === 'failed');
@@ -47,18 +45,6 @@ function seedTable({ edges }: Seed): string {
     rows,
     '',
   );
-}
-
-/** Says what changed since the last look. */
-function createChangeTeller(context: CommandContext): (value: unknown, words: string) => void {
-  let said = '';
-  return (value, words) => {
-    const now = JSON.stringify(value);
-    if (now === said) return;
-    said = now;
-    context.output.event(value);
-    context.output.line(words);
-  };
 }
 
 async function runSeed(

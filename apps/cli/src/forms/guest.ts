@@ -73,8 +73,8 @@ const SYSTEM_TYPES = new Set(
 const OWN_SOURCE = /^(?:UUID|LABEL|PARTUUID|PARTLABEL|ID)=|^\/dev\//;
 
 /**
- * Reads a description for the forms. Throws `unsupported_format` for a guest whose system or package manager is
- * not known.
+ * Reads a description for the forms. Throws `unsupported_format` for a guest whose system or package manager
+ * is not known.
  */
 export function formGuest(description: Description): FormGuest {
   const { os } = description;

@@ -6,6 +6,7 @@ import * as ops from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import type { Context } from '../services/context.ts';
 import { createEnrolmentToken } from '../services/enrolment.ts';
+import { getExport, requestExport } from '../services/exports.ts';
 import { listImages, listNodes } from '../services/nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from '../services/orders.ts';
 import { listRegions } from '../services/places.ts';
@@ -73,6 +74,12 @@ export function mountClientRoutes(app: App, context: Context, { client }: Guards
   );
   mountOperation(app, ops.getImport, client, ({ params }, user) =>
     getImport(context, user, params.import),
+  );
+  mountOperation(app, ops.requestExport, client, ({ body }, user) =>
+    requestExport(context, user, body),
+  );
+  mountOperation(app, ops.getExport, client, ({ params }, user) =>
+    getExport(context, user, params.export),
   );
   mountOperation(app, ops.cacheStatistics, client, (_, user) => cacheStatistics(context, user));
   mountOperation(app, ops.createEnrolmentToken, client, ({ body }, user) =>

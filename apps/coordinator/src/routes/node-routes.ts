@@ -4,6 +4,7 @@
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as ops from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { health } from '@vmdn/core/http/contracts/disks.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
@@ -11,6 +12,7 @@ import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX, LONG_POLLS_MAX } f
 import type { Context, NodeIdentity } from '../services/context.ts';
 import { desiredState } from '../services/desired.ts';
 import { enrolNode } from '../services/enrolment.ts';
+import { reportExport } from '../services/exports.ts';
 import type { GrantIssuer } from '../services/grants.ts';
 import { heartbeat, reportHoldings } from '../services/nodes.ts';
 import { reportImport, reportSeed } from '../services/orders.ts';
@@ -68,8 +70,11 @@ export function mountNodeRoutes(
   mountOperation(app, ops.reportSeed, guards.edge, ({ params, body }, node) =>
     reportSeed(context, node, params.seed, body),
   );
-  mountOperation(app, ops.reportImport, guards.edge, ({ params, body }, node) =>
+  mountOperation(app, files.reportImport, guards.edge, ({ params, body }, node) =>
     reportImport(context, node, params.import, body),
+  );
+  mountOperation(app, files.reportExport, guards.edge, ({ params, body }, node) =>
+    reportExport(context, node, params.export, body),
   );
 }
 

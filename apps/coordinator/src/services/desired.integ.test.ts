@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { verifyGrant } from '@vmdn/core/http/auth/grant.ts';
 import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -318,7 +319,7 @@ describe('an import', () => {
       { import: order.import, name: 'base', file: 'base.raw', format: 'raw' },
     ]);
     const tell = (body: { state: 'running' | 'done' | 'failed'; digest?: string }) =>
-      edges[0]!.client.call(node.reportImport, { ...id, body });
+      edges[0]!.client.call(files.reportImport, { ...id, body });
     await expect(tell({ state: 'done' })).rejects.toMatchObject({ code: 'invalid_input' });
     await tell({ state: 'running' });
     await tell({ state: 'done', digest: digest('b') });

@@ -13,6 +13,7 @@ import type { Id } from '@vmdn/core/domain/names.ts';
 import { HOLDERS_MAX, WATCH_TIMER_MS } from '../limits.ts';
 import type {
   DiskRow,
+  ExportRow,
   HolderRow,
   ImportRow,
   NodeFacts,
@@ -31,6 +32,7 @@ interface Outline {
   readonly teleports: readonly TeleportRow[];
   readonly seeds: readonly { readonly seed: OpenSeedRow; readonly holders: readonly HolderRow[] }[];
   readonly imports: readonly ImportRow[];
+  readonly exports: readonly ExportRow[];
 }
 
 interface OutlinedVersion {
@@ -83,6 +85,7 @@ async function outlineOf(
   const disks = await tables.vms.disksOf(versions);
   const seeds = await tables.orders.openSeeds(node.id);
   const imports = await tables.orders.openImports(node.id);
+  const exports = await tables.exports.open(node.id);
   const digests = [...disks, ...seeds].map((disk) => disk.digest);
   const { silenceSeconds } = context.timing;
   const found = await tables.images.holders(project, [...new Set(digests)], silenceSeconds);
@@ -99,6 +102,7 @@ async function outlineOf(
     teleports,
     seeds: seeds.map((seed) => ({ seed, holders: holdersOf(holders, seed.digest) })),
     imports,
+    exports,
   };
 }
 
@@ -152,6 +156,7 @@ function revisionOf(outline: Outline, window: number): string {
     outline.teleports.map((row) => [row.id, row.epoch, row.state, row.version]),
     outline.seeds.map(({ seed, holders }) => [seed, holders.map(holderWords)]),
     outline.imports.map((order) => order.id),
+    outline.exports.map((order) => order.id),
   ]);
 }
 
@@ -196,6 +201,10 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       name,
       file,
       format,
+    })),
+    exports: outline.exports.map(({ id, teleport, name, format, hypervisor }) => ({
+      export: id,
+      ...{ teleport, name, format, hypervisor },
     })),
   };
 }

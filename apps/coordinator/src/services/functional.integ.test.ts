@@ -89,6 +89,16 @@ describe('a functional teleport', () => {
     expect(total.requests).toEqual({ hit: 0, partial: 1, miss: 0 });
   });
 
+  it('is not exported, even when it runs: no digest of a description vouches for it', async () => {
+    const { teleport } = await request();
+    for (const state of ['syncing', 'verified', 'booting', 'running'] as const) {
+      await report(edge, teleport, { state, functional: copy, independent: state === 'running' });
+    }
+    const order = { body: { teleport, hypervisor: 'kvm' as const } };
+    const refused = network.user.call(client.requestExport, order);
+    await expect(refused).rejects.toThrow(/functional copy .* is not exported/);
+  });
+
   it.each([
     ['lazy', { lazy: true }, /for functional or for lazy/],
     ['without free space', { skipFree: true }, /functional alone/],

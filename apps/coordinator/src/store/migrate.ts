@@ -21,6 +21,7 @@ import { skipFree } from './migrations/0009-skip-free.ts';
 import { lazy } from './migrations/0010-lazy.ts';
 import { bootTraces } from './migrations/0011-boot-traces.ts';
 import { functional } from './migrations/0012-functional.ts';
+import { vmExports } from './migrations/0013-exports.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -37,6 +38,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010-lazy': lazy,
   '0011-boot-traces': bootTraces,
   '0012-functional': functional,
+  '0013-exports': vmExports,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -8,6 +8,7 @@ import { aheadStore } from './ahead-store.ts';
 import { clientStore } from './client-store.ts';
 import { type Db, inTransaction, translateDatabaseError } from './database.ts';
 import { deliveryStore } from './delivery-store.ts';
+import { exportStore } from './export-store.ts';
 import { imageStore } from './image-store.ts';
 import { nodeStore } from './node-store.ts';
 import { orderStore } from './order-store.ts';
@@ -27,6 +28,7 @@ function tablesOver(db: Db) {
     ahead: aheadStore(db),
     clients: clientStore(db),
     deliveries: deliveryStore(db),
+    exports: exportStore(db),
     images: imageStore(db),
     nodes: nodeStore(db),
     orders: orderStore(db),

@@ -8,7 +8,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { type DesiredImport, reportImport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { type DesiredImport, reportImport } from '@vmdn/core/http/contracts/coordinator-files.ts';
 import type { ImportImage } from '@vmdn/core/io/ports/import-image.ts';
 import pLimit from 'p-limit';
 import { meaningOf } from '../decisions/failure.ts';

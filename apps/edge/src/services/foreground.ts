@@ -1,30 +1,31 @@
 /**
  * Room: edge, services. Whether somebody waits for what this edge does now: background work stops then.
  *
- * I1: deliveries and imports count, seeds too; planning and packages ahead of time do not.
+ * I1: deliveries, imports and exports count, seeds too; planning and packages ahead of time do not.
  */
 
-import type { ImportImage } from '@vmdn/core/io/ports/import-image.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
 
 export interface Foreground {
   readonly isBusy: boolean;
-  /** The same imports, which count. */
-  counted(importImage: ImportImage): ImportImage;
+  /** The same work, which counts. */
+  counted<Order, Result>(
+    work: (order: Order) => Promise<Result>,
+  ): (order: Order) => Promise<Result>;
 }
 
 export function createForeground(deliveries: Pick<DiskDeliveries, 'active'>): Foreground {
-  let imports = 0;
+  let running = 0;
   return {
     get isBusy() {
-      return imports + deliveries.active > 0;
+      return running + deliveries.active > 0;
     },
-    counted: (importImage) => async (order) => {
-      imports += 1;
+    counted: (work) => async (order) => {
+      running += 1;
       try {
-        return await importImage(order);
+        return await work(order);
       } finally {
-        imports -= 1;
+        running -= 1;
       }
     },
   };

@@ -5,6 +5,7 @@ import type { ClientsTable } from './clients.ts';
 import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
 import type { DisksTable, WantedDisksView } from './disks.ts';
 import type { EnrolmentTokensTable } from './enrolment-tokens.ts';
+import type { ExportsTable } from './exports.ts';
 import type { HoldingsTable } from './holdings.ts';
 import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
@@ -42,6 +43,7 @@ export interface Schema {
   seeds: SeedsTable;
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;
+  exports: ExportsTable;
   package_recipes: PackageRecipesTable;
   boot_traces: BootTracesTable;
   receipts: ReceiptsTable;

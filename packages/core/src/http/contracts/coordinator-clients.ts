@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
@@ -30,6 +31,7 @@ import {
   versionState,
 } from './schemas.ts';
 
+export { getExport, requestExport } from './coordinator-files.ts';
 export {
   getImport,
   getSeed,
@@ -365,6 +367,8 @@ export const CLIENT_OPERATIONS = [
   getSeed,
   requestImport,
   getImport,
+  requestExport,
+  getExport,
   cacheStatistics,
   createEnrolmentToken,
   openApi,

@@ -7,12 +7,12 @@
  */
 
 import { z } from 'zod';
+import { desiredExport, desiredImport, reportExport, reportImport } from './coordinator-files.ts';
 import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
   digest,
-  diskFormat,
   diskHolder,
   HOLDER_FAULTS_MAX,
   holder,
@@ -175,15 +175,6 @@ export const desiredSeed = z.object({
 });
 export type DesiredSeed = z.infer<typeof desiredSeed>;
 
-/** A file on the edge's own machine that it should import as a base image. */
-export const desiredImport = z.object({
-  import: id,
-  name,
-  file: z.string().min(1).max(4096),
-  format: diskFormat,
-});
-export type DesiredImport = z.infer<typeof desiredImport>;
-
 export const desiredState = defineOperation({
   id: 'desiredState',
   method: 'get',
@@ -204,6 +195,8 @@ export const desiredState = defineOperation({
     teleports: z.array(desiredTeleport),
     seeds: z.array(desiredSeed),
     imports: z.array(desiredImport),
+    /** None from an old coordinator. */
+    exports: z.array(desiredExport).default([]),
   }),
 });
 export type DesiredState = z.infer<(typeof desiredState)['reply']>;
@@ -306,24 +299,6 @@ export const reportSeed = defineOperation({
   reply: z.object({ accepted: z.literal(true) }),
 });
 
-export const reportImport = defineOperation({
-  id: 'reportImport',
-  method: 'put',
-  path: '/v1/imports/{import}/progress',
-  summary: 'How far this edge is with an import.',
-  caller: 'edge',
-  status: 200,
-  params: z.object({ import: id }),
-  query: nothing,
-  body: z.object({
-    state: z.enum(['running', 'done', 'failed']),
-    message: z.string().max(2000).optional(),
-    errorCode: z.string().max(64).optional(),
-    digest: digest.optional(),
-  }),
-  reply: z.object({ accepted: z.literal(true) }),
-});
-
 export const NODE_OPERATIONS = [
   enrolNode,
   heartbeat,
@@ -336,4 +311,5 @@ export const NODE_OPERATIONS = [
   reportReadsAhead,
   reportSeed,
   reportImport,
+  reportExport,
 ] as const;

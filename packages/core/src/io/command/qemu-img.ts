@@ -40,9 +40,13 @@ export interface QemuImg {
   }): Promise<void>;
   /** Sizes of an image; its backing file is not opened. */
   info(image: DiskLayer): Promise<ImageInfo>;
-  /** Copies the guest-visible bytes of `from` into a new image. */
+  /** Copies the guest-visible bytes of `from` into a new image; a VMDK as a stream where that is wished. */
   convert(
-    job: Cancellable & { readonly from: ReadableDisk; readonly to: DiskLayer },
+    job: Cancellable & {
+      readonly from: ReadableDisk;
+      readonly to: DiskLayer;
+      readonly isStream?: boolean;
+    },
   ): Promise<void>;
   /**
    * Whether two disks hold the same bytes. Disks of different sizes are `false`: qemu-img alone calls them
@@ -76,8 +80,9 @@ export function createQemuImg(runner: CommandRunner): QemuImg {
       const args = ['info', '--output=json', '--image-opts', '--', blockOptions(image)];
       return parseInfo((await run(args, QUICK_MS)).stdout);
     },
-    async convert({ from, to, signal }) {
-      const target = ['-O', to.format, '--', blockOptions(from), safePath(to.path)];
+    async convert({ from, to, isStream = false, signal }) {
+      const kind = isStream ? ['-o', 'subformat=streamOptimized'] : [];
+      const target = ['-O', to.format, ...kind, '--', blockOptions(from), safePath(to.path)];
       await run(['convert', '-q', '--image-opts', ...target], COPY_MS, { signal });
     },
     async compare(one, other, options = {}) {

@@ -1,0 +1,71 @@
+/**
+ * Room: formats. A domain as libvirt defines it, for KVM and for Xen (libvirt: formatdomain).
+ *
+ * I1: devices are those that the VM ran with here: q35, virtio, serial console; under Xen its own disk bus.
+ */
+
+import type { ExportedVm } from '../domain/vm-export.ts';
+import { type XmlElement, xml, xmlDocument } from './xml-writer.ts';
+
+/** Where Xen has its UEFI firmware, by libvirt's documentation of the xl driver. */
+const XEN_UEFI = '/usr/lib/xen/boot/ovmf.bin';
+
+/** The definition of a VM whose disk files lie in `folder`. */
+export function libvirtDomain(vm: ExportedVm, hypervisor: 'kvm' | 'xen', folder: string): string {
+  const { vcpus, memoryMiB } = vm.hardware;
+  const isKvm = hypervisor === 'kvm';
+  return xmlDocument(
+    xml(
+      'domain',
+      { type: hypervisor },
+      xml('name', {}, vm.name),
+      xml('memory', { unit: 'MiB' }, String(memoryMiB)),
+      xml('vcpu', {}, String(vcpus)),
+      bootElement(vm, isKvm),
+      xml('features', {}, xml('acpi'), xml('apic')),
+      ...(isKvm ? [xml('cpu', { mode: 'host-model' })] : []),
+      xml('devices', {}, ...devices(vm, isKvm, folder)),
+    ),
+  );
+}
+
+function bootElement({ hardware }: ExportedVm, isKvm: boolean): XmlElement {
+  const isUefi = hardware.firmware === 'uefi';
+  const type = isKvm
+    ? xml('type', { arch: 'x86_64', machine: 'q35' }, 'hvm')
+    : xml('type', { arch: 'x86_64', machine: 'xenfv' }, 'hvm');
+  const loader =
+    isUefi && !isKvm ? [xml('loader', { readonly: 'yes', type: 'pflash' }, XEN_UEFI)] : [];
+  return xml(
+    'os',
+    isUefi && isKvm ? { firmware: 'efi' } : {},
+    type,
+    ...loader,
+    xml('boot', { dev: 'hd' }),
+  );
+}
+
+function devices(vm: ExportedVm, isKvm: boolean, folder: string): XmlElement[] {
+  const [bus, prefix] = isKvm ? ['virtio', 'vd'] : ['xen', 'xvd'];
+  const disks = vm.disks.map(({ file }, index) =>
+    xml(
+      'disk',
+      { type: 'file', device: 'disk' },
+      xml('driver', { name: 'qemu', type: vm.format }),
+      xml('source', { file: `${folder}/${file}` }),
+      xml('target', { dev: `${prefix}${letter(index)}`, bus }),
+    ),
+  );
+  const network = xml(
+    'interface',
+    { type: 'network' },
+    xml('source', { network: 'default' }),
+    ...(isKvm ? [xml('model', { type: 'virtio' })] : []),
+  );
+  return [...disks, network, xml('serial', { type: 'pty' }), xml('console', { type: 'pty' })];
+}
+
+/** a, b, … A VM has 24 disks at most. */
+function letter(index: number): string {
+  return String.fromCharCode('a'.charCodeAt(0) + index);
+}
