@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { traceDisk } from '@vmdn/core/domain/boot-trace.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { buildRecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
 import { BLOCKS_PER_SEGMENT, SEGMENT_BYTES } from '@vmdn/core/domain/units.ts';
 import { connectNbd, type NbdClient } from '@vmdn/core/io/nbd/nbd-client.ts';
 import { type NbdServer, serveNbd } from '@vmdn/core/io/nbd/nbd-server.ts';
@@ -278,5 +280,31 @@ describe('what comes before the rest', () => {
     letGo(1);
     await expect.poll(() => source.requests.length).toBe(7);
     expect(segmentsOf(source.requests[6]!)).toEqual([103, 104]);
+  });
+
+  it('is what an earlier boot read: nothing else is asked for before all of that', async () => {
+    // A boot reads here and there, from a quarter of the disk.
+    const boot = range(0, 50).map((n) => ((n * 67) % 190) + 1);
+    const first = sourceOf(wanted.bytes);
+    reads.record();
+    const { done } = await sync(first);
+    for (const segment of boot) await readRight(segment * SEGMENT_BYTES, SEGMENT_BYTES);
+    await done;
+    const trace = reads.recorded([wanted.recipe])!;
+    const index = buildRecipeIndex(wanted.recipe);
+    const looked = { disk: 0, recipe: wanted.recipe, index };
+    const { segments } = traceDisk({ kinship: 'version', trace }, looked, 1);
+    expect(segments).toEqual(boot.filter((segment) => segment !== ZERO_SEGMENT));
+
+    /** How many segments of the boot are among as many as a source is asked for first. */
+    const askedFirst = async (bootTrace: readonly number[]): Promise<number> => {
+      disk = new LazyDisk(wanted.recipe);
+      const source = sourceOf(wanted.bytes);
+      await (await sync(source, { bootTrace, stagingDir: room.path('staging') })).done;
+      const asked = source.requests.flatMap(segmentsOf);
+      return asked.slice(0, segments.length).filter((one) => segments.includes(one)).length;
+    };
+    expect(await askedFirst([])).toBeLessThan(segments.length / 2);
+    expect(await askedFirst(segments)).toBe(segments.length);
   });
 });
