@@ -53,7 +53,9 @@ describe('vmdn teleport', () => {
   it('with --method asks for it, and knows no other methods', async () => {
     const { env, asked } = await standIn();
     const args = ['web-01', '--near', 'paris', '--method'];
-    expect((await runTool(['plan', ...args, 'functional'], env)).exitCode).toBe(0);
+    const plan = await runTool(['plan', ...args, 'functional'], env);
+    expect(plan).toMatchObject({ exitCode: 0 });
+    expect(plan.stdout).toContain('the numbers are those of an exact delivery');
     await runTool(['teleport', ...args, 'functional', '--detach'], env);
     const wish = { vm: 'web-01', near: { region: 'paris' }, method: 'functional' };
     expect(asked).toEqual([wish, wish]);

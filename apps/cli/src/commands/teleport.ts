@@ -52,6 +52,9 @@ const LAZY = [
   'start the VM at once: what it reads is fetched first, the rest of its disk follows',
 ] as const;
 
+const FUNCTIONAL_PLAN =
+  'functional: the numbers are those of an exact delivery; what a copy takes is not foretold';
+
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): TeleportMethod {
   const method = TELEPORT_METHODS.find((known) => known === raw);
@@ -132,6 +135,8 @@ async function runPlan(context: CommandContext, vm: string, options: WishOptions
     `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
   );
   for (const line of skippedLines(plan.skipFree)) output.line(line);
+  // What differs between the files of two disks is known only when somebody has looked.
+  if (body.method === 'functional') output.line(FUNCTIONAL_PLAN);
   output.line(destinationTable(plan.chosen, plan.others));
 }
 
