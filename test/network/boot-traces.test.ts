@@ -119,7 +119,7 @@ describe('what a guest read until it was ready', () => {
     expect(bytes).toBeGreaterThan(segments * 4096 - 1);
     const [disk] = second.disks;
     expect(bytes).toBeLessThan(disk!.virtualSizeBytes / 2);
-    expect(second.stallSeconds).toBeGreaterThanOrEqual(0);
+    expect(second.stallSeconds).not.toBeNull();
   });
 
   it('is known by its content to another VM of the same system', async () => {
