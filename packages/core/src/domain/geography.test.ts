@@ -8,8 +8,8 @@ const point = fc.record({
 });
 
 /**
- * Near the antipodes a double's rounding of the haversine, 1.1e-16 below 1, is 2 · 6371 km · √1.1e-16 = 0.13 m of
- * distance (Sinnott 1984 names the weakness); a detour may sum two of them.
+ * Near the antipodes a double's rounding of the haversine, 1.1e-16 below 1, is 2 · 6371 km · √1.1e-16 =
+ * 0.13 m of distance (Sinnott 1984 names the weakness); a detour may sum two of them.
  */
 const ROUNDING_KM = 0.001;
 
