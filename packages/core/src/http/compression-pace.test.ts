@@ -6,6 +6,7 @@ function ask(pace: CompressionPace, fromMs: number, busyMs: number, times: numbe
   return Array.from({ length: times }, (_, i) => {
     const nowMs = fromMs + i * 100;
     const level = pace.levelOfNext(nowMs);
+    pace.sentBytes += 10_000_000;
     if (busyMs > 0) {
       pace.clock.enter(nowMs);
       pace.clock.leave(nowMs + busyMs);

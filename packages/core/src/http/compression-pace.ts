@@ -16,10 +16,13 @@ const IDLE_MS = 2000;
 export class CompressionPace {
   /** Runs while anything is being compressed. */
   readonly clock = new BusyClock();
+  /** Compressed bytes of all streams so far. */
+  sentBytes = 0;
   readonly #restLevel: number;
   #level: number;
   #windowFromMs = Number.NEGATIVE_INFINITY;
   #busySeconds = 0;
+  #sentBefore = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(restLevel: number) {
@@ -36,8 +39,11 @@ export class CompressionPace {
     this.#askedAtMs = nowMs;
     const windowMs = nowMs - this.#windowFromMs;
     if (windowMs < WINDOW_MS) return this.#level;
-    const busyMs = (this.clock.seconds(nowMs) - this.#busySeconds) * 1000;
-    this.#level = nextCompressionLevel(this.#level, busyMs / windowMs);
+    const seconds = windowMs / 1000;
+    this.#level = nextCompressionLevel(this.#level, {
+      share: (this.clock.seconds(nowMs) - this.#busySeconds) / seconds,
+      bytesPerSecond: (this.sentBytes - this.#sentBefore) / seconds,
+    });
     this.#openWindow(nowMs);
     return this.#level;
   }
@@ -45,5 +51,6 @@ export class CompressionPace {
   #openWindow(nowMs: number): void {
     this.#windowFromMs = nowMs;
     this.#busySeconds = this.clock.seconds(nowMs);
+    this.#sentBefore = this.sentBytes;
   }
 }

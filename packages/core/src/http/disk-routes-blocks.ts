@@ -33,7 +33,17 @@ export async function openBlockStream(
   const first = await batches.next();
   const { pace, logger } = options;
   const level = pace.levelOfNext(performance.now());
-  return compressBody(plainStream(first, batches, logger), level, pace.clock);
+  return counted(compressBody(plainStream(first, batches, logger), level, pace.clock), pace);
+}
+
+async function* counted(
+  pieces: AsyncIterable<Uint8Array>,
+  pace: CompressionPace,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    pace.sentBytes += piece.length;
+    yield piece;
+  }
 }
 
 /**
