@@ -22,8 +22,8 @@ const LEVELS: readonly number[] = [1, 3, 6];
 const RAISE_BELOW = 0.35;
 const LOWER_ABOVE = 0.9;
 /**
- * A link is slow up to here, and its level at least this: level 3 fills it with less than half a processor. With
- * level 1 on two busy cores 5 % more crossed 10 MB/s, and the disk was there no sooner (docs/adr/0006).
+ * A link is slow up to here, and its level at least this: level 3 fills it with less than half a processor.
+ * With level 1 on two busy cores 5 % more crossed 10 MB/s, and the disk was there no sooner (docs/adr/0006).
  */
 const SLOW_LINK_BYTES_PER_SECOND = 30_000_000;
 const SLOW_LINK_MIN = 3;
@@ -31,8 +31,8 @@ const SLOW_LINK_MIN = 3;
 const NOTHING_BELOW = 0.01;
 
 /**
- * `share`: compressing, of the time in which the sender was asked; 0 to 1. `bytesPerSecond`: what left in that
- * time, compressed.
+ * `share`: compressing, of the time in which the sender was asked; 0 to 1. `bytesPerSecond`: what left in
+ * that time, compressed.
  */
 export function nextCompressionLevel(
   level: number,
