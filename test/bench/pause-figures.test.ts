@@ -26,20 +26,21 @@ describe('the pause at a switch', () => {
   });
 
   it('is read off whole lines', () => {
-    expect(parseTurns('12.50 0.001 0.025\n12.60 0.3 0.1\n12.7 0.0 0.0')).toEqual([
-      { endMs: 12_500, longestMs: 25 },
+    expect(parseTurns('12.50 1 2\n12.60 30 10\n12.70 0 0')).toEqual([
+      { endMs: 12_500, longestMs: 20 },
       { endMs: 12_600, longestMs: 300 },
     ]);
   });
 
   it('is no figure where a line is none', () => {
-    expect(() => parseTurns('12.50 0.001\n')).toThrow(RangeError);
+    expect(() => parseTurns('12.50 1\n')).toThrow(RangeError);
+    expect(() => parseTurns('12.50  \n')).toThrow(RangeError);
   });
 
   it('finds the guest clock by the page that came soonest after a turn', () => {
     const pages = [
-      { atMs: 1_000_900, text: '1.00 0.1 0.1\n' },
-      { atMs: 1_002_050, text: '2.00 0.1 0.1\n' },
+      { atMs: 1_000_900, text: '1.00 1 1\n' },
+      { atMs: 1_002_050, text: '2.00 1 1\n' },
     ];
     expect(clockOffsetMs(pages)).toBe(999_900);
   });

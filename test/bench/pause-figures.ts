@@ -32,14 +32,16 @@ export interface PauseFigures {
 const WINDOW_MS = 4000;
 const AFTER_SWITCH_MS = 1500;
 
-/** Lines of `UPTIME READ WRITE` in seconds; one that is being written is left out. Throws RangeError. */
+/**
+ * Lines of `UPTIME READ WRITE`: seconds, and hundredths of a second twice; one that is being written is left
+ * out. Throws RangeError.
+ */
 export function parseTurns(text: string): Turn[] {
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line) => {
-    const [end = Number.NaN, read = Number.NaN, write = Number.NaN] = line.split(' ').map(Number);
-    const turn = { endMs: end * 1000, longestMs: Math.max(read, write) * 1000 };
-    if (Number.isFinite(turn.endMs) && Number.isFinite(turn.longestMs)) return turn;
-    throw new RangeError(`not a turn: ${line}`);
+    const [, end, read, write] = /^(\d+\.\d\d) (\d+) (\d+)$/.exec(line) ?? [];
+    if (end === undefined) throw new RangeError(`not a turn: ${line}`);
+    return { endMs: Number(end) * 1000, longestMs: Math.max(Number(read), Number(write)) * 10 };
   });
 }
 
