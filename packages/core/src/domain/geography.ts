@@ -34,13 +34,16 @@ function radians(degrees: number): number {
   return (degrees * Math.PI) / 180;
 }
 
-/** Great-circle distance in kilometres by the haversine formula (Sinnott 1984). */
+/**
+ * Great-circle distance in kilometres: Vincenty's formula (1975) for a sphere. Its arctangent is exact for near
+ * points and near antipodes alike; the haversine loses a decimetre at the antipodes.
+ */
 export function distanceKm(from: Location, to: Location): number {
-  const sinLatitude = Math.sin(radians(to.latitude - from.latitude) / 2);
-  const sinLongitude = Math.sin(radians(to.longitude - from.longitude) / 2);
-  const haversine =
-    sinLatitude ** 2 +
-    Math.cos(radians(from.latitude)) * Math.cos(radians(to.latitude)) * sinLongitude ** 2;
-  // Rounding may lift antipodes a hair above 1, where the arcsine ends.
-  return 2 * EARTH_RADIUS_KM * Math.asin(Math.min(1, Math.sqrt(haversine)));
+  const [sinFrom, cosFrom] = [Math.sin(radians(from.latitude)), Math.cos(radians(from.latitude))];
+  const [sinTo, cosTo] = [Math.sin(radians(to.latitude)), Math.cos(radians(to.latitude))];
+  const turn = radians(to.longitude - from.longitude);
+  const east = cosTo * Math.sin(turn);
+  const north = cosFrom * sinTo - sinFrom * cosTo * Math.cos(turn);
+  const along = sinFrom * sinTo + cosFrom * cosTo * Math.cos(turn);
+  return EARTH_RADIUS_KM * Math.atan2(Math.hypot(east, north), along);
 }
