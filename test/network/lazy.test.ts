@@ -3,7 +3,6 @@
  * Its edge is killed under it; in the end it needs nobody.
  */
 
-import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
@@ -33,13 +32,6 @@ let guest: Guest;
 let sources: readonly DiskFile[];
 let teleport: Teleport;
 
-async function addDisk(vmsDir: string, disk: DiskFile): Promise<void> {
-  const path = join(vmsDir, `${VM}.vm.json`);
-  const specification = JSON.parse(await readFile(path, 'utf8'));
-  specification.disks.push({ file: 'data.raw', format: disk.format });
-  await writeFile(path, JSON.stringify(specification));
-}
-
 beforeAll(async () => {
   guest = await findGuest(VM);
   network = await startTestNetwork({
@@ -47,8 +39,7 @@ beforeAll(async () => {
     origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
     vms: async (vmsDir) => {
       const data = await makeDisk(join(vmsDir, 'data.raw'), { seed: 'data', dataMiB: DATA_MIB });
-      sources = [await placeVm(guest, vmsDir), data];
-      await addDisk(vmsDir, data);
+      sources = [await placeVm(guest, vmsDir, VM, [data]), data];
     },
   });
   await vmDescribed(network, VM);
