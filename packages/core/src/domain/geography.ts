@@ -35,8 +35,8 @@ function radians(degrees: number): number {
 }
 
 /**
- * Great-circle distance in kilometres: Vincenty's formula (1975) for a sphere. Its arctangent is exact for near
- * points and near antipodes alike; the haversine loses a decimetre at the antipodes.
+ * Great-circle distance in kilometres: Vincenty's formula (1975) for a sphere. Its arctangent is exact for
+ * near points and near antipodes alike; the haversine loses a decimetre at the antipodes.
  */
 export function distanceKm(from: Location, to: Location): number {
   const [sinFrom, cosFrom] = [Math.sin(radians(from.latitude)), Math.cos(radians(from.latitude))];
