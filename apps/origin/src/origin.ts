@@ -24,7 +24,12 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
-import { ensurePrivateDir, readBoundedFile } from '@vmdn/core/io/files/files.ts';
+import {
+  emptyPrivateDir,
+  ensurePrivateDir,
+  readBoundedFile,
+  removeDir,
+} from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { probeAccelerator } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
@@ -38,7 +43,6 @@ import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { openContentCache } from './io/content-cache.ts';
 import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
-import { emptyPrivateDir, removeDir } from './io/empty-dir.ts';
 import { openLedger } from './io/ledger.ts';
 import { openPins } from './io/pins.ts';
 import { createSourceLocks } from './io/source-locks.ts';

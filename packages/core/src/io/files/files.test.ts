@@ -104,4 +104,13 @@ describe('files', () => {
       code: expect.stringMatching(/not_found|forbidden/),
     });
   });
+
+  test('I3: others may pass what was made on the way to a private directory, and list nothing', async () => {
+    const path = join(directory, 'shared/of/a-node');
+    await ensurePrivateDir(path);
+    const modes = ['shared', 'shared/of', 'shared/of/a-node'].map(async (name) => {
+      return (await stat(join(directory, name))).mode & 0o777;
+    });
+    expect(await Promise.all(modes)).toEqual([0o711, 0o711, 0o700]);
+  });
 });

@@ -3,10 +3,12 @@
  *
  * I1: what is read has a size limit that is checked against the bytes that came, not only against `stat`.
  * I2: a private directory is 0700 and owned by us, or an error: never silently shared.
+ * I3: directories that have to be made on the way to a private one are for others to pass (0711): what else
+ *     comes to lie there is not ours alone.
  */
 
 import { constants, type FileHandle, lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ErrorCode, VmdnError } from '../../domain/errors.ts';
 
 /** What the names of unfinished files end in; see durable-write.ts. */
@@ -47,15 +49,20 @@ export function fileError(error: unknown, path: string): unknown {
   return new VmdnError(code, `${path} ${WORDS[code]}.`, { data: { path, errno }, cause: error });
 }
 
-/** Makes `path` a directory that only we can enter (0700), with its parents. Throws `forbidden`. */
+/** Makes `path` a directory that only we can enter (0700), and those on the way. Throws `forbidden`. */
 export async function ensurePrivateDir(path: string): Promise<void> {
   await (await takePrivateDir(path)).close();
 }
 
-/** The same, with nothing in it. */
+/** The same, with nothing in it: for the start of the one process that owns it. */
 export async function emptyPrivateDir(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
+  await removeDir(path);
   await ensurePrivateDir(path);
+}
+
+/** Removes `path` with all that is in it, if it is there. */
+export async function removeDir(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
 }
 
 /**
@@ -63,6 +70,7 @@ export async function emptyPrivateDir(path: string): Promise<void> {
  */
 export async function takePrivateDir(path: string, formerUid?: number): Promise<FileHandle> {
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o711 });
     await mkdir(path, { recursive: true, mode: 0o700 });
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const directory = await open(path, flags);
