@@ -1,7 +1,13 @@
 import { SourceHealth } from '@vmdn/core/domain/schedule-retry.ts';
 import type { RemoteSource } from '@vmdn/core/io/ports/remote-source.ts';
 import { describe, expect, it } from 'vitest';
-import { LAST_BLOCKS, LAZY_BLOCKS_MIN, REQUEST_BLOCKS_MAX, REQUEST_BLOCKS_MIN } from './limits.ts';
+import {
+  FIRST_BLOCKS,
+  LAST_BLOCKS,
+  LAZY_BLOCKS_MIN,
+  REQUEST_BLOCKS_MAX,
+  REQUEST_BLOCKS_MIN,
+} from './limits.ts';
 import { batchLimits, isAdvancing } from './source-choice.ts';
 import { SourcePace } from './source-pace.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
@@ -90,6 +96,15 @@ describe('beside another edge that makes the same disk', () => {
     expect(batchLimits(runOf(withNews, origin, LAST_BLOCKS), origin).order).toEqual([own]);
     const without = trader(performance.now() - 60_000);
     expect(batchLimits(runOf(without, origin, LAST_BLOCKS), origin).order?.length).toBe(3);
+  });
+
+  it('an edge alone begins with more than a probe, and goes on with what comes in a second', () => {
+    const origin = source('origin');
+    const run = { ...runWith(origin), place: 0.25 } as unknown as SyncRun;
+    expect(batchLimits(run, origin).blocksMax).toBe(FIRST_BLOCKS);
+    origin.pace.enter(0);
+    origin.pace.came(8_192_000, 1000);
+    expect(batchLimits(run, origin).blocksMax).toBe(Math.ceil(origin.pace.bytesPerSecond / 4096));
   });
 
   it('is worth waiting for only while it is there and has news', () => {

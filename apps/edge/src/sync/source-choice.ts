@@ -19,6 +19,7 @@ import { type RowRange, territory } from '@vmdn/core/domain/territory.ts';
 import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import {
   ALONE_SECONDS,
+  FIRST_BLOCKS,
   LAST_BLOCKS,
   LAST_NEWS_MS_MAX,
   LAZY_BLOCKS_MIN,
@@ -70,8 +71,10 @@ function blocksMax(
   if (run.isRead) most = Math.min(most, blocksIn(LAZY_SECONDS));
   if (source.tier === 'origin' && run.place !== undefined) {
     // What was asked for can't be taken back when somebody else turns out to have it.
-    const seconds = others.traders.length > 0 ? TRADE_SECONDS : ALONE_SECONDS;
-    most = Math.min(most, blocksIn(seconds));
+    const isAlone = others.traders.length === 0;
+    const isUntried = pace.bytesPerSecond === 0;
+    const seconds = isAlone ? ALONE_SECONDS : TRADE_SECONDS;
+    most = Math.min(most, isAlone && isUntried ? FIRST_BLOCKS : blocksIn(seconds));
   }
   // A source on its own gets few large requests; several share what is left, so that all end together.
   if (others.sharers > 0) {
