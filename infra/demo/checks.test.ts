@@ -23,6 +23,8 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     region: null,
     distanceKm: 1,
     plan: null,
+    functional: null,
+    method: 'exact' as const,
     estimatedSeconds: 1,
     eligible: true,
     reason: 'near',

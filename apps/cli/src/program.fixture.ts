@@ -47,6 +47,11 @@ const destination = (edge: string, distanceKm: number, reason: string) => ({
     candidates: [],
     copy: { wireBytes: Math.floor(GIB / 4), estimatedSeconds: 27 },
   },
+  functional: {
+    ...{ wireBytes: Math.floor(GIB / 20), estimatedSeconds: 250, image: DIGEST },
+    ...{ installed: 22, removed: 1 },
+  },
+  method: 'exact' as const,
   estimatedSeconds: 51,
   eligible: edge === 'paris-1',
   reason,

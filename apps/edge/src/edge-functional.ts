@@ -43,7 +43,10 @@ export function lendMeans(exportsDir: string, events: EdgeEvents): Omit<LendMean
 
 export function wireCopies(
   stateDir: string,
-  parts: Pick<Parameters<typeof createFunctionalCopies>[0], 'store' | 'guests' | 'deliveries'> & {
+  parts: Pick<
+    Parameters<typeof createFunctionalCopies>[0],
+    'store' | 'guests' | 'deliveries' | 'costs'
+  > & {
     readonly appliance: Appliance;
     readonly runner: CommandRunner;
     readonly mirrors: PackageMirrors;
@@ -52,10 +55,11 @@ export function wireCopies(
     readonly events: EdgeEvents;
   },
 ): FunctionalCopies {
-  const { store, guests, deliveries, events, appliance, runner, mirrors, socketDir, pool } = parts;
+  const { store, guests, deliveries, costs, events } = parts;
+  const { appliance, runner, mirrors, socketDir, pool } = parts;
   const workDir = join(stateDir, JOBS[1]);
   return createFunctionalCopies({
-    ...{ store, guests, deliveries, events },
+    ...{ store, guests, deliveries, costs, events },
     files: createFunctionalFiles({ dir: join(stateDir, 'functional'), runner, socketDir, pool }),
     copy: createFunctionalCopier({
       ...{ appliance, runner, mirrors, workDir },

@@ -59,6 +59,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
+import { createFunctionalCosts } from './services/functional-costs.ts';
 import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
 import { createImageUses } from './services/image-uses.ts';
@@ -289,15 +290,17 @@ function wireDeliveries(
   // Whoever uses the threads, started later, ends before them.
   const pool = stack.use(createHashPool({ idleMs: IMPORT_THREADS_IDLE_MS }));
   const { mirrors } = machine.packages;
+  const costs = createFunctionalCosts({ guests });
   const copies = wireCopies(settings.stateDir, {
     ...machine,
     guests,
     deliveries,
     mirrors,
     pool,
+    costs,
     events,
   });
-  return { recipes, planner, packages, deliveries, breakers, uses, budget, copies, pool };
+  return { recipes, planner, packages, deliveries, breakers, uses, budget, copies, costs, pool };
 }
 
 /** Clients, services and reconcilers. */
@@ -324,7 +327,8 @@ function startWork(
   const versions = createVerifiedVersions({ records: machine.newest, client });
   const reads = createReadsAhead({ client, records: machine.reads });
   const means = wireDeliveries(settings, { machine, disks, client, events }, stack);
-  const { recipes, planner, packages, deliveries, breakers, uses, budget, copies, pool } = means;
+  const { recipes, planner, packages, deliveries, breakers, uses, budget } = means;
+  const { copies, costs, pool } = means;
   const desired = followDesiredState({ client, logger });
   stack.use(desired);
   const sources = { self, usesPeers: settings.usesPeers };
@@ -354,7 +358,7 @@ function startWork(
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
     exports: createExportsReconciler({ ...common, exportVm }),
-    scores: createScoresReconciler({ ...common, ...reading, packages }),
+    scores: createScoresReconciler({ ...common, ...reading, packages, costs }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     receipts: receipts.send,
     holdings: createHoldingsReconciler({ client, store, engine }),

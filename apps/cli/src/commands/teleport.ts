@@ -4,7 +4,7 @@
 
 import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
-import { TELEPORT_METHODS, type TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
+import { REQUESTED_METHODS, type RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isFinal, isStranded } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
@@ -21,6 +21,7 @@ import { renderTable } from '../text/table.ts';
 import {
   destinationTable,
   finishedLines,
+  methodTable,
   routedLines,
   skippedLines,
   teleportRow,
@@ -44,7 +45,8 @@ const SKIP_FREE = [
 
 const METHOD = [
   '--method <method>',
-  'exact: bit for bit (default); functional: made anew of a similar image, packages and files',
+  'exact: bit for bit (default); functional: made anew of a similar image, packages and files; ' +
+    'cheapest: whichever has it running soonest',
 ] as const;
 
 const LAZY = [
@@ -52,15 +54,12 @@ const LAZY = [
   'start the VM at once: what it reads is fetched first, the rest of its disk follows',
 ] as const;
 
-const FUNCTIONAL_PLAN =
-  'functional: the numbers are those of an exact delivery; what a copy takes is not foretold';
-
 /** Throws `invalid_input`. */
-function parseMethod(raw: string): TeleportMethod {
-  const method = TELEPORT_METHODS.find((known) => known === raw);
+function parseMethod(raw: string): RequestedMethod {
+  const method = REQUESTED_METHODS.find((known) => known === raw);
   if (method !== undefined) return method;
-  const known = TELEPORT_METHODS.join(' and ');
-  throw new VmdnError('invalid_input', `There is no method "${raw}"; there are ${known}.`);
+  const known = REQUESTED_METHODS.join(', ');
+  throw new VmdnError('invalid_input', `There is no method "${raw}"; there are: ${known}.`);
 }
 
 function wishBody(vm: string, options: WishOptions) {
@@ -135,8 +134,9 @@ async function runPlan(context: CommandContext, vm: string, options: WishOptions
     `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
   );
   for (const line of skippedLines(plan.skipFree)) output.line(line);
-  // What differs between the files of two disks is known only when somebody has looked.
-  if (body.method === 'functional') output.line(FUNCTIONAL_PLAN);
+  output.line('');
+  output.line(methodTable(plan.chosen));
+  output.line('');
   output.line(destinationTable(plan.chosen, plan.others));
 }
 

@@ -1,7 +1,13 @@
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { describe, expect, it } from 'vitest';
 import { teleportIn } from '../program.fixture.ts';
-import { bootWords, finishedLines, functionalLines, skippedLines } from './teleports.ts';
+import {
+  bootWords,
+  finishedLines,
+  functionalLines,
+  methodTable,
+  skippedLines,
+} from './teleports.ts';
 
 const kept = ['volume 2: XFS is not understood', 'volume 3: FAT is not understood'];
 
@@ -16,6 +22,27 @@ describe('a teleport without free space', () => {
     );
     expect(line(0, kept)).toBe(`skip-free: nothing to skip: ${kept.join('; ')}`);
     expect(line(0, [])).toBe('skip-free: nothing to skip: what is free is zero already');
+  });
+});
+
+describe('the methods of a teleport', () => {
+  it('stand side by side, the one that is used marked, and what is not known as unknown', () => {
+    const { chosen } = teleportIn('routed');
+    const rows = (of: typeof chosen): string[][] =>
+      methodTable(of)
+        .split('\n')
+        .slice(1)
+        .map((line) => line.trim().split(/ {2,}/));
+    expect(rows(chosen)).toEqual([
+      ['* exact', '107 MB', '11 s', 'bit for bit'],
+      ['plain copy', '268 MB', '27 s', 'what exact does where nothing is near'],
+      ['functional', '53.7 MB', '4 min 10 s', 'at most; 22 packages to install, 1 to remove'],
+    ]);
+    expect(rows({ ...chosen, plan: null, functional: null })).toEqual([
+      ['* exact', '–', '51 s', 'not planned yet'],
+      ['plain copy', '–', '–', 'what exact does where nothing is near'],
+      ['functional', '–', '–', 'not to be had there, or not estimated yet'],
+    ]);
   });
 });
 

@@ -54,6 +54,44 @@ export function destinationTable(chosen: Destination, others: readonly Destinati
   );
 }
 
+/** What each method would cost on the chosen edge; the one that is used is marked. */
+export function methodTable({ plan, functional, method, estimatedSeconds }: Destination): string {
+  const mark = (name: string): string => `${name === method ? '* ' : '  '}${name}`;
+  const copy = plan?.copy;
+  const exactSeconds = plan?.estimatedSeconds ?? (method === 'exact' ? estimatedSeconds : null);
+  const row = (
+    name: string,
+    cost: { readonly wireBytes: number } | null | undefined,
+    seconds: number | null | undefined,
+    words: string,
+  ): string[] => [
+    mark(name),
+    cost ? formatBytes(cost.wireBytes) : DASH,
+    typeof seconds === 'number' ? formatSeconds(seconds) : DASH,
+    words,
+  ];
+  return renderTable(
+    [
+      { title: '  method' },
+      { title: 'over the wire', align: 'right' },
+      { title: 'estimated', align: 'right' },
+      { title: '' },
+    ],
+    [
+      row('exact', plan, exactSeconds, plan === null ? 'not planned yet' : 'bit for bit'),
+      row('plain copy', copy, copy?.estimatedSeconds, 'what exact does where nothing is near'),
+      row('functional', functional, functional?.estimatedSeconds, copyWords(functional)),
+    ],
+    'There is no method.',
+  );
+}
+
+function copyWords(functional: Destination['functional']): string {
+  if (functional === null) return 'not to be had there, or not estimated yet';
+  const { installed, removed } = functional;
+  return `at most; ${installed} packages to install, ${removed} to remove`;
+}
+
 /** The sum over all disks of a teleport. */
 export function deliveredBytes(teleport: Teleport): {
   diskBytes: TierBytes;

@@ -99,8 +99,8 @@ async function routeAgain(
   row: TeleportRow,
   version: number,
 ): Promise<RouteAnswer | null> {
-  const { project, vmId, near, withinKm, skipFree, id } = row;
-  const wish = { project, vmId, version, near, withinKm, skipFree, teleport: id };
+  const { project, vmId, near, withinKm, skipFree, method, id } = row;
+  const wish = { project, vmId, version, near, withinKm, skipFree, method, teleport: id };
   return answerOf(await findRoute(context, tables, wish));
 }
 

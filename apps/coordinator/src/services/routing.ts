@@ -17,6 +17,7 @@ import {
   route,
   type Verdict,
 } from '@vmdn/core/domain/routing.ts';
+import type { RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { OTHERS_MAX } from '../limits.ts';
 import type { DestinationValue, NodeHealth, PlaceValue, Tables } from '../ports.ts';
 import type { Context } from './context.ts';
@@ -29,6 +30,7 @@ export interface RouteRequest {
   readonly withinKm: number | null;
   /** Whether its disks are those without free space. */
   readonly skipFree: boolean;
+  readonly method: RequestedMethod;
   /** A teleport whose own promise doesn't count against it. */
   readonly teleport: Id | null;
 }
@@ -51,7 +53,8 @@ export async function findRoute(
   const nodes = await tables.nodes.list(request.project, context.timing.silenceSeconds);
   const place = resolvePlace(request, nodes);
   const demand = await demandOf(tables, request, nodes);
-  return route(place, demand, await routableEdges(context, tables, request, demand, nodes));
+  const edges = await routableEdges(context, tables, request, demand, nodes);
+  return route(place, demand, edges, request.method);
 }
 
 /** The point and name of a place; regions that only edges have are known too. */
@@ -121,6 +124,7 @@ async function routableEdges(
       free: freeOf(node),
       promised: promised.get(node.id) ?? NO_ROOM,
       plans: score?.disks.map((disk) => disk.plan) ?? null,
+      functional: score?.functional ?? null,
       held: new Set(mine),
     };
     return [edge];

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import { OVERLAY_HEADROOM_BYTES } from '@vmdn/core/domain/overlay-room.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
@@ -42,6 +43,20 @@ async function stateOf(teleport: string): Promise<Teleport> {
   return await network.user.call(client.getTeleport, { params: { teleport } });
 }
 
+/** A plan of `web-01` that takes 3.5 s. */
+function score(functional: FunctionalCost | null = null) {
+  const plan = {
+    diskBytes: { zero: 3e6, local: 1e6, package: 0, peer: 0, origin: 48_576 },
+    wireBytes: 20_000,
+    estimatedSeconds: 3.5,
+    candidates: [{ digest: digest('b'), name: 'debian', coveredBytes: 1e6 }],
+    copy: { wireBytes: 500_000, estimatedSeconds: 4.5 },
+  };
+  const computedAt = '2026-01-01T00:00:00Z';
+  const body = { computedAt, functional, disks: [{ digest: digest('a'), plan }] };
+  return { params: { vm: 'web-01', version: 1 }, body };
+}
+
 describe('a request for a teleport', () => {
   it('is answered with the chosen edge, why, and why not the others', async () => {
     const { edges } = await startTestVm(network, [
@@ -49,24 +64,7 @@ describe('a request for a teleport', () => {
       ['galway', 'eu-west'],
       ['ashburn', 'us-east'],
     ]);
-    await edges[1]!.client.call(node.reportScores, {
-      params: { vm: 'web-01', version: 1 },
-      body: {
-        computedAt: '2026-01-01T00:00:00Z',
-        disks: [
-          {
-            digest: digest('a'),
-            plan: {
-              diskBytes: { zero: 3e6, local: 1e6, package: 0, peer: 0, origin: 48_576 },
-              wireBytes: 20_000,
-              estimatedSeconds: 3.5,
-              candidates: [{ digest: digest('b'), name: 'debian', coveredBytes: 1e6 }],
-              copy: { wireBytes: 500_000, estimatedSeconds: 4.5 },
-            },
-          },
-        ],
-      },
-    });
+    await edges[1]!.client.call(node.reportScores, score());
     const teleport = await request();
     expect(teleport).toMatchObject({
       state: 'routed',
@@ -95,6 +93,27 @@ describe('a request for a teleport', () => {
     const other = request({ requestId, near: { region: 'us-east' } });
     await expect(other).rejects.toMatchObject({ code: 'conflict' });
     expect(await query(databaseUrl, 'select id from teleports')).toHaveLength(1);
+  });
+
+  it('that leaves the method open gets the quickest of the edge, and the same again', async () => {
+    const { edges } = await startTestVm(network);
+    const cost = { wireBytes: 9000, image: digest('b'), installed: 2, removed: 0 };
+    const tell = (estimatedSeconds: number) =>
+      edges[0]!.client.call(node.reportScores, score({ ...cost, estimatedSeconds }));
+    const open = { method: 'cheapest', requestId: randomUUID() };
+    await tell(2);
+    const first = await request(open);
+    expect(first).toMatchObject({ method: 'functional', chosen: { estimatedSeconds: 2 } });
+    await tell(200);
+    expect(await request(open)).toMatchObject({ teleport: first.teleport, method: 'functional' });
+    const second = await request({ method: 'cheapest' });
+    expect(second).toMatchObject({ method: 'exact', chosen: { functional: cost } });
+    await tell(2);
+    expect(await request({ method: 'cheapest', lazy: true })).toMatchObject({ method: 'exact' });
+    const body = { vm: 'web-01', near: { region: 'eu-west' }, method: 'cheapest' } as const;
+    expect(await network.user.call(client.planTeleport, { body })).toMatchObject({
+      method: 'functional',
+    });
   });
 
   it('for something unknown says what is known', async () => {

@@ -10,7 +10,7 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { functionalObstacle, OTHER_METHODS } from '@vmdn/core/domain/functional.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
+import type { RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
@@ -29,7 +29,7 @@ export interface TeleportRequest {
   readonly vm: Name;
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
-  readonly method?: TeleportMethod | undefined;
+  readonly method?: RequestedMethod | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
   readonly requestId?: Id | undefined;
@@ -43,7 +43,9 @@ function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: 
       : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
     throw new VmdnError('invalid_input', words);
   }
-  return { method, skipFree, lazy, withinKm: withinKm ?? null };
+  // Neither is to be had of a functional copy: of the methods that the request allows one is left.
+  const allowed = method === 'cheapest' && (lazy || skipFree) ? 'exact' : method;
+  return { method: allowed, skipFree, lazy, withinKm: withinKm ?? null };
 }
 
 interface RequestedVersion {
@@ -119,7 +121,9 @@ async function earlierRequest(
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
   const { method, skipFree, lazy, withinKm } = wishOf(request);
-  const asked = [request.vm, withinKm, method, skipFree, lazy, placeWords(request.near)];
+  // What an open wish came to stands in the row: either method is what was asked for.
+  const meant = method === 'cheapest' ? present.method : method;
+  const asked = [request.vm, withinKm, meant, skipFree, lazy, placeWords(request.near)];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     placeWords(present.near),
@@ -147,15 +151,16 @@ async function addTeleport(
 ): Promise<TeleportView> {
   const { method, skipFree, lazy, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
-  const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
+  const { near } = request;
+  const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
     project,
     requestId: request.requestId ?? null,
     vm: version.vmId,
     version: version.version,
-    near: request.near,
-    ...{ withinKm, method, skipFree, lazy },
+    ...{ near, withinKm, skipFree, lazy },
+    method: answer.chosen.method,
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
@@ -172,11 +177,13 @@ export async function planTeleport(
   return await context.store.read(async (tables) => {
     const { method, skipFree, withinKm } = wishOf(request);
     const version = await versionFor(tables, project, request);
-    const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
-    const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
+    const { vm, near } = request;
+    const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+    const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;
     return {
-      ...{ vm: request.vm, version: version.version, method, spilled, chosen, others: [...others] },
+      ...{ vm, version: version.version, method: chosen.method },
+      ...{ spilled, chosen, others: [...others] },
       skipFree: skipFree ? skippedValue(await tables.vms.freeSpaceOf([version])) : null,
     };
   });

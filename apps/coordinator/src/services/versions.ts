@@ -8,6 +8,7 @@
 
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { DiskScore, Tables, Vm } from '../ports.ts';
@@ -158,7 +159,11 @@ export async function reportScores(
   context: Context,
   { node, project }: NodeIdentity,
   key: VersionKey,
-  report: { readonly disks: readonly DiskScore[]; readonly computedAt: string },
+  report: {
+    readonly disks: readonly DiskScore[];
+    readonly functional: FunctionalCost | null;
+    readonly computedAt: string;
+  },
 ) {
   await context.store.transaction(async (tables) => {
     const vm = await tables.vms.find(project, key.vm);
@@ -199,6 +204,7 @@ export async function describeVm(context: Context, { project }: ClientIdentity, 
       scores: scores.map((score) => ({
         edge: score.edge,
         disks: score.disks.map((disk) => disk.plan),
+        functional: score.functional,
         computedAt: score.computedAt.toISOString(),
       })),
     };

@@ -2,6 +2,7 @@
 
 import type { Description, SkipFreeDisk, VersionState } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
@@ -63,6 +64,7 @@ export interface ScoreRow {
   readonly edgeId: Id;
   readonly edge: Name;
   readonly disks: readonly DiskScore[];
+  readonly functional: FunctionalCost | null;
   readonly computedAt: Date;
 }
 
@@ -324,9 +326,14 @@ function scores(db: Db) {
       readonly vm: Id;
       readonly version: number;
       readonly disks: readonly DiskScore[];
+      readonly functional: FunctionalCost | null;
       readonly computedAt: string;
     }): Promise<void> {
-      const disks = JSON.stringify(score.disks);
+      const plans = {
+        disks: JSON.stringify(score.disks),
+        functional: score.functional && JSON.stringify(score.functional),
+        computed_at: score.computedAt,
+      };
       await db
         .insertInto('scores')
         .values({
@@ -334,13 +341,12 @@ function scores(db: Db) {
           project_id: score.project,
           vm_id: score.vm,
           version: score.version,
-          disks,
-          computed_at: score.computedAt,
+          ...plans,
         })
         .onConflict((conflict) =>
           conflict
             .columns(['vm_id', 'version', 'edge_id'])
-            .doUpdateSet({ disks, computed_at: score.computedAt, reported_at: sql<Date>`now()` }),
+            .doUpdateSet({ ...plans, reported_at: sql<Date>`now()` }),
         )
         .execute();
     },
@@ -350,7 +356,7 @@ function scores(db: Db) {
         .selectFrom('scores')
         .innerJoin('nodes', 'nodes.id', 'scores.edge_id')
         .select(['scores.edge_id as edgeId', 'nodes.name as edge', 'scores.disks'])
-        .select('scores.computed_at as computedAt')
+        .select(['scores.functional', 'scores.computed_at as computedAt'])
         .where('scores.vm_id', '=', vm)
         .where('scores.version', '=', version)
         .orderBy('nodes.name')

@@ -10,12 +10,15 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { PlanSummary } from '@vmdn/core/domain/plan-estimate.ts';
+import { totalPlan } from '@vmdn/core/domain/routing-estimate.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { type KnownVersion, reportScores } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { EdgeEvents } from '../events.ts';
 import { BACKGROUND_PATIENCE_MS, RETRY_MIN_MS } from '../limits.ts';
 import type { DiskDeliveries } from '../services/deliver-disk.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
+import type { FunctionalCosts } from '../services/functional-costs.ts';
 import {
   offeredDescription,
   offeredPlan,
@@ -30,6 +33,7 @@ interface Deps extends RecipeMeans {
   readonly client: Pick<CoordinatorClient, 'call'>;
   readonly versions: VerifiedVersions;
   readonly planner: Planner;
+  readonly costs: FunctionalCosts;
   readonly packages: Pick<Packages, 'active'>;
   readonly deliveries: Pick<DiskDeliveries, 'active'>;
   readonly desired: DesiredStates;
@@ -44,7 +48,7 @@ export function createScoresReconciler(deps: Deps): (signal: AbortSignal) => Pro
     // What a kill, or a coordinator that was away, left unreported.
     await deps.reads.report(signal);
     for (const known of offeredVersions(deps)) {
-      const fresh = `${known.version} ${deps.planner.revision}`;
+      const fresh = `${known.version} ${deps.planner.revision} ${deps.costs.revision}`;
       if (reported.get(known.vm) === fresh) continue;
       try {
         await score(deps, known, signal);
@@ -65,15 +69,19 @@ async function score(deps: Deps, known: KnownVersion, signal: AbortSignal): Prom
   await waitForQuiet(deps, signal);
   const startedMs = performance.now();
   const disks = [];
+  const plans: PlanSummary[] = [];
   for (const disk of description.disks) {
     const { digest } = disk;
     const { summary } = await offeredPlan(deps, known, disk, signal);
     disks.push({ digest, plan: contractSummary(summary) });
+    plans.push(summary);
   }
+  const functional = await deps.costs.estimate(description, totalPlan(plans), signal);
   const { vm, version } = known;
   const computedAt = new Date().toISOString();
   await deps.reads.report(signal);
-  await deps.client.call(reportScores, { params: { vm, version }, body: { disks, computedAt } });
+  const body = { disks, functional, computedAt };
+  await deps.client.call(reportScores, { params: { vm, version }, body });
   deps.events.scored(vm, version, (performance.now() - startedMs) / 1000);
 }
 

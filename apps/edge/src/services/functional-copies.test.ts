@@ -31,6 +31,7 @@ const image = {
 /** A copier's answer: what it threw, or a copy. */
 function edge(answer: FunctionalCopier, options: { readonly os?: typeof debian } = {}) {
   const log: string[] = [];
+  const learned: object[] = [];
   const retained = new Set<object>();
   const note = (what: string) => async () => void log.push(what);
   const copies = createFunctionalCopies({
@@ -66,11 +67,12 @@ function edge(answer: FunctionalCopier, options: { readonly os?: typeof debian }
       isSealed: async (_, seal) => seal.inode === '7',
       remove: note('remove'),
     },
+    costs: { observe: (source, sample) => void learned.push({ source, ...sample }) },
     events: { functionalCopied: () => undefined },
   });
   const order = { digest: SOURCE, virtualSizeBytes: 2 ** 20, signal: new AbortController().signal };
   const make = (of = guest) => copies.make(VM, of, order as unknown as LoanOrder);
-  return { copies, make, log, retained };
+  return { copies, make, log, retained, learned };
 }
 
 const failing =
@@ -80,7 +82,7 @@ const failing =
 const made: FunctionalCopier = async ({ targetPath }) => ({
   ...{ image: BASE, layers: [{ path: targetPath, format: 'qcow2' }], virtualSizeBytes: 2 ** 20 },
   ...{ installed: 3, removed: 0, packageBytes: 500, files: 2, fileBytes: 40 },
-  ...{ seconds: { packages: 1, appliance: 60 }, steps: {} },
+  ...{ seconds: { packages: 1, appliance: 60 }, steps: { packages: 20 } },
 });
 
 describe('a functional copy of a VM', () => {
@@ -97,6 +99,20 @@ describe('a functional copy of a VM', () => {
     await expect(changed).rejects.toMatchObject({ code: 'corrupt' });
     await copies.remove(VM, SOURCE);
     expect(retained.size).toBe(0);
+  });
+
+  it('says what it showed of what such copies cost, and nothing when it failed', async () => {
+    const { make, learned } = edge(made);
+    await make();
+    expect(learned).toEqual([
+      {
+        ...{ source: SOURCE, wireBytes: 0, changedPackages: 3 },
+        ...{ applianceSeconds: 60, packageSeconds: 20 },
+      },
+    ]);
+    const failed = edge(failing(new VmdnError('timeout', 'It failed.')));
+    await expect(failed.make()).rejects.toMatchObject({ code: 'timeout' });
+    expect(failed.learned).toEqual([]);
   });
 
   it.each<[string, ErrorCode, Readonly<Record<string, unknown>>, boolean]>([

@@ -18,6 +18,7 @@ import {
   OTHER_METHODS,
   requireImages,
 } from '@vmdn/core/domain/functional.ts';
+import type { FunctionalSample } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type {
@@ -32,6 +33,7 @@ import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts
 import { HopelessError } from '../decisions/failure.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { DiskDeliveries, LoanOrder } from './deliver-disk.ts';
+import type { FunctionalCosts } from './functional-costs.ts';
 import { layersOf } from './image-layers.ts';
 import type { KnownGuests } from './known-guests.ts';
 import { reserveRoom } from './reserve-room.ts';
@@ -74,6 +76,7 @@ interface Deps {
   readonly deliveries: Pick<DiskDeliveries, 'lend' | 'discard'>;
   readonly copy: FunctionalCopier;
   readonly files: FunctionalFiles;
+  readonly costs: Pick<FunctionalCosts, 'observe'>;
   readonly events: Pick<EdgeEvents, 'functionalCopied'>;
 }
 
@@ -169,6 +172,7 @@ async function make(
     const sealed = await files.seal(value.layers, order.signal);
     const check = (performance.now() - startedMs) / 1000;
     const read = deliveryOf(delivery, value);
+    deps.costs.observe(order.digest, sampleOf(value, delivery));
     deps.events.functionalCopied(vm, { ...value, ...sealed, wireBytes: read.wireBytes });
     return made(value, sealed, read, { ...seconds, check }, store);
   } catch (error) {
@@ -208,6 +212,19 @@ function made(
 function deliveryOf(delivery: DiskDelivery, { packageBytes }: FunctionalCopyResult): DiskDelivery {
   const { wireBytes } = delivery;
   return { ...delivery, wireBytes: { ...wireBytes, package: wireBytes.package + packageBytes } };
+}
+
+/** What a copy showed of what copies cost. */
+function sampleOf(
+  { installed, removed, seconds, steps }: FunctionalCopyResult,
+  { wireBytes }: DiskDelivery,
+): Omit<FunctionalSample, 'exact'> {
+  return {
+    wireBytes: wireBytes.origin + wireBytes.peer,
+    changedPackages: installed + removed,
+    applianceSeconds: seconds.appliance,
+    packageSeconds: steps.packages ?? 0,
+  };
 }
 
 function hopelessly<Value>(work: () => Value): Value {

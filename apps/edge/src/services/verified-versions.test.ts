@@ -112,6 +112,7 @@ describe('a description that can’t be had now', () => {
     const run = createScoresReconciler({
       versions,
       planner: { revision: 1 },
+      costs: { revision: 0 },
       desired: { latest: () => ({ versions: [known] }) },
       deliveries: { active: 0 },
       packages: { active: 0 },

@@ -55,7 +55,7 @@ export const NEWS_MS_MAX = 10_000;
 /** What an edge asks of an origin at once while others might want the same: what takes so long to come. */
 export const TRADE_SECONDS = 0.25;
 export const ALONE_SECONDS = 1;
-/** Before anything is known of an origin, by an edge alone: 4 MiB, 0.2 s at 10 MB/s where half of it compresses away. */
+/** Before anything is known of an origin, by an edge alone: 4 MiB, some 0.2 s at 10 MB/s. */
 export const FIRST_BLOCKS = 1024;
 /** The last blocks, 4 MiB, are left to those who have asked for them while they have news so often. */
 export const LAST_BLOCKS = 1024;

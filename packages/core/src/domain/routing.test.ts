@@ -51,6 +51,7 @@ function edge(name: string, facts: Partial<RoutableEdge> = {}): RoutableEdge {
     free: { storeBytes: 1e12, memoryMiB: 65_536, vcpus: 64 },
     promised: { storeBytes: 0, memoryMiB: 0, vcpus: 0 },
     plans: [plan(60)],
+    functional: null,
     held: new Set(),
     ...facts,
   };
@@ -159,6 +160,42 @@ describe('a route', () => {
 
   it('is empty when there is no edge at all', () => {
     expect(route(near(), demand, [])).toEqual({ chosen: null, spilled: false, others: [] });
+  });
+});
+
+describe('a method', () => {
+  const copy = (estimatedSeconds: number) => {
+    return { estimatedSeconds, wireBytes: 1e6, image: DISK, installed: 3, removed: 1 };
+  };
+  const both = edge('both', { plans: [plan(60)], functional: copy(30) });
+
+  it('that is left open is the quickest of each edge, and the reason names the other (I5)', () => {
+    const found = route(near(), demand, [both, edge('exact', { plans: [plan(40)] })], 'cheapest');
+    expect(found.chosen).toMatchObject({
+      edge: 'both',
+      method: 'functional',
+      estimatedSeconds: 30,
+    });
+    expect(found.chosen?.reason).toContain('3 packages to install, 1 to remove');
+    expect(found.chosen?.reason).toContain('exact: about 1 min 0 s');
+    expect(found.others[0]).toMatchObject({ method: 'exact', estimatedSeconds: 40 });
+    const slow = edge('both', { plans: [plan(60)], functional: copy(90) });
+    const { chosen } = route(near(), demand, [slow], 'cheapest');
+    expect(chosen).toMatchObject({ method: 'exact', estimatedSeconds: 60 });
+    expect(chosen?.reason).toContain('A functional copy: about 1 min 30 s.');
+  });
+
+  it('that is asked for is what counts; exact unless said', () => {
+    const quick = edge('quick', { plans: [plan(40)], functional: copy(90) });
+    expect(route(near(), demand, [both, quick]).chosen).toMatchObject({
+      ...{ edge: 'quick', method: 'exact' },
+    });
+    expect(route(near(), demand, [both, quick], 'functional').chosen).toMatchObject({
+      ...{ edge: 'both', method: 'functional', estimatedSeconds: 30 },
+    });
+    const untold = route(near(), demand, [edge('untold')], 'functional').chosen;
+    expect(untold).toMatchObject({ method: 'functional', estimatedSeconds: 60 });
+    expect(untold?.reason).toContain('told no estimate');
   });
 });
 

@@ -9,14 +9,17 @@
  *     looked at is in it exactly once, with its reason.
  * I4: an edge has room when it has room for the missing disks and for the overlays that it will have to
  *     reserve: what is chosen here is not refused there.
+ * I5: where the request leaves the method open, each edge is seen with its quickest one.
  */
 
 import type { Digest } from './digest.ts';
+import type { FunctionalCost } from './functional-estimate.ts';
 import { distanceKm, type Location } from './geography.ts';
 import type { Id, Name } from './names.ts';
 import { overlayRoomBytes } from './overlay-room.ts';
 import { estimateUnplanned, type PlanNumbers, totalPlan } from './routing-estimate.ts';
 import { formatBytes, formatKm, formatSeconds } from './routing-words.ts';
+import type { RequestedMethod, TeleportMethod } from './skip-free.ts';
 
 /** How far from the asked point an edge may be unless the request says otherwise. */
 export const WITHIN_KM_DEFAULT = 1000;
@@ -64,6 +67,8 @@ export interface RoutableEdge extends Location {
   readonly promised: Room;
   /** Its plan for each disk of the version; null when it has not planned them. */
   readonly plans: readonly PlanNumbers[] | null;
+  /** What a functional copy would cost there; null when it can make none, or has not said. */
+  readonly functional: FunctionalCost | null;
   /** Disks of the version that it holds entirely. */
   readonly held: ReadonlySet<Digest>;
 }
@@ -75,6 +80,9 @@ export interface Verdict {
   readonly region: Name | null;
   readonly distanceKm: number;
   readonly plan: PlanNumbers | null;
+  readonly functional: FunctionalCost | null;
+  /** The method that `estimatedSeconds` is about. */
+  readonly method: TeleportMethod;
   readonly estimatedSeconds: number;
   readonly eligible: boolean;
   readonly reason: string;
@@ -93,6 +101,7 @@ interface Assessment {
   readonly distanceKm: number;
   readonly isNear: boolean;
   readonly plan: PlanNumbers | null;
+  readonly method: TeleportMethod;
   readonly estimatedSeconds: number;
   /** Why it can't take the VM, in words; null when it can. */
   readonly obstacle: string | null;
@@ -103,9 +112,12 @@ export function route(
   place: RequestedPlace,
   demand: Demand,
   edges: readonly RoutableEdge[],
+  method: RequestedMethod = 'exact',
 ): Route {
   const isNear = nearness(place, edges);
-  const assessed = edges.map((edge) => assess(edge, place, demand, isNear)).sort(byPreference);
+  const assessed = edges
+    .map((edge) => assess(edge, place, demand, isNear, method))
+    .sort(byPreference);
   const able = assessed.filter((one) => one.obstacle === null);
   const near = able.filter((one) => one.isNear);
   // The order puts near ones first, by time; without any, the nearest elsewhere comes first.
@@ -150,17 +162,33 @@ function assess(
   place: RequestedPlace,
   demand: Demand,
   isNear: (edge: RoutableEdge, distance: number) => boolean,
+  method: RequestedMethod,
 ): Assessment {
   const distance = distanceKm(edge, place);
   const plan = edge.plans === null ? null : totalPlan(edge.plans);
+  const exactSeconds = plan?.estimatedSeconds ?? estimateUnplanned(demand, edge.held);
   return {
     edge,
     distanceKm: distance,
     isNear: isNear(edge, distance),
     plan,
-    estimatedSeconds: plan?.estimatedSeconds ?? estimateUnplanned(demand, edge.held),
+    ...quickest(method, exactSeconds, edge.functional),
     obstacle: obstacleOf(edge, demand),
   };
+}
+
+/** The method that an edge would use, and its time. A copy that nobody estimated is thought of as exact. */
+function quickest(
+  method: RequestedMethod,
+  exactSeconds: number,
+  functional: FunctionalCost | null,
+): Pick<Assessment, 'method' | 'estimatedSeconds'> {
+  const exact = { method: 'exact', estimatedSeconds: exactSeconds } as const;
+  if (method === 'exact') return exact;
+  const copySeconds = functional?.estimatedSeconds;
+  const copy = { method: 'functional', estimatedSeconds: copySeconds ?? exactSeconds } as const;
+  if (method === 'functional') return copy;
+  return copySeconds !== undefined && copySeconds < exactSeconds ? copy : exact;
 }
 
 /**
@@ -221,6 +249,8 @@ function verdict(one: Assessment, reason: string): Verdict {
     region: one.edge.region,
     distanceKm: Math.round(one.distanceKm * 10) / 10,
     plan: one.plan,
+    functional: one.edge.functional,
+    method: one.method,
     estimatedSeconds: one.estimatedSeconds,
     eligible: one.obstacle === null,
     reason,
@@ -245,12 +275,24 @@ function whyChosen(chosen: Assessment, near: readonly Assessment[], place: Reque
 function describe(one: Assessment): string {
   const time = `About ${formatSeconds(one.estimatedSeconds)}, ${formatKm(one.distanceKm)} away`;
   if (one.plan === null) return `${time}; it has not planned this version yet.`;
+  if (one.method === 'functional') return `${time}: ${describeCopy(one.edge)}.`;
   const { local, package: packages, peer, origin } = one.plan.diskBytes;
   const parts = [`${formatBytes(local)} there already`];
   if (packages > 0) parts.push(`${formatBytes(packages)} from packages`);
   if (peer > 0) parts.push(`${formatBytes(peer)} from neighbours`);
   parts.push(`${formatBytes(origin)} from the origin`);
-  return `${time}: ${parts.join(', ')}.`;
+  const copy = one.edge.functional;
+  const other =
+    copy === null ? '' : ` A functional copy: about ${formatSeconds(copy.estimatedSeconds)}.`;
+  return `${time}: ${parts.join(', ')}.${other}`;
+}
+
+function describeCopy({ functional: copy, plans }: RoutableEdge): string {
+  if (copy === null) return 'as a functional copy, of which it has told no estimate';
+  const changes = `${copy.installed} packages to install, ${copy.removed} to remove`;
+  const wire = `at most ${formatBytes(copy.wireBytes)} over the wire`;
+  const exact = `exact: about ${formatSeconds(totalPlan(plans ?? []).estimatedSeconds)}`;
+  return `as a functional copy, ${changes}, ${wire}; ${exact}`;
 }
 
 function whyNot(one: Assessment, chosen: Assessment): string {

@@ -10,6 +10,10 @@ import type { DescribedDisk, SkipFreeDisk } from './description.ts';
 export const TELEPORT_METHODS = ['exact', 'functional'] as const;
 export type TeleportMethod = (typeof TELEPORT_METHODS)[number];
 
+/** What a request may ask for: a method, or whichever has the VM running soonest. */
+export const REQUESTED_METHODS = [...TELEPORT_METHODS, 'cheapest'] as const;
+export type RequestedMethod = (typeof REQUESTED_METHODS)[number];
+
 /** What a teleport without free space skips, and what it does not. */
 export interface SkippedFree {
   /** Bytes that are not zero at the source and will be in the delivered disks. */

@@ -2,9 +2,11 @@
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
+import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Location } from '@vmdn/core/domain/geography.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { PlanNumbers } from '@vmdn/core/domain/routing-estimate.ts';
+import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 
 /** An Ed25519 public key as a JWK (RFC 8037). */
@@ -30,6 +32,8 @@ export interface DestinationValue {
   readonly region: Name | null;
   readonly distanceKm: number;
   readonly plan: PlanNumbers | null;
+  readonly functional: FunctionalCost | null;
+  readonly method: TeleportMethod;
   readonly estimatedSeconds: number;
   readonly eligible: boolean;
   readonly reason: string;

@@ -15,6 +15,7 @@ import {
   description,
   digest,
   functionalCopy,
+  functionalCost,
   holderFault,
   id,
   location,
@@ -23,6 +24,7 @@ import {
   nothing,
   place,
   planSummary,
+  requestedMethod,
   seconds,
   skippedFree,
   teleportMethod,
@@ -49,6 +51,10 @@ export const destination = z.object({
   distanceKm: z.number().nonnegative(),
   /** Null when the edge has not planned this version yet. */
   plan: planSummary.nullable(),
+  /** Null where it can make none, or has not said. */
+  functional: functionalCost.nullable().default(null),
+  /** What the edge would use for this request. */
+  method: teleportMethod.default('exact'),
   /** To a running VM; without a plan, as if all came from the origin. */
   estimatedSeconds: seconds,
   eligible: z.boolean(),
@@ -98,8 +104,11 @@ const wish = {
   near: place,
   /** How far from the place an edge may be; 1,000 km unless said. */
   withinKm: z.number().positive().max(20_040).optional(),
-  /** `exact` unless said. A functional copy is neither lazy nor is there free space to skip. */
-  method: teleportMethod.optional(),
+  /**
+   * `exact` unless said; the answer to `cheapest` names the one that it came to. A functional copy is neither
+   * lazy nor is there free space to skip.
+   */
+  method: requestedMethod.optional(),
   /**
    * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
@@ -305,7 +314,14 @@ export const describeVm = defineOperation({
     state: versionState,
     origin: name,
     description,
-    scores: z.array(z.object({ edge: name, disks: z.array(planSummary), computedAt: timestamp })),
+    scores: z.array(
+      z.object({
+        edge: name,
+        disks: z.array(planSummary),
+        functional: functionalCost.nullable(),
+        computedAt: timestamp,
+      }),
+    ),
   }),
 });
 

@@ -14,6 +14,7 @@ import {
   byteCount,
   digest,
   diskHolder,
+  functionalCost,
   HOLDER_FAULTS_MAX,
   holder,
   holderFault,
@@ -248,6 +249,8 @@ export const reportScores = defineOperation({
       .array(z.object({ digest, plan: planSummary }))
       .min(1)
       .max(24),
+    /** What a functional copy would cost; null where the edge can make none. */
+    functional: functionalCost.nullable().default(null),
     computedAt: timestamp,
   }),
   reply: z.object({ accepted: z.literal(true) }),

@@ -15,7 +15,7 @@ import { DISK_FORMATS } from '../../domain/disk-format.ts';
 import { ERROR_CODES } from '../../domain/errors.ts';
 import { KEPT_REMARK_CHARACTERS_MAX, KEPT_REMARKS_MAX } from '../../domain/limits.ts';
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
-import { TELEPORT_METHODS } from '../../domain/skip-free.ts';
+import { REQUESTED_METHODS, TELEPORT_METHODS } from '../../domain/skip-free.ts';
 import { TELEPORT_STATES } from '../../domain/teleport.ts';
 
 /** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
@@ -159,6 +159,8 @@ export const teleportState = z.enum(TELEPORT_STATES);
  * `functional`: made anew of a similar image, packages and the files that differ; it does the same.
  */
 export const teleportMethod = z.enum(TELEPORT_METHODS);
+/** `cheapest`: the one of them that has the VM running soonest, as far as the request allows. */
+export const requestedMethod = z.enum(REQUESTED_METHODS);
 /** How a functional copy was made; it is not bit-identical with its source. */
 export const functionalCopy = z.object({
   /** The image that was cloned. */
@@ -229,6 +231,14 @@ export const candidate = z.object({
 
 /** What one way of bringing a disk costs: bytes from other nodes, compressed, and seconds. */
 export const methodCost = z.object({ wireBytes: byteCount, estimatedSeconds: seconds });
+
+/** What a functional copy of a VM's disk would cost on an edge, and from which of its images. */
+export const functionalCost = methodCost.extend({
+  image: digest,
+  /** Packages. */
+  installed: z.number().int().nonnegative(),
+  removed: z.number().int().nonnegative(),
+});
 
 /** A plan in numbers: what would come from where, and how long it would take. */
 export const planSummary = z.object({
