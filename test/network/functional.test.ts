@@ -12,6 +12,7 @@ import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import {
   cancelTeleport,
   listImages,
+  planTeleport,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
@@ -146,8 +147,25 @@ describe('a functional teleport', () => {
     await untilNothingLeft(failed);
   });
 
-  it('leaves nothing when it is cancelled while its appliance works', async () => {
+  it('is foretold beside an exact one, and is not what is cheapest for a guest of this size', async () => {
     await importImage(network, EDGE, BASE, base.disk);
+    const body = { vm: VM, near: { region: 'london' }, method: 'cheapest' } as const;
+    const plan = await waitFor(
+      'its cost is known',
+      async () => {
+        const { chosen } = await network.client.call(planTeleport, { body });
+        return chosen.functional === null ? undefined : chosen;
+      },
+      { timeoutMs: 60_000 },
+    );
+    const installed = change.install.length;
+    expect(plan.functional).toMatchObject({ installed, removed: change.remove.length });
+    expect(plan.functional!.wireBytes).toBe(plan.plan!.wireBytes);
+    expect(plan.functional!.estimatedSeconds).toBeGreaterThan(plan.estimatedSeconds);
+    expect(plan).toMatchObject({ method: 'exact' });
+  });
+
+  it('leaves nothing when it is cancelled while its appliance works', async () => {
     const begun = await functional();
     await untilRead(begun);
     await network.client.call(cancelTeleport, { params: { teleport: begun.teleport } });
