@@ -47,6 +47,8 @@ export const PACE_MS = 5000;
 
 /** A partial holder is asked for what it has so often: 4 small requests a second. */
 export const PRESENCE_MS = 250;
+/** What is known of a partial holder is as good as what it has now for so long. */
+export const SEEN_MS_MAX = 2 * PRESENCE_MS;
 /** Holders that came since are looked for so often; looking costs nothing. */
 export const SOURCES_MS = 250;
 /** A partial holder without news for so long is no reason to hope any more. */

@@ -38,7 +38,9 @@ async function refresh(lane: RunSource, options: LaneOptions): Promise<void> {
   };
   try {
     const ask = (signal: AbortSignal) => source.refresh!({ signal, onWireBytes });
-    if (await watchdog.guard(ask)) lane.newsAtMs = performance.now();
+    const isNews = await watchdog.guard(ask);
+    lane.seenAtMs = performance.now();
+    if (isNews) lane.newsAtMs = lane.seenAtMs;
     health.answered();
   } catch (error) {
     if (run.over.signal.aborted) return;

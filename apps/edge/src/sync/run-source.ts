@@ -17,6 +17,8 @@ export interface RunSource {
   isSlow: boolean;
   /** When a partial holder last had more than before, or was first heard of. */
   newsAtMs: number;
+  /** When a partial holder last said what it has. */
+  seenAtMs: number;
   /** What its last failed request threw. */
   lastError?: unknown;
 }
@@ -25,5 +27,6 @@ export function runSource(source: RemoteSource): RunSource {
   const health = new SourceHealth();
   if (source.isDoubtful === true) health.doubt();
   const newsAtMs = performance.now();
-  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false, newsAtMs };
+  const at = { newsAtMs, seenAtMs: newsAtMs };
+  return { source, health, badRows: new Set(), pace: new SourcePace(), isSlow: false, ...at };
 }

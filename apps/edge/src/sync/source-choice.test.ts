@@ -22,6 +22,7 @@ function source(tier: RemoteSource['tier'], more: Partial<RunSource> = {}): RunS
       badRows: new Set(),
       isSlow: false,
       newsAtMs: 0,
+      seenAtMs: performance.now(),
     },
     ...more,
   };
@@ -96,6 +97,15 @@ describe('beside another edge that makes the same disk', () => {
     expect(batchLimits(runOf(withNews, origin, LAST_BLOCKS), origin).order).toEqual([own]);
     const without = trader(performance.now() - 60_000);
     expect(batchLimits(runOf(without, origin, LAST_BLOCKS), origin).order?.length).toBe(3);
+  });
+
+  it('I5: the other’s part is left to it while it is not known what it has by now', () => {
+    const origin = source('origin');
+    const now = performance.now();
+    const unseen = { ...trader(now - 1000), seenAtMs: now - 1000 };
+    expect(batchLimits(runOf(unseen, origin, 1_000_000), origin).order).toEqual([own]);
+    const gone = { ...trader(now - 60_000), seenAtMs: now - 60_000 };
+    expect(batchLimits(runOf(gone, origin, 1_000_000), origin).order?.length).toBe(3);
   });
 
   it('an edge alone begins with more than a probe, and goes on with what comes in a second', () => {

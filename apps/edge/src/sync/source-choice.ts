@@ -8,7 +8,8 @@
  * I4: an origin that helps slow peers takes little at a time: whether they are slow, and whether it brings
  *     more, is seen again before the next request.
  * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then
- *     for theirs; not for the last bit of it while they have news: they are about to have it.
+ *     for theirs; not for the last bit of it while they have news: they are about to have it. Nor while it is
+ *     not known what they have by now: that would be asked for twice.
  * I6: while somebody reads the disk, every request is small: what was asked for can't be overtaken.
  */
 
@@ -26,6 +27,7 @@ import {
   LAZY_SECONDS,
   REQUEST_BLOCKS_MAX,
   REQUEST_BLOCKS_MIN,
+  SEEN_MS_MAX,
   TRADE_SECONDS,
 } from './limits.ts';
 import type { RunSource, SyncRun } from './sync-run.ts';
@@ -90,8 +92,9 @@ function orderOf(run: SyncRun, traders: readonly RunSource[]): readonly RowRange
   const places = traders.map(({ source }) => source.place!);
   const { own, rest } = territory(run.index.segmentOfRow.length, run.place, places);
   const areFew = run.schedule.wantingRemote.blocks <= LAST_BLOCKS;
-  const areComing = traders.some((trader) => isAdvancing(trader, LAST_NEWS_MS_MAX));
-  return areFew && areComing ? own : [...own, ...rest];
+  const coming = traders.filter((trader) => isAdvancing(trader, LAST_NEWS_MS_MAX));
+  const isOutOfDate = coming.some(({ seenAtMs }) => performance.now() - seenAtMs > SEEN_MS_MAX);
+  return (areFew && coming.length > 0) || isOutOfDate ? own : [...own, ...rest];
 }
 
 /** Whether a partial holder had news within so long. */
