@@ -7,7 +7,11 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import { describeVm, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import {
+  describeVm,
+  listImages,
+  type Teleport,
+} from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
 import { findGuest, type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
 import { proveSite } from '@vmdn/infra/lab/site-proof.ts';
@@ -116,6 +120,24 @@ describe('a real guest', () => {
     const [disk] = again.disks;
     expect(disk?.diskBytes.origin).toBe(0);
     expect(disk?.wireBytes.origin).toBe(0);
-    await removeVm(network, again);
+    delivered = again;
+  });
+
+  it('goes with its snapshot where that is wished, and the base image stays', async () => {
+    const held = async (): Promise<readonly string[]> => {
+      const { images } = await network.client.call(listImages, {});
+      return images
+        .filter(({ holders }) => holders.some(({ node }) => node === delivered.edge))
+        .map(({ digest }) => digest);
+    };
+    const { digest } = delivered.disks[0]!;
+    const before = await held();
+    expect(before).toContain(digest);
+    await vmdn('cancel', delivered.teleport, '--drop-snapshot');
+    const isGone = async (): Promise<boolean> => !(await held()).includes(digest);
+    await waitFor('the snapshot is gone', isGone, { timeoutMs: 60_000 });
+    expect(await held()).toEqual(before.filter((one) => one !== digest));
+    const late = vmdn('cancel', delivered.teleport, '--drop-snapshot');
+    await expect(late).resolves.toContain('being stopped');
   });
 });

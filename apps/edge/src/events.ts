@@ -103,6 +103,8 @@ function teleportEvents(logger: Logger) {
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
     functionalCopied: (teleport: string, copy: object) =>
       logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
+    snapshotKept: (digest: string, why: string) =>
+      logger.info({ event: 'snapshot_kept', digest, why }, 'a snapshot that was to go is kept'),
     vmUnsettled: (teleport: string, error: unknown) =>
       logger.warn(
         { event: 'vm_unsettled', teleport, ...errorFacts(error) },

@@ -161,12 +161,18 @@ async function runStatus(
   for (const line of finishedLines(teleport)) context.output.line(line);
 }
 
-async function runCancel(context: CommandContext, raw: string): Promise<void> {
+async function runCancel(
+  context: CommandContext,
+  raw: string,
+  options: { readonly dropSnapshot?: boolean },
+): Promise<void> {
   const params = { teleport: parseId(raw, 'teleport') };
   const client = await context.client();
-  const teleport = await client.call(cancelTeleport, { params, signal: context.signal });
+  const query = options.dropSnapshot === true ? { snapshot: 'drop' as const } : {};
+  const teleport = await client.call(cancelTeleport, { params, query, signal: context.signal });
   context.output.document(teleport);
-  context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed.`);
+  const rest = options.dropSnapshot === true ? ', with its disks unless others need them' : '';
+  context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed${rest}.`);
 }
 
 async function runList(
@@ -237,8 +243,15 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
   program
     .command('cancel <teleport>')
     .description('cancel a teleport, or stop and remove the VM it delivered')
-    .addHelpText('after', examples('vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10'))
-    .action((teleport: string) => runCancel(context(), teleport));
+    .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
+    .addHelpText(
+      'after',
+      examples(
+        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10',
+        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --drop-snapshot',
+      ),
+    )
+    .action((teleport: string, options) => runCancel(context(), teleport, options));
   program
     .command('teleports')
     .description('teleports, newest first')

@@ -36,8 +36,8 @@ export function mountClientRoutes(app: App, context: Context, { client }: Guards
     getTeleport(context, user, params.teleport),
   );
   mountOperation(app, ops.followTeleport, client, createEventStreams(context));
-  mountOperation(app, ops.cancelTeleport, client, ({ params }, user) =>
-    cancelTeleport(context, user, params.teleport),
+  mountOperation(app, ops.cancelTeleport, client, ({ params, query }, user) =>
+    cancelTeleport(context, user, params.teleport, query),
   );
   mountOperation(app, ops.getReceipt, client, ({ params }, user) =>
     getReceipt(context, user, params.teleport),

@@ -278,45 +278,6 @@ describe('an edge’s report', () => {
   });
 });
 
-describe('cancelling', () => {
-  it('is told to the edge until it confirms, and is a wish that can be repeated (I2)', async () => {
-    const { edges } = await startTestVm(network);
-    const edge = edges[0]!;
-    const { teleport } = await request();
-    await report(edge, teleport, {});
-    const cancel = () => network.user.call(client.cancelTeleport, { params: { teleport } });
-    expect((await cancel()).state).toBe('cancelled');
-    expect((await cancel()).state).toBe('cancelled');
-    const listed = async () => {
-      const { teleports } = await edge.client.call(node.desiredState, {});
-      return teleports.map((one) => [one.teleport, one.state]);
-    };
-    expect(await listed()).toEqual([[teleport, 'cancelled']]);
-    expect(await report(edge, teleport, { state: 'verified' })).toEqual({
-      state: 'cancelled',
-      epoch: 1,
-    });
-    expect(await listed()).toEqual([[teleport, 'cancelled']]);
-    await report(edge, teleport, { state: 'cancelled' });
-    expect(await listed()).toEqual([]);
-  });
-
-  it('stops and removes a VM that runs, which stayed in the desired state until then', async () => {
-    const { edges } = await startTestVm(network);
-    const edge = edges[0]!;
-    const { teleport } = await request();
-    for (const state of ['syncing', 'verified', 'booting', 'running'] as const) {
-      await report(edge, teleport, { state });
-    }
-    const before = await edge.client.call(node.desiredState, {});
-    expect(before.teleports.map((one) => one.state)).toEqual(['running']);
-    await network.user.call(client.cancelTeleport, { params: { teleport } });
-    const after = await edge.client.call(node.desiredState, {});
-    expect(after.teleports.map((one) => one.state)).toEqual(['cancelled']);
-    expect((await stateOf(teleport)).endpoints).toEqual([]);
-  });
-});
-
 describe('following', () => {
   it('yields each change and ends after the final state', async () => {
     const { edges } = await startTestVm(network);

@@ -209,19 +209,30 @@ export async function listTeleports(
   );
 }
 
-/** Cancels a teleport, or stops and removes the VM it delivered. Throws `not_found`. */
+/**
+ * Cancels a teleport, or stops and removes the VM it delivered, with its disks where that is wished. Throws
+ * `not_found`, and `conflict` where they stay although the wish is to drop them.
+ */
 export async function cancelTeleport(
   context: Context,
   { project }: ClientIdentity,
   teleport: Id,
+  { snapshot = 'keep' }: { readonly snapshot?: 'keep' | 'drop' | undefined } = {},
 ): Promise<TeleportView> {
+  const isDropped = snapshot === 'drop';
   const { view, isNews } = await context.store.transaction(async (tables) => {
     const row = await tables.teleports.lock(project, teleport);
     if (row === undefined) throw unknownTeleport(teleport);
     const isPossible = mayCancel(row.state);
+    if (!isPossible && isDropped && !row.dropSnapshot) {
+      const words = 'This teleport was over before; its disks stay with its edge as a snapshot.';
+      throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
+    }
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
-      await tables.teleports.cancel(teleport, `${what} at the user's wish.`);
+      const rest = isDropped ? ', with its snapshot' : '';
+      const message = `${what} at the user's wish${rest}.`;
+      await tables.teleports.cancel(teleport, message, isDropped);
       await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
     }
     return { view: await viewTeleport(tables, project, teleport), isNews: isPossible };

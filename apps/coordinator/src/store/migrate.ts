@@ -23,6 +23,7 @@ import { bootTraces } from './migrations/0011-boot-traces.ts';
 import { functional } from './migrations/0012-functional.ts';
 import { vmExports } from './migrations/0013-exports.ts';
 import { functionalCost } from './migrations/0017-functional-cost.ts';
+import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -41,6 +42,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0012-functional': functional,
   '0013-exports': vmExports,
   '0017-functional-cost': functionalCost,
+  '0018-drop-snapshot': dropSnapshot,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

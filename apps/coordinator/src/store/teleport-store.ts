@@ -40,6 +40,7 @@ export interface TeleportRow {
   readonly edgeId: Id;
   readonly edge: Name;
   readonly released: boolean;
+  readonly dropSnapshot: boolean;
   readonly spilled: boolean;
   readonly chosen: DestinationValue;
   readonly others: readonly DestinationValue[];
@@ -112,6 +113,7 @@ const COLUMNS = [
   'teleports.edge_id as edgeId',
   'nodes.name as edge',
   'teleports.released',
+  'teleports.drop_snapshot as dropSnapshot',
   'teleports.spilled',
   'teleports.chosen',
   'teleports.others',
@@ -274,11 +276,12 @@ function teleportReports(db: Db) {
         .execute();
     },
 
-    async cancel(id: Id, message: string): Promise<void> {
+    async cancel(id: Id, message: string, dropSnapshot: boolean): Promise<void> {
       await db
         .updateTable('teleports')
         .set({
           state: 'cancelled',
+          drop_snapshot: dropSnapshot,
           message,
           error_code: 'cancelled',
           endpoints: '[]',

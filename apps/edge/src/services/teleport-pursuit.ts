@@ -24,6 +24,7 @@ import {
 } from '../decisions/teleport-step.ts';
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
+import { dropSnapshots } from './drop-snapshots.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { makeCopy, withChecks } from './teleport-copy.ts';
 import {
@@ -249,12 +250,12 @@ async function tellTrace(pass: Pass): Promise<void> {
   if (await shareTrace(pass.deps, pass, memory.trace)) memory.trace = undefined;
 }
 
-/** Stops and removes the VM of a teleport that is over, keeps its images, and says so. */
+/** Stops and removes the VM of a teleport that is over, with its disks where that is wished, and says so. */
 async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
-  const { teleport, epoch, state } = job.desired();
+  const { teleport, epoch, state, dropSnapshot } = job.desired();
   if (job.memory.released) return;
   const record = bareRecord(job.desired());
-  await removeVm(deps, teleport);
+  await removeVm(deps, teleport, { dropSnapshot });
   using reports = createTeleportReports({
     ...{ client: deps.client, teleport, epoch, view: job.memory, signal: job.signal },
     record: () => record,
@@ -267,18 +268,20 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
   job.memory.released = true;
 }
 
-/** Removes the VM and all that this edge remembers of its teleport. Idempotent. */
+/** Removes the VM and all that this edge remembers of its teleport; its images stay. Idempotent. */
 export async function removeVm(
   deps: Pick<
     PursuitDeps,
     'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
   >,
   teleport: Id,
+  { dropSnapshot }: { readonly dropSnapshot: boolean } = { dropSnapshot: false },
 ): Promise<void> {
   await deps.hypervisor.destroy(teleport);
   await deps.lazyDisks.end(teleport);
   const record = await deps.records.read(teleport);
   await deps.copies.remove(teleport, record?.functional?.source ?? null);
+  if (dropSnapshot) await dropSnapshots(deps, teleport);
   await deps.records.remove(teleport);
   deps.capacity.release(teleport);
   deps.store.release(`vm-${teleport}`);

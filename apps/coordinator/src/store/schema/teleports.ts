@@ -43,6 +43,8 @@ export interface TeleportsTable {
   lease_expires_at: NullableTimestamp;
   /** The edge said that it removed a cancelled VM. */
   released: GeneratedId<boolean>;
+  /** Its disks go with a cancelled VM. */
+  drop_snapshot: GeneratedId<boolean>;
   spilled: boolean;
   chosen: Json<DestinationValue>;
   others: Json<readonly DestinationValue[]>;

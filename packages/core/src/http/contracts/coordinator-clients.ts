@@ -186,7 +186,10 @@ export const cancelTeleport = defineOperation({
   caller: 'client',
   status: 202,
   params: z.object({ teleport: id }),
-  query: nothing,
+  query: z.object({
+    /** What becomes of the delivered disks: they are a source for further teleports (unless said), or go. */
+    snapshot: z.enum(['keep', 'drop']).optional(),
+  }),
   body: nothing,
   reply: teleport,
 });

@@ -162,6 +162,8 @@ export const desiredTeleport = z.object({
   /** When the user asked; not from an old coordinator. */
   requestedAt: timestamp.optional(),
   method: teleportMethod.default('exact'),
+  /** Once it is cancelled its disks go too, unless somebody else needs them; not from an old coordinator. */
+  dropSnapshot: z.boolean().default(false),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });

@@ -1,0 +1,57 @@
+/**
+ * Room: edge, services. The disks of a VM that is removed with them.
+ *
+ * I1: only snapshots go: never what somebody gave a name, what another VM of this edge has, or what another
+ *     image stands on.
+ * I2: idempotent, and done before the record of the teleport goes: a kill in between repeats it.
+ *
+ * What is on its way when it is called off nobody wants any more: reconcilers/leftovers.ts removes that.
+ */
+
+import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { isVmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
+import type { Records } from '@vmdn/core/io/ports/records.ts';
+import type { EdgeEvents } from '../events.ts';
+import type { TeleportRecord } from './teleport-record.ts';
+
+interface Deps {
+  readonly store: Pick<ImageStore, 'find' | 'remove'>;
+  readonly records: Pick<Records<TeleportRecord>, 'keys' | 'read'>;
+  readonly events: Pick<EdgeEvents, 'snapshotKept'>;
+}
+
+/** Removes what was delivered for a teleport whose VM is gone. */
+export async function dropSnapshots(deps: Deps, teleport: Id): Promise<void> {
+  const record = await deps.records.read(teleport);
+  const needed = await neededByOthers(deps, teleport);
+  for (const { digest } of record?.deliveries ?? []) {
+    if (needed.has(digest)) deps.events.snapshotKept(digest, 'another VM of this edge has it');
+    else await drop(deps, digest);
+  }
+}
+
+async function drop({ store, events }: Deps, digest: Digest): Promise<void> {
+  const image = store.find(digest);
+  if (image === undefined) return;
+  if (image.kind !== 'snapshot') return events.snapshotKept(digest, 'it is an image with a name');
+  try {
+    await store.remove(digest);
+  } catch (error) {
+    if (isVmdnError(error, 'not_found')) return;
+    if (!isVmdnError(error, 'conflict')) throw error;
+    events.snapshotKept(digest, error.message);
+  }
+}
+
+/** Disks that other teleports of this edge have, complete or on their way. */
+async function neededByOthers({ records }: Deps, teleport: Id): Promise<ReadonlySet<Digest>> {
+  const needed = new Set<Digest>();
+  for (const key of await records.keys()) {
+    if (key === teleport) continue;
+    const record = await records.read(key);
+    for (const { digest } of record?.deliveries ?? []) needed.add(digest);
+  }
+  return needed;
+}
