@@ -115,10 +115,11 @@ export function skippedLines(skipFree: Teleport['skipFree']): string[] {
 export function functionalLines(copy: Teleport['functional']): string[] {
   if (copy === null) return [];
   const { image, installed, removed, files, seconds, checkedBy } = copy;
-  const from = image.name ?? `image ${image.digest.slice(0, 12)}`;
+  const of =
+    image === null ? 'from scratch' : `of ${image.name ?? `image ${image.digest.slice(0, 12)}`}`;
   const count = (value: number): string => value.toLocaleString('en');
   return [
-    `functional copy of ${from}: ${count(installed)} packages installed ` +
+    `functional copy ${of}: ${count(installed)} packages installed ` +
       `(${formatBytesOrDash(copy.packageBytes)} from mirrors), ${count(removed)} removed; ` +
       `${count(files)} files, ${formatBytesOrDash(copy.fileBytes)}; ` +
       `${formatSeconds(seconds.appliance)} in the appliance`,

@@ -161,8 +161,8 @@ export const teleportState = z.enum(TELEPORT_STATES);
 export const teleportMethod = z.enum(TELEPORT_METHODS);
 /** How a functional copy was made; it is not bit-identical with its source. */
 export const functionalCopy = z.object({
-  /** The image that was cloned. */
-  image: z.object({ digest, name: name.nullable() }),
+  /** The image that was cloned; null: none was of the release, and the copy was made from scratch. */
+  image: z.object({ digest, name: name.nullable() }).nullable(),
   /** Of the copy's own content. */
   digest,
   virtualSizeBytes: byteCount,
