@@ -138,7 +138,7 @@ afterAll(async () => {
 });
 
 describe('a functional teleport', () => {
-  it('ends at once where no image of the release is and no mirror has its packages, and says so', async () => {
+  it('ends at once where neither an image of the release nor its packages are to be had', async () => {
     const { teleport: id } = await functional();
     const failed = await teleportEnd(network, id);
     expect(failed).toMatchObject({ state: 'failed', errorCode: 'not_found', functional: null });

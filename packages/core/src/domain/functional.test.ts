@@ -121,7 +121,7 @@ describe('what a functional copy can start from', () => {
     expect(listStarts(debian, wanted, [far, other, near])).toEqual([near, far]);
   });
 
-  it('I1: is nothing but packages where no image is of the release, as long as a kernel is among them', () => {
+  it('I1: is nothing but packages without an image of the release, if a kernel is among them', () => {
     const other = { os: { ...debian, versionId: '11' }, packages: [pkg('a')] };
     const wanted = [pkg('a'), pkg('linux-image-6.1.0-18-cloud-amd64'), pkg('grub-pc')];
     expect(listStarts(debian, wanted, [other])).toEqual([]);

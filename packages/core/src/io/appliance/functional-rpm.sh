@@ -14,11 +14,11 @@ install_rpm() {
   mapfile -t remove <"$job/remove"
   mapfile -t install < <(sed 's,^,/run/vmdn/,' "$job/install")
   if ((${#remove[@]})); then
-    in_tree rpm -e --nodeps --allmatches -- "${remove[@]}"
+    in_tree /usr/bin/rpm -e --nodeps --allmatches -- "${remove[@]}"
     require_rpm "$?"
   fi
   if ((${#install[@]})); then
-    in_tree rpm -U --oldpackage --nosignature -- "${install[@]}"
+    in_tree /usr/bin/rpm -U --oldpackage --nosignature -- "${install[@]}"
     require_rpm "$?"
   fi
   relabel_later
@@ -37,5 +37,5 @@ relabel_later() {
 
 # What rpm has installed: name, version, architecture.
 list_rpm() {
-  in_tree rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\n' | sed 's/\t0:/\t/'
+  in_tree /usr/bin/rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\n' | sed 's/\t0:/\t/'
 }

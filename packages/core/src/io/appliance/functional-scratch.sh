@@ -41,19 +41,17 @@ make_disk() {
 
 # Debian's own way: mmdebstrap, from a repository of nothing but these packages.
 bootstrap_deb() {
-  local deb
-  for deb in "$packages"/*.deb; do
-    dpkg-deb -f "$deb"
-    printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "${deb##*/}" "$(stat -c %s -- "$deb")" \
-      "$(sha256sum <"$deb" | cut -d' ' -f1)"
-  done >"$packages/Packages"
-  rmdir "$target/lost+found"
+  local file size sum
+  # A few programs for all of them: under emulation each start counts.
+  while read -r size file sum; do
+    dpkg-deb -f "$packages/$file"
+    printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$file" "$size" "$sum"
+  done < <(cd "$packages" && paste -d' ' <(stat -c '%s %n' -- *.deb) <(sha256sum -- *.deb | cut -d' ' -f1)) >"$packages/Packages"
   confined mmdebstrap --mode=root --variant=essential --skip=check/qemu --dpkgopt=force-unsafe-io \
     --aptopt='APT::Sandbox::User "root"' --aptopt='APT::Install-Recommends "false"' \
     --include="$(sed -n 's/^Package: //p' "$packages/Packages" | paste -sd,)" \
     --architectures="$(dpkg --print-architecture)" '' "$target" "deb [trusted=yes] copy:$packages ./"
   require_installed "$?" '^(E:|dpkg:|Err|.*error)'
-  mkdir -p "$target/lost+found"
   have_packages=0
 }
 
@@ -61,7 +59,9 @@ bootstrap_deb() {
 bootstrap_rpm() {
   mkdir -p "$target"/{dev,proc,sys,run,var/lib/rpm}
   enter_tree || fail "$EXIT_TARGET" 'the new tree could not be entered'
-  (cd "$packages" && confined xargs -a "$job/install" rpm --root "$target" --dbpath /var/lib/rpm --nosignature -i)
+  # What is mounted there is no package's to change.
+  (cd "$packages" && confined xargs -a "$job/install" rpm --root "$target" --dbpath /var/lib/rpm --nosignature \
+    --define '_netsharedpath /proc:/sys' -i)
   require_rpm "$?"
   leave_tree
   have_packages=0
@@ -97,7 +97,8 @@ GRUB_MODULES=(part_gpt ext2 search_fs_uuid search normal linux)
 install_grub_bios() {
   local disk=$1 grub=/usr/lib/grub/i386-pc first
   grub-mkimage -O i386-pc -o /var/tmp/core.img -p "/$2" -c /var/tmp/load.cfg biosdisk "${GRUB_MODULES[@]}" || return
-  first=$(cat "/sys/class/block/$(basename "$(readlink -f "$boot_device")")/start")
+  first=$(partx -g -o START -n 1 -- "$disk" | tr -d ' ')
+  [[ $first =~ ^[1-9][0-9]*$ ]] || return
   dd if="$grub/boot.img" of="$disk" bs=440 count=1 conv=notrunc status=none || return
   # Where the first sector of core.img lies (kernel_sector, at 0x5c of boot.img), and in that where the rest does
   # (the last entry of its block list, at 0x1f4).
