@@ -25,6 +25,10 @@ appliance|guestfish|the appliance in which guests on LVM, xfs or btrfs, and RPM 
 appliance|libguestfs-xfs|xfs in that appliance
 appliance|rsync|smartSync of a functional copy, in that appliance
 appliance|rpm|reads the package database of an RPM guest, in that appliance
+appliance|mmdebstrap|makes a Debian system from scratch for a functional copy, in that appliance
+appliance|grub-common|grub-mkimage links the boot loader of such a system
+appliance|grub-pc-bin|the boot loader of such a system for BIOS
+appliance|grub-efi-amd64-bin|the boot loader of such a system for UEFI
 appliance|linux-image-cloud-amd64|the kernel of that appliance; supermin takes it from this machine
 guests|mmdebstrap|installs a guest from the Debian archives that this machine uses itself
 guests|debian-archive-keyring|the keys by which apt verifies those archives

@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OperatingSystem } from '@vmdn/core/domain/description.ts';
@@ -20,9 +20,12 @@ import {
   type FakeMirror,
   makeDeb,
   makeKey,
+  makeRpm,
+  publishRpm,
   publishSuite,
   type SigningKey,
   startMirror,
+  writeRepoFile,
 } from '@vmdn/core/io/mirrors/package-mirrors.fixture.ts';
 import { openPackageMirrors } from '@vmdn/core/io/mirrors/package-mirrors.ts';
 import type { FunctionalImage } from '@vmdn/core/io/ports/functional-copy.ts';
@@ -58,6 +61,8 @@ async function publish(more: Readonly<Record<string, Uint8Array>> = {}): Promise
 }
 
 async function copier() {
+  const repo = join(dir, `${randomUUID()}.repo`);
+  await writeRepoFile(repo, mirror, key);
   const sources = join(dir, `${randomUUID()}.sources`);
   await writeFile(
     sources,
@@ -65,7 +70,7 @@ async function copier() {
 Signed-By: ${key.armouredPath}\n`,
   );
   const { mirrors } = await openPackageMirrors({
-    ...{ choice: [sources], runner, cacheDir: join(dir, randomUUID()) },
+    ...{ choice: [sources, repo], runner, cacheDir: join(dir, randomUUID()) },
   });
   stack.use(mirrors);
   return createFunctionalCopier({
@@ -91,6 +96,9 @@ afterAll(async () => {
 });
 
 describe('a functional copy that cannot be made', () => {
+  const centos = {
+    ...{ id: 'centos', versionId: '9', prettyName: 'CentOS 9', architecture: 'x86_64' },
+  };
   const targetPath = () => join(dir, 'out', 'none.qcow2');
   const nothingLeft = async (): Promise<void> => {
     expect(await readdir(join(dir, 'out'))).toEqual([]);
@@ -102,16 +110,38 @@ describe('a functional copy that cannot be made', () => {
     disks: readonly ({ socketPath: string } | { path: string })[] = [base.layers[0]!],
   ) =>
     (await copier())({
-      source: { ...source, virtualSizeBytes: base.virtualSizeBytes, packages, disks },
+      source: {
+        ...{ ...source, virtualSizeBytes: base.virtualSizeBytes, packages, disks },
+        firmware: 'bios',
+      },
       ...{ images, targetPath: targetPath() },
     });
   const extra = (name: string) => ({ name, version: '1.0', architecture: 'all' });
 
-  it('for want of an image of the same release says so', async () => {
+  /** A copy of the small RPM guest onto itself, with other words on its packages. */
+  const copyRpm = async (packages: FunctionalImage['packages'], claimed = packages) => {
+    const { disk } = await findGuest('rpm-base');
+    const layers: DiskLayer[] = [{ path: disk.path, format: 'raw' }];
+    const guest = { virtualSizeBytes: (await stat(disk.path)).size, os: centos };
+    const image = { ...guest, name: 'rpm-base', layers, packages: claimed };
+    return await (await copier())({
+      source: { ...guest, packages, disks: [{ path: disk.path }], firmware: 'bios' },
+      ...{ images: [image], targetPath: targetPath() },
+    });
+  };
+
+  it('for want of an image of the same release, and of a kernel to begin with, says so', async () => {
     const stranger = { ...base, os: { ...source.os, versionId: '11' } };
-    const failed = copy(base.packages, [stranger]);
+    const failed = copy([extra('dpkg')], [stranger]);
     await expect(failed).rejects.toMatchObject({ code: 'not_found' });
-    await expect(failed).rejects.toThrow(/No image here is of Debian.*method exact/);
+    await expect(failed).rejects.toThrow(/No image here is of Debian.*no kernel.*method exact/);
+    await nothingLeft();
+  });
+
+  it('from scratch for want of packages names them', async () => {
+    const failed = copy([...base.packages, extra('long-gone')], []);
+    await expect(failed).rejects.toMatchObject({ code: 'not_found' });
+    await expect(failed).rejects.toThrow(/No repository has .* any more.*method exact/);
     await nothingLeft();
   });
 
@@ -129,6 +159,22 @@ describe('a functional copy that cannot be made', () => {
     const failed = copy([...base.packages, extra('ill')]);
     await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
     await expect(failed).rejects.toThrow(/could not be installed.*ill.*method exact/);
+    await nothingLeft();
+  });
+
+  it('since a script of an RPM package fails says which, though rpm only warns of it', async () => {
+    await publishRpm(mirror, key, await makeRpm(dir, 'ill', 'exit 3'));
+    const ill = { name: 'ill', version: '1-2', architecture: 'x86_64' };
+    const failed = copyRpm([ill], []);
+    await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
+    await expect(failed).rejects.toThrow(/could not be installed.*%post\(ill.*method exact/);
+    await nothingLeft();
+  });
+
+  it('since a package database lied of what is there says what is not', async () => {
+    const failed = copyRpm([{ name: 'ghost', version: '1-2', architecture: 'x86_64' }]);
+    await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
+    await expect(failed).rejects.toThrow(/are not there: ghost 1-2.*method exact/);
     await nothingLeft();
   });
 

@@ -139,11 +139,11 @@ afterAll(async () => {
 });
 
 describe('a functional teleport', () => {
-  it('ends at once where no image of the release is, and says what else there is', async () => {
+  it('ends at once where neither an image of the release nor its packages are to be had', async () => {
     const { teleport: id } = await functional();
     const failed = await teleportEnd(network, id);
     expect(failed).toMatchObject({ state: 'failed', errorCode: 'not_found', functional: null });
-    expect(failed.message).toMatch(/No image here is of Debian.*method exact/);
+    expect(failed.message).toMatch(/No repository has .* any more.*method exact/);
     await untilNothingLeft(failed);
   });
 

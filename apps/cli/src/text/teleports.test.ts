@@ -85,6 +85,8 @@ describe('a functional copy', () => {
     expect(checked).toBe(
       'not bit-identical with its source (digest cdcdcdcdcdcd); checked by: nothing yet',
     );
+    const [scratch] = functionalLines({ ...copy, image: null });
+    expect(scratch).toContain('functional copy from scratch: 22 packages installed');
     const checks = ['it boots', 'http answers at http/'];
     expect(functionalLines({ ...copy, checkedBy: checks })[1]).toContain(
       `by: ${checks.join(', ')}`,

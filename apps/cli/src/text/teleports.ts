@@ -88,8 +88,9 @@ export function methodTable({ plan, functional, method, estimatedSeconds }: Dest
 
 function copyWords(functional: Destination['functional']): string {
   if (functional === null) return 'not to be had there, or not estimated yet';
-  const { installed, removed } = functional;
-  return `at most; ${installed} packages to install, ${removed} to remove`;
+  const { image, installed, removed } = functional;
+  const from = image === null ? 'from scratch; ' : '';
+  return `at most; ${from}${installed} packages to install, ${removed} to remove`;
 }
 
 /** The sum over all disks of a teleport. */
@@ -153,10 +154,11 @@ export function skippedLines(skipFree: Teleport['skipFree']): string[] {
 export function functionalLines(copy: Teleport['functional']): string[] {
   if (copy === null) return [];
   const { image, installed, removed, files, seconds, checkedBy } = copy;
-  const from = image.name ?? `image ${image.digest.slice(0, 12)}`;
+  const of =
+    image === null ? 'from scratch' : `of ${image.name ?? `image ${image.digest.slice(0, 12)}`}`;
   const count = (value: number): string => value.toLocaleString('en');
   return [
-    `functional copy of ${from}: ${count(installed)} packages installed ` +
+    `functional copy ${of}: ${count(installed)} packages installed ` +
       `(${formatBytesOrDash(copy.packageBytes)} from mirrors), ${count(removed)} removed; ` +
       `${count(files)} files, ${formatBytesOrDash(copy.fileBytes)}; ` +
       `${formatSeconds(seconds.appliance)} in the appliance`,

@@ -46,6 +46,7 @@ beforeEach(async () => {
     'web-01': { os: debian, packages },
     'odd-01': {},
     'rpm-01': { os: { ...debian, id: 'centos', prettyName: 'CentOS 9' }, packages },
+    'apk-01': { os: { ...debian, id: 'alpine', prettyName: 'Alpine 3' }, packages },
   };
   for (const [vm, guest] of Object.entries(guests)) {
     await announce(origin, { ...describeTestVm(vm, 1, DISK), ...guest });
@@ -108,9 +109,13 @@ describe('a functional teleport', () => {
     await expect(asked).rejects.toThrow(words);
   });
 
+  it('is to be had of an RPM guest', async () => {
+    expect(await request({ vm: name('rpm-01') })).toMatchObject({ method: 'functional' });
+  });
+
   it.each([
     ['odd-01', /operating system is not known.*method exact/],
-    ['rpm-01', /CentOS 9 can't be installed by apt.*method exact/],
+    ['apk-01', /how packages of Alpine 3 are installed is not known.*method exact/],
   ])('of a guest that it is not for is refused at once (%s)', async (vm, words) => {
     const asked = request({ vm: name(vm) });
     await expect(asked).rejects.toMatchObject({ code: 'unsupported_format' });

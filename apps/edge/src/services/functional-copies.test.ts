@@ -20,6 +20,7 @@ const debian = { id: 'debian', versionId: '12', prettyName: 'Debian 12', archite
 const packages = [{ name: 'dpkg', version: '1.21', architecture: 'amd64' }];
 const guest = {
   ...{ os: debian, packages },
+  hardware: { firmware: 'bios' },
   disks: [{ digest: SOURCE, virtualSizeBytes: 2 ** 20, nonZeroBytes: 4096 }],
 } as unknown as Description;
 const image = {
@@ -113,6 +114,21 @@ describe('a functional copy of a VM', () => {
     const failed = edge(failing(new VmdnError('timeout', 'It failed.')));
     await expect(failed.make()).rejects.toMatchObject({ code: 'timeout' });
     expect(failed.learned).toEqual([]);
+  });
+
+  it('stands on no image where it was made from scratch', async () => {
+    const scratch: FunctionalCopier = async (job) => {
+      expect(job.source.firmware).toBe('bios');
+      return { ...(await made(job)), image: null };
+    };
+    const kernel = { name: 'linux-image-amd64', version: '6.1', architecture: 'amd64' };
+    const { copies, make, retained } = edge(scratch, { os: { ...debian, versionId: '11' } });
+    const copy = await make({ ...guest, packages: [...packages, kernel] });
+    expect(copy.report.image).toBeNull();
+    copies.keep(VM, copy);
+    expect(retained.size).toBe(0);
+    const { layers } = await copies.diskOf(VM, copy);
+    expect(layers).toEqual([{ path: '/copies/disk.qcow2', format: 'qcow2' }]);
   });
 
   it.each<[string, ErrorCode, Readonly<Record<string, unknown>>, boolean]>([

@@ -1,6 +1,6 @@
 /**
- * Room: edge, services. Disks of VMs that are functional copies: made of an image of this edge, packages
- * from its mirrors, and what differs in the source, which is lent and not kept.
+ * Room: edge, services. Disks of VMs that are functional copies: made of an image of this edge or from
+ * scratch, packages from its mirrors, and what differs in the source, which is lent and not kept.
  *
  * I1: an image that a copy stands on stays as long as the copy does, over restarts.
  * I2: a copy counts once its record is written; what a process that was killed left of one is gone before
@@ -15,8 +15,8 @@ import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import {
   type FunctionalCopy,
   functionalObstacle,
+  listStarts,
   OTHER_METHODS,
-  requireImages,
 } from '@vmdn/core/domain/functional.ts';
 import type { FunctionalSample } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
@@ -84,28 +84,30 @@ export function createFunctionalCopies(deps: Deps): FunctionalCopies {
   const retained = new Map<Id, Disposable>();
   const { store, files, deliveries } = deps;
   /** I1: from the first look at a copy on. */
-  const retain = (vm: Id, image: Digest): void => {
+  const retain = (vm: Id, { image }: FunctionalCopy): void => {
+    if (image === null || retained.has(vm)) return;
     // One that is gone is missed when the VM is started.
-    const isHeld = store.find(image) !== undefined;
-    if (isHeld && !retained.has(vm)) retained.set(vm, store.retain(image));
+    const isHeld = store.find(image.digest) !== undefined;
+    if (isHeld) retained.set(vm, store.retain(image.digest));
   };
   return {
     async make(vm, guest, order) {
       const made = await make(deps, vm, guest, order);
-      retain(vm, made.report.image.digest);
+      retain(vm, made.report);
       return made;
     },
-    keep: (vm, { report }) => retain(vm, report.image.digest),
+    keep: (vm, { report }) => retain(vm, report),
     async diskOf(vm, { report, seal }) {
       const { digest, virtualSizeBytes } = report;
-      const image = await intactImage(store, report.image.digest);
-      retain(vm, image.digest);
+      const image = report.image && (await intactImage(store, report.image.digest));
+      retain(vm, report);
       if (!(await files.isSealed(vm, seal))) {
         throw new VmdnError('corrupt', `The disk of this VM, a functional copy, was changed.`, {
           data: { vm, path: files.path(vm) },
         });
       }
-      const layers = [{ path: files.path(vm), format: 'qcow2' as const }, ...layersOf(image)];
+      const below = image === null ? [] : layersOf(image);
+      const layers = [{ path: files.path(vm), format: 'qcow2' as const }, ...below];
       return { digest, layers, virtualSizeBytes };
     },
     async remove(vm, source) {
@@ -145,7 +147,7 @@ async function make(
   }
   const known = await deps.guests.images(order.signal);
   const images = known.map(functionalImage);
-  hopelessly(() => requireImages(os, packages, images));
+  hopelessly(() => listStarts(os, packages, images));
   using held = new DisposableStack();
   for (const { image } of known) held.use(store.retain(image.digest));
   const reservation = `functional-${vm}`;
@@ -161,7 +163,8 @@ async function make(
     const { value, delivery, seconds } = await deps.deliveries.lend(
       { ...order, reader: vm },
       async (socketPath, signal) => {
-        const source = { disks: [{ socketPath }], virtualSizeBytes, os, packages };
+        const { firmware } = guest.hardware;
+        const source = { disks: [{ socketPath }], virtualSizeBytes, os, packages, firmware };
         const copied = deps.copy({ source, images, targetPath, signal });
         return await copied.catch((error: unknown) => {
           throw signal.aborted ? error : final(error);
@@ -199,10 +202,10 @@ function made(
   store: Deps['store'],
 ): MadeCopy {
   const { image: cloned, layers: _, steps: __, seconds, ...facts } = result;
-  const image = store.find(cloned as Digest);
+  const image = cloned as Digest | null;
   const report: FunctionalCopy = {
     ...facts,
-    image: { digest: cloned as Digest, name: image?.name ?? null },
+    image: image && { digest: image, name: store.find(image)?.name ?? null },
     ...{ digest, seconds, checkedBy: [] },
   };
   return { report, seal, delivery, seconds: { ...more, ...seconds } };

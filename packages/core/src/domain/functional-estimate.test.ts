@@ -43,6 +43,12 @@ describe('what a functional copy would cost', () => {
     });
   });
 
+  it('is that of all packages where it would be made from scratch', () => {
+    const packages = [...guest.packages, item('linux-image-amd64')];
+    const cost = estimateFunctional({ ...guest, packages }, [], exact, rates);
+    expect(cost).toMatchObject({ image: null, installed: 4, removed: 0, estimatedSeconds: 52 });
+  });
+
   it('is not told where nothing is of the release, or the guest can’t be copied so', () => {
     expect(estimateFunctional(guest, [image('3', ['a'], '11')], exact, rates)).toBeNull();
     const encrypted = { ...guest, os: null };

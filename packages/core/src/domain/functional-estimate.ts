@@ -12,11 +12,13 @@
 import type { Description } from './description.ts';
 import type { Digest } from './digest.ts';
 import {
+  canBeFromScratch,
   type FunctionalCandidate,
   functionalObstacle,
   listImages,
   packageDifference,
   pickCandidate,
+  scratchPackages,
 } from './functional.ts';
 import type { MethodCost } from './plan-estimate.ts';
 
@@ -39,16 +41,16 @@ export const DEFAULT_FUNCTIONAL_RATES: FunctionalRates = {
 
 /** What a copy would cost, and from what it would be made. */
 export interface FunctionalCost extends MethodCost {
-  /** The image that would be cloned. */
-  readonly image: Digest;
+  /** The image that would be cloned; null: it would be made from scratch. */
+  readonly image: Digest | null;
   /** Packages. */
   readonly installed: number;
   readonly removed: number;
 }
 
 /**
- * The cost of a copy from the image with the fewest packages to change; null when the guest can't be copied
- * so, or nothing here is of its release. `exact` is the cost of an exact delivery of its disk.
+ * The cost of a copy from the image with the fewest packages to change, or from scratch where nothing here is
+ * of the release; null when the guest can't be copied so. `exact` is the cost of an exact delivery of its disk.
  */
 export function estimateFunctional(
   guest: Pick<Description, 'os' | 'packages' | 'disks' | 'mounts'>,
@@ -60,15 +62,16 @@ export function estimateFunctional(
   if (os === null || functionalObstacle(guest) !== null) return null;
   const fit = listImages(os, images).map((image) => ({ image, differingBytes: null }));
   const image = pickCandidate(packages, fit);
-  if (image === null) return null;
-  const { install, remove } = packageDifference(packages, image.packages);
+  if (image === null && !canBeFromScratch(packages)) return null;
+  const { install, remove } =
+    image === null ? scratchPackages(packages) : packageDifference(packages, image.packages);
   const [installed, removed] = [install.length, remove.length];
   const { wireShare, fixedSeconds, secondsPerPackage } = rates;
   const applianceSeconds = fixedSeconds + secondsPerPackage * (installed + removed);
   return {
     wireBytes: Math.round(exact.wireBytes * wireShare),
     estimatedSeconds: applianceSeconds + exact.estimatedSeconds * wireShare,
-    ...{ image: image.digest, installed, removed },
+    ...{ image: image?.digest ?? null, installed, removed },
   };
 }
 

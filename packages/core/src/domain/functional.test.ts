@@ -5,10 +5,11 @@ import {
   FIRST_RUN_EXCLUDES,
   functionalObstacle,
   listImages,
+  listStarts,
   packageDifference,
   pickCandidate,
-  requireImages,
   SECOND_RUN_EXCLUDES,
+  scratchPackages,
 } from './functional.ts';
 
 const debian: OperatingSystem = {
@@ -117,9 +118,22 @@ describe('what a functional copy can start from', () => {
       { os: debian, packages: [pkg('a'), pkg('b')] },
     ];
     const other = { os: { ...debian, versionId: '11' }, packages: wanted };
-    expect(requireImages(debian, wanted, [far, other, near])).toEqual([near, far]);
-    const none = () => requireImages(debian, wanted, [other]);
-    expect(none).toThrow(/No image here is of Debian 12 \(amd64\).*method exact/);
+    expect(listStarts(debian, wanted, [far, other, near])).toEqual([near, far]);
+  });
+
+  it('I1: is nothing but packages without an image of the release, if a kernel is among them', () => {
+    const other = { os: { ...debian, versionId: '11' }, packages: [pkg('a')] };
+    const wanted = [pkg('a'), pkg('linux-image-6.1.0-18-cloud-amd64'), pkg('grub-pc')];
+    expect(listStarts(debian, wanted, [other])).toEqual([]);
+    const none = () => listStarts(debian, [pkg('a'), pkg('grub-pc')], [other]);
+    expect(none).toThrow(/No image here is of Debian 12 \(amd64\).*no kernel.*method exact/);
+  });
+
+  it('I2: from scratch it has the kernel of the source, and a boot loader of its own', () => {
+    const names = ['a', 'linux-image-amd64', 'kernel-core', 'grub-pc', 'shim-signed'];
+    const { install, remove } = scratchPackages(names.map((name) => pkg(name)));
+    expect(install.map(({ name }) => name)).toEqual(names.slice(0, 3));
+    expect(remove).toEqual([]);
   });
 });
 
@@ -131,7 +145,7 @@ describe('a guest that can not be copied functionally', () => {
 
   it.each([
     ['an unknown system', { os: null }, /not known/],
-    ['rpm', { os: { ...debian, id: 'fedora', prettyName: 'Fedora 40' } }, /Fedora 40.*apt/],
+    ['a package format', { os: { ...debian, id: 'alpine', prettyName: 'Alpine 3' } }, /Alpine 3/],
     ['no packages', { packages: [] }, /could not be read/],
     ['two disks', { disks: [...disks, ...disks] }, /2 disks/],
     ['an encrypted volume', { mounts: [crypt] }, /\/ is encrypted/],
@@ -142,6 +156,8 @@ describe('a guest that can not be copied functionally', () => {
   it('is none of those that have all that it takes', () => {
     const mounts = [{ ...crypt, source: '/dev/mapper/vg-root' }];
     expect(functionalObstacle({ ...guest, mounts })).toBeNull();
-    expect(functionalObstacle({ ...guest, os: { ...debian, id: 'ubuntu' } })).toBeNull();
+    for (const id of ['ubuntu', 'fedora', 'centos']) {
+      expect(functionalObstacle({ ...guest, os: { ...debian, id } })).toBeNull();
+    }
   });
 });

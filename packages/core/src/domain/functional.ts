@@ -4,6 +4,7 @@
  * io/functional does it.
  *
  * I1: only images of the same distribution, version and architecture are candidates; least difference wins.
+ *     Without any the destination is made from scratch.
  * I2: boot loader, kernel and fstab stay the destination's own.
  * I3: the two file runs are the report's, with its lists of what they leave out.
  */
@@ -16,8 +17,8 @@ import { packageFormatOf } from './package-origin.ts';
 
 /** How a copy was made, and what is known of it. It is not bit-identical with its source. */
 export interface FunctionalCopy {
-  /** The image that was cloned. */
-  readonly image: { readonly digest: Digest; readonly name: Name | null };
+  /** The image that was cloned; null: none of the release was there, and the copy was made from scratch. */
+  readonly image: { readonly digest: Digest; readonly name: Name | null } | null;
   /** Of the copy's own content. */
   readonly digest: Digest;
   readonly virtualSizeBytes: number;
@@ -49,8 +50,9 @@ export function functionalObstacle({
   mounts = [],
 }: Pick<Description, 'os' | 'packages' | 'disks' | 'mounts'>): string | null {
   if (os === null) return 'its operating system is not known: unknown, encrypted or damaged';
-  const format = packageFormatOf(os.id);
-  if (format !== 'deb') return `packages of ${os.prettyName} can't be installed by apt`;
+  if (packageFormatOf(os.id) === null) {
+    return `how packages of ${os.prettyName} are installed is not known`;
+  }
   if (packages.length === 0) return 'its packages could not be read';
   if (disks.length > 1) return `it has ${disks.length} disks, and only one can be made anew so far`;
   const cipher = mounts.find(({ source }) => /^\/dev\/mapper\/.*(crypt|luks)/i.test(source));
@@ -75,15 +77,19 @@ export interface PackageDifference {
  * Packages that make the destination boot: its kernel and boot loader were installed with its disk, and
  * /boot is left out by both runs. Names of Debian and Ubuntu, Fedora and its relatives.
  */
-const BOOT_PACKAGES: readonly RegExp[] = [
+const KERNELS: readonly RegExp[] = [
   /^linux-(image|modules|headers|generic|virtual)\b/,
   /^kernel(-core|-modules.*)?$/,
-  /^(grub2?|shim|extlinux|syslinux)\b/,
 ];
+const BOOT_LOADERS = /^(grub2?|shim|extlinux|syslinux)\b/;
+
+function isKernel(name: string): boolean {
+  return KERNELS.some((pattern) => pattern.test(name));
+}
 
 /** Whether a package belongs to what makes a machine boot: a kernel, a boot loader. */
 export function isBootPackage(name: string): boolean {
-  return BOOT_PACKAGES.some((pattern) => pattern.test(name));
+  return isKernel(name) || BOOT_LOADERS.test(name);
 }
 
 /** `listImages()`: "Only virtual disks/snapshots with **same distribution** and **version**". */
@@ -95,10 +101,10 @@ export function listImages<Image extends FunctionalCandidate>(
 }
 
 /**
- * What a functional copy can start from, the image with the fewest packages to change first. Throws
- * `not_found` when there is nothing.
+ * `listImages()` as a choice: the image with the fewest packages to change first. None: the destination is
+ * made from scratch. Throws `not_found` when that can't be done either.
  */
-export function requireImages<Image extends FunctionalCandidate>(
+export function listStarts<Image extends FunctionalCandidate>(
   source: OperatingSystem,
   packages: readonly InstalledPackage[],
   images: readonly Image[],
@@ -107,11 +113,27 @@ export function requireImages<Image extends FunctionalCandidate>(
   const found = listImages(source, images);
   const changes = new Map(found.map((image) => [image, changesOf(packages, image)]));
   if (found.length > 0) return found.toSorted((a, b) => changes.get(a)! - changes.get(b)!);
+  if (canBeFromScratch(packages)) return [];
   throw new VmdnError(
     'not_found',
-    `No image here is of ${prettyName} (${architecture}); seed one, or ${OTHER_METHODS}.`,
+    `No image here is of ${prettyName} (${architecture}), and none can be made from scratch, since no ` +
+      `kernel is among its packages; seed one, or ${OTHER_METHODS}.`,
     { data: { id, versionId, architecture } },
   );
+}
+
+/** Whether a destination for these packages can be made from scratch: one without a kernel starts nothing. */
+export function canBeFromScratch(packages: readonly InstalledPackage[]): boolean {
+  return packages.some(({ name }) => isKernel(name));
+}
+
+/**
+ * What a destination that is made from scratch begins with: all packages of the source, its kernel among
+ * them. Its boot loader is this node's own.
+ */
+export function scratchPackages(source: readonly InstalledPackage[]): PackageDifference {
+  const isOurs = ({ name }: InstalledPackage): boolean => !isBootPackage(name) || isKernel(name);
+  return { install: source.filter(isOurs), remove: [] };
 }
 
 function isSameRelease(one: OperatingSystem, other: OperatingSystem): boolean {

@@ -163,8 +163,8 @@ export const teleportMethod = z.enum(TELEPORT_METHODS);
 export const requestedMethod = z.enum(REQUESTED_METHODS);
 /** How a functional copy was made; it is not bit-identical with its source. */
 export const functionalCopy = z.object({
-  /** The image that was cloned. */
-  image: z.object({ digest, name: name.nullable() }),
+  /** The image that was cloned; null: none was of the release, and the copy was made from scratch. */
+  image: z.object({ digest, name: name.nullable() }).nullable(),
   /** Of the copy's own content. */
   digest,
   virtualSizeBytes: byteCount,
@@ -234,7 +234,8 @@ export const methodCost = z.object({ wireBytes: byteCount, estimatedSeconds: sec
 
 /** What a functional copy of a VM's disk would cost on an edge, and from which of its images. */
 export const functionalCost = methodCost.extend({
-  image: digest,
+  /** Null: made from scratch. */
+  image: digest.nullable(),
   /** Packages. */
   installed: z.number().int().nonnegative(),
   removed: z.number().int().nonnegative(),

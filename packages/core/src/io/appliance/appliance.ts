@@ -9,7 +9,17 @@
  * I3: bounded in memory and time; when the promise settles no process and no file of the job is left.
  */
 
-import { mkdir, mkdtemp, open, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '../../domain/errors.ts';
 import { ArchiveFeeder, type ArchiveMember } from '../../formats/archive.ts';
@@ -73,8 +83,11 @@ const SUPERMIN_DIRS = [
   '/usr/lib/aarch64-linux-gnu/guestfs/supermin.d',
   '/usr/lib64/guestfs/supermin.d',
 ];
-/** What the appliance needs beyond libguestfs' own: rpm reads the database of an RPM guest. */
-const MORE_PACKAGES = 'rpm\nrsync\n';
+/**
+ * What the appliance needs beyond libguestfs' own: rpm reads the database of an RPM guest, rsync copies
+ * files, the others make a system from scratch. Those that this machine lacks are not in it.
+ */
+const MORE_PACKAGES = 'rpm\nrsync\nmmdebstrap\ngrub-common\ngrub-pc-bin\ngrub-efi-amd64-bin\n';
 const FILE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/;
 const ARGUMENT = /^[A-Za-z0-9._/=:-]{1,200}$/;
 /** tar's headers and padding beside the files themselves. */
@@ -170,9 +183,10 @@ async function describeAppliance(target: string): Promise<void> {
     for (const name of names.filter((each) => !present.has(each))) {
       await symlink(join(dir, name), join(target, name)).catch(ignoreExisting);
     }
-    if (!present.has('packages-vmdn')) {
-      await writeFile(join(target, 'packages-vmdn'), MORE_PACKAGES);
-    }
+    const ours = join(target, 'packages-vmdn');
+    const before = await readFile(ours, 'utf8').catch(() => '');
+    // Its time is what supermin goes by.
+    if (before !== MORE_PACKAGES) await writeFile(ours, MORE_PACKAGES);
     return;
   }
   throw new VmdnError('tool_missing', missingToolMessage('guestfish'));

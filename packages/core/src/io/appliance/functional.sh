@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2317 # some functions are called by scripts that this one sources
 # Room: io, appliance. Runs inside the appliance: turns a clone of a similar image into a functional copy of a guest, as
 # SMART-MIGRATE of the 2015 report does: swInstall with the guest's own package manager, then smartSync with rsync.
 #
@@ -7,11 +8,14 @@
 #     null, zero, full, random, urandom and tty.
 # I3  The exit code says which step failed; nothing after it is done.
 # I4  Boot loader and fstab stay the destination's own: neither run touches /boot or /etc/fstab.
+# I5  What the package manager says at its end is compared with what was wanted.
 #
 #   functional.sh OUT JOB TARGET SOURCE...
 #
-# JOB is the folder with: install, remove (package names of apt, a line each), first, second (lists of paths that
-# the two runs leave out). TARGET and SOURCE are labels of disks. Debian packages lie on the disk `packages`.
+# JOB is the folder with: format (deb, rpm), start (clone; bios, uefi: from scratch, for that firmware), install (file
+# names of packages), remove (names, as the package manager takes them), expected (what must be there then: name,
+# version, architecture), first, second (lists of paths that the two runs leave out). TARGET and SOURCE are labels of
+# disks. Packages lie on the disk `packages`.
 # OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), failure (words for the operator).
 set -u
 export LC_ALL=C
@@ -23,6 +27,12 @@ source=/source
 target=/sysroot
 # shellcheck source-path=SCRIPTDIR source=mount-guest.sh
 source "$(dirname "$0")/mount-guest.sh"
+# shellcheck source-path=SCRIPTDIR source=functional-deb.sh
+source "$(dirname "$0")/functional-deb.sh"
+# shellcheck source-path=SCRIPTDIR source=functional-rpm.sh
+source "$(dirname "$0")/functional-rpm.sh"
+# shellcheck source-path=SCRIPTDIR source=functional-scratch.sh
+source "$(dirname "$0")/functional-scratch.sh"
 
 EXIT_SOURCE=10
 EXIT_TARGET=11
@@ -31,6 +41,10 @@ EXIT_PACKAGES=13
 EXIT_FILES=14
 PACKAGES_SECONDS=3600
 FILES_SECONDS=7200
+format=$(<"$job/format")
+start=$(<"$job/start")
+packages=/var/tmp/packages
+have_packages=0
 
 problems=''
 remark() { problems+="${problems:+; }$*"; }
@@ -75,6 +89,15 @@ grow_mounted() {
   esac
 }
 
+open_clone() {
+  use_disks "$target_label"
+  find_root || fail "$EXIT_TARGET" 'no system of the candidate could be mounted'
+  grow_target
+  mount_guest "$target" rw || fail "$EXIT_TARGET" 'the clone of the candidate could not be mounted'
+  grow_mounted
+  step mount
+}
+
 # What programs of the guest need: no more. The guest's own /run, /dev, /proc and /sys are empty on a disk.
 enter_tree() {
   mount -t proc -o nosuid,nodev,noexec proc "$target/proc" &&
@@ -94,44 +117,49 @@ enter_tree() {
 }
 
 leave_tree() {
-  umount -- "$target/dev/pts" "$target/dev" "$target/run/debs" "$target/run" "$target/sys" "$target/proc" 2>/dev/null
+  umount -- "$target/dev/pts" "$target/dev" "$target/run/vmdn" "$target/run" "$target/sys" "$target/proc" 2>/dev/null
+}
+
+# Runs a program that starts programs of packages.
+confined() {
+  timeout --kill-after=30 "$PACKAGES_SECONDS" unshare --pid --fork --ipc --uts --net "$@" </dev/null
 }
 
 in_tree() {
-  timeout --kill-after=30 "$PACKAGES_SECONDS" unshare --pid --fork --ipc --uts --net \
-    chroot "$target" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root \
-    DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true APT_LISTCHANGES_FRONTEND=none "$@" </dev/null
+  confined chroot "$target" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root \
+    DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true APT_LISTCHANGES_FRONTEND=none "$@"
 }
 
-# The distribution's own package manager, with packages that the host fetched and verified.
-install_packages() {
-  local -a install=() remove=()
-  local policy=$target/usr/sbin/policy-rc.d status
-  mapfile -t remove < <(sed 's/$/-/' "$job/remove")
-  mkdir -p /var/tmp/debs
-  if [[ -s $job/install ]]; then
-    tar -xf /dev/disk/guestfs/packages -C /var/tmp/debs || fail "$EXIT_PACKAGES" 'the packages could not be unpacked'
-    mapfile -t install < <(sed 's,^,/run/debs/,' "$job/install")
-  fi
-  ((${#install[@]} + ${#remove[@]} > 0)) || return 0
-  mkdir -p "$target/run/debs"
-  mount --bind /var/tmp/debs "$target/run/debs"
-  # invoke-rc.d asks it whether a service may start; 101 is no (Debian policy 9.3.3.1).
-  [[ -e $policy ]] && mv -- "$policy" "$policy.vmdn"
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-  # Nothing can be downloaded here; told so, apt takes no local files either (apt 2.6).
-  in_tree apt-get -q -y --allow-downgrades --allow-change-held-packages \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o DPkg::Options::=--force-unsafe-io \
-    -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 \
-    -o APT::Get::AutomaticRemove=false install "${install[@]}" "${remove[@]}"
-  status=$?
-  rm -f -- "$policy"
-  [[ -e $policy.vmdn ]] && mv -- "$policy.vmdn" "$policy"
+# Fails where a package manager did not end well: its status, and a pattern for its words on it.
+require_installed() {
+  local status=$1 words=$2
   if ((status == 124 || status == 137)); then
     fail "$EXIT_PACKAGES" 'the package manager did not come to an end'
   fi
-  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 12 "$out/log" | grep -E '^(E:|dpkg:|Err|.*error)' | tail -n 4 | tr '\n' ' ')"
+  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$words" | tail -n 4 | tr '\n' ' ')"
+}
+
+unpack_packages() {
+  [[ -s $job/install || -s $job/remove ]] || return 0
+  have_packages=1
+  mkdir -p "$packages"
+  [[ ! -s $job/install ]] || tar -xf /dev/disk/guestfs/packages -C "$packages" ||
+    fail "$EXIT_PACKAGES" 'the packages could not be unpacked'
+}
+
+# The distribution's own package manager, with packages that the host fetched and verified. Afterwards all that are
+# expected must be there, whatever a package database said before.
+install_packages() {
+  local missing
+  if ((have_packages)); then
+    mkdir -p "$target/run/vmdn"
+    mount --bind "$packages" "$target/run/vmdn"
+    "install_$format"
+    umount -- "$target/run/vmdn"
+  fi
+  "list_$format" | sort -u >/var/tmp/installed
+  missing=$(comm -23 <(sort -u "$job/expected") /var/tmp/installed | head -n 5 | cut -f1,2 | tr '\t\n' ' ,')
+  [[ -z $missing ]] || fail "$EXIT_PACKAGES" "these were installed and are not there: $missing"
 }
 
 # One of the two runs: a number, the list of what it leaves out, rsync's options.
@@ -153,15 +181,16 @@ if ! find_root || ! mount_guest "$source" ro; then
   fail "$EXIT_SOURCE" 'no system of the source could be mounted'
 fi
 [[ -z $problems ]] || fail "$EXIT_SOURCE" 'not all of the source could be mounted'
-use_disks "$target_label"
-find_root || fail "$EXIT_TARGET" 'no system of the candidate could be mounted'
-grow_target
-mount_guest "$target" rw || fail "$EXIT_TARGET" 'the clone of the candidate could not be mounted'
-grow_mounted
-step mount
+unpack_packages
+if [[ $start == clone ]]; then
+  open_clone
+else
+  make_disk
+fi
 enter_tree || fail "$EXIT_TARGET" 'the clone of the candidate lacks the folders of a system'
 install_packages
 leave_tree
+[[ $start == clone ]] || make_bootable
 step packages
 sync_files 1 first --delete
 sync_files 2 second --ignore-existing

@@ -1,6 +1,6 @@
 /**
- * Room: io, functional. SMART-MIGRATE (domain/functional.ts) in an appliance: clone the best image,
- * swPrepare and swInstall by the guest's own package manager, smartSync by rsync.
+ * Room: io, functional. SMART-MIGRATE (domain/functional.ts) in an appliance: clone the best image, or make a
+ * system from scratch, swPrepare and swInstall by the guest's own package manager, smartSync by rsync.
  *
  * I1: the candidate is the read-only backing of a new overlay; the source is mounted for reading on a
  *     throw-away one.
@@ -17,13 +17,14 @@ import { VmdnError } from '../../domain/errors.ts';
 import {
   BOOT_LINKS,
   FIRST_RUN_EXCLUDES,
+  listStarts,
   OTHER_METHODS,
-  type PackageDifference,
   packageDifference,
   pickCandidate,
-  requireImages,
   SECOND_RUN_EXCLUDES,
+  scratchPackages,
 } from '../../domain/functional.ts';
+import { packageFormatOf } from '../../domain/package-origin.ts';
 import { parseRsyncStats } from '../../formats/rsync-stats.ts';
 import {
   type Appliance,
@@ -45,11 +46,12 @@ import type {
 } from '../ports/functional-copy.ts';
 import type { PackageMirrors } from '../ports/package-mirrors.ts';
 import { type FetchedPackages, fetchPackages } from './fetch-packages.ts';
+import { listFile, packageFiles } from './package-files.ts';
 
 export interface FunctionalMeans {
   readonly appliance: Appliance;
   readonly runner: CommandRunner;
-  readonly qemuImg: Pick<QemuImg, 'createOverlay'>;
+  readonly qemuImg: Pick<QemuImg, 'create' | 'createOverlay'>;
   readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
   /** A private folder for packages on their way. */
   readonly workDir: string;
@@ -62,6 +64,10 @@ const TIMEOUT_MS = 3 * 3_600_000;
 const RESULT_BYTES_MAX = 8 * 2 ** 20;
 /** Disks of candidates in one appliance, beside those of the source. */
 const CANDIDATES_MAX = 6;
+const SCRIPTS = [
+  ...['functional.sh', 'functional-deb.sh', 'functional-rpm.sh', 'functional-scratch.sh'],
+  'mount-guest.sh',
+] as const;
 const LISTS: ReadonlyMap<string, Uint8Array> = new Map([
   ['first', listFile([...FIRST_RUN_EXCLUDES, ...BOOT_LINKS])],
   ['second', listFile([...SECOND_RUN_EXCLUDES, ...BOOT_LINKS])],
@@ -84,37 +90,38 @@ async function makeCopy(
   job: FunctionalCopyJob,
   dir: string,
 ): Promise<FunctionalCopyResult> {
-  const chosen = await chooseImage(means, job);
-  const { image } = chosen;
-  const difference = packageDifference(job.source.packages, image.packages);
+  const { source } = job;
+  const { image, applianceSeconds } = await chooseImage(means, job);
+  const change =
+    image === null
+      ? scratchPackages(source.packages)
+      : packageDifference(source.packages, image.packages);
   const started = performance.now();
-  const packages = await fetchPackages(means, job, difference.install, dir);
+  const packages = await fetchPackages(means, job, change.install, dir);
   const packageSeconds = secondsSince(started);
-  const virtualSizeBytes = Math.max(image.virtualSizeBytes, job.source.virtualSizeBytes);
   const unfinished = join(
     dirname(job.targetPath),
     `${randomBytes(12).toString('hex')}${TEMP_SUFFIX}`,
   );
   try {
-    await means.qemuImg.createOverlay({
-      ...{ path: unfinished, backing: image.layers[0]!, virtualSizeBytes },
-    });
+    const virtualSizeBytes = await createDisk(means, unfinished, image, job);
     const inside = performance.now();
-    const result = await means.appliance.run(copyJob(job, unfinished, difference, packages));
+    const files = startFiles(job, image, packages, change.remove);
+    const result = await means.appliance.run(copyJob(job, unfinished, packages, files));
     requireDone(result, job);
     await makeDurable(unfinished, job.targetPath);
     const runs = ['rsync-1', 'rsync-2'].map((name) => parseRsyncStats(textOf(result, name)));
     return {
-      image: image.name,
-      layers: [{ path: job.targetPath, format: 'qcow2' }, ...image.layers],
+      image: image?.name ?? null,
+      layers: [{ path: job.targetPath, format: 'qcow2' }, ...(image?.layers ?? [])],
       virtualSizeBytes,
-      ...{ installed: difference.install.length, removed: difference.remove.length },
+      ...{ installed: change.install.length, removed: change.remove.length },
       packageBytes: packages.bytes,
       files: runs.reduce((sum, { files }) => sum + (files ?? 0), 0),
       fileBytes: runs.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
       seconds: {
         packages: packageSeconds,
-        appliance: chosen.applianceSeconds + secondsSince(inside),
+        appliance: applianceSeconds + secondsSince(inside),
       },
       steps: stepsOf(textOf(result, 'seconds')),
     };
@@ -123,19 +130,39 @@ async function makeCopy(
   }
 }
 
-/** listImages and pickCandidate. Throws `not_found`. */
+/**
+ * The disk that the appliance fills: an overlay on a clone's image, or an empty one of the source's size.
+ * Returns its size.
+ */
+async function createDisk(
+  { qemuImg }: FunctionalMeans,
+  path: string,
+  image: FunctionalImage | null,
+  { source }: FunctionalCopyJob,
+): Promise<number> {
+  if (image === null) {
+    const { virtualSizeBytes } = source;
+    await qemuImg.create({ path, format: 'qcow2', virtualSizeBytes });
+    return virtualSizeBytes;
+  }
+  const virtualSizeBytes = Math.max(image.virtualSizeBytes, source.virtualSizeBytes);
+  await qemuImg.createOverlay({ path, backing: image.layers[0]!, virtualSizeBytes });
+  return virtualSizeBytes;
+}
+
+/** listImages and pickCandidate; null without an image of the release. Throws `not_found`. */
 async function chooseImage(
   means: FunctionalMeans,
   job: FunctionalCopyJob,
-): Promise<{ image: FunctionalImage; applianceSeconds: number }> {
+): Promise<{ image: FunctionalImage | null; applianceSeconds: number }> {
   const { os, packages } = job.source;
-  const images = requireImages(os, packages, job.images).slice(0, CANDIDATES_MAX);
+  const images = listStarts(os, packages, job.images).slice(0, CANDIDATES_MAX);
   const started = performance.now();
   const measured =
     images.length > 1
       ? await measure(means, job, images)
       : images.map((image) => ({ image, differingBytes: null }));
-  return { image: pickCandidate(packages, measured)!, applianceSeconds: secondsSince(started) };
+  return { image: pickCandidate(packages, measured), applianceSeconds: secondsSince(started) };
 }
 
 /** The dry runs: what each image would take from the source. */
@@ -172,11 +199,28 @@ async function measure(
   });
 }
 
+/** What functional.sh is told beside its lists. */
+function startFiles(
+  { source }: FunctionalCopyJob,
+  image: FunctionalImage | null,
+  packages: FetchedPackages,
+  remove: readonly InstalledPackage[],
+): ReadonlyMap<string, Uint8Array> {
+  // What has packages has a format: functionalObstacle.
+  const format = packageFormatOf(source.os.id) ?? 'deb';
+  return new Map([
+    ['format', listFile([format])],
+    ['start', listFile([image === null ? source.firmware : 'clone'])],
+    ['install', listFile(packages.names)],
+    ...packageFiles(format, source.packages, remove),
+  ]);
+}
+
 function copyJob(
   job: FunctionalCopyJob,
   target: string,
-  difference: PackageDifference,
   packages: FetchedPackages,
+  files: ReadonlyMap<string, Uint8Array>,
 ): ApplianceJob {
   const sources = sourceDisks(job.source.disks);
   const more: ApplianceDisk[] =
@@ -191,16 +235,11 @@ function copyJob(
   const disk: ApplianceDisk = {
     ...{ label: 'target', at: { path: target }, format: 'qcow2', access: 'write' },
   };
-  const removed = difference.remove.map(aptName);
   return {
     disks: [...sources, disk, ...more],
-    scripts: ['functional.sh', 'mount-guest.sh'],
+    scripts: SCRIPTS,
     args: [JOB_FOLDER, 'target', ...sources.map(({ label }) => label)],
-    files: new Map([
-      ...LISTS,
-      ['install', listFile(packages.names)],
-      ['remove', listFile(removed)],
-    ]),
+    files: new Map([...LISTS, ...files]),
     ...limits(job),
   };
 }
@@ -212,17 +251,8 @@ function limits({ signal }: FunctionalCopyJob) {
   };
 }
 
-/** As apt takes it: with the architecture where it is not the system's own or `all`. */
-function aptName({ name, architecture }: InstalledPackage): string {
-  return architecture === 'all' ? name : `${name}:${architecture}`;
-}
-
 function sourceDisks(disks: readonly SourceDisk[]): ApplianceDisk[] {
   return disks.map((at, i) => ({ label: diskLabel(i), at, format: 'raw', access: 'read' }));
-}
-
-function listFile(lines: readonly string[]): Uint8Array {
-  return Buffer.from(lines.map((line) => `${line}\n`).join(''));
 }
 
 /** What the exit codes of the scripts mean; the numbers stand in functional.sh. */

@@ -186,20 +186,68 @@ async function compress(bytes: Uint8Array, variant: string): Promise<Uint8Array>
   return compressed;
 }
 
-/** Puts an rpm-md repository with one package, `nano-1-2.x86_64`, below `/rpm/`. */
-export async function publishRpm({ files }: FakeMirror, key: SigningKey | null): Promise<void> {
-  const rpm = Buffer.from('not a real rpm, but nobody unpacks it here');
-  const primary = gzipSync(`<metadata packages="1"><package type="rpm"><name>nano</name>
-<arch>x86_64</arch><version epoch="0" ver="1" rel="2"/>
-<checksum type="sha256" pkgid="YES">${sha256(rpm)}</checksum>
-<size package="${rpm.length}" installed="90"/><location href="Packages/nano-1-2.x86_64.rpm"/>
+/** A package of an rpm-md repository. */
+export interface FakeRpm {
+  readonly name: string;
+  readonly version: string;
+  readonly bytes: Uint8Array;
+}
+
+const NANO: FakeRpm = {
+  ...{ name: 'nano', version: '1' },
+  bytes: Buffer.from('not a real rpm, but nobody unpacks it here'),
+};
+
+/** Puts an rpm-md repository with packages `NAME-VERSION-2.x86_64` below `/rpm/`. */
+export async function publishRpm(
+  mirror: FakeMirror,
+  key: SigningKey | null,
+  { name, version, bytes }: FakeRpm = NANO,
+): Promise<void> {
+  const { files } = mirror;
+  const file = `Packages/${name}-${version}-2.x86_64.rpm`;
+  const primary = gzipSync(`<metadata packages="1"><package type="rpm"><name>${name}</name>
+<arch>x86_64</arch><version epoch="0" ver="${version}" rel="2"/>
+<checksum type="sha256" pkgid="YES">${sha256(bytes)}</checksum>
+<size package="${bytes.length}" installed="90"/><location href="${file}"/>
 </package></metadata>`);
   const repomd = Buffer.from(`<repomd><data type="primary">
 <checksum type="sha256">${sha256(primary)}</checksum><location href="repodata/primary.xml.gz"/>
 <size>${primary.length}</size></data></repomd>`);
-  files.set('/rpm/Packages/nano-1-2.x86_64.rpm', rpm);
+  files.set(`/rpm/${file}`, bytes);
   files.set('/rpm/repodata/primary.xml.gz', primary);
   files.set('/rpm/repodata/repomd.xml', repomd);
-  if (key === null) files.delete('/rpm/repodata/repomd.xml.asc');
-  else files.set('/rpm/repodata/repomd.xml.asc', await key.detach(repomd));
+  await signRpm(mirror, key);
+}
+
+/** Signs what lies below `/rpm/`, or takes its signature away. */
+export async function signRpm({ files }: FakeMirror, key: SigningKey | null): Promise<void> {
+  const signature = '/rpm/repodata/repomd.xml.asc';
+  if (key === null) files.delete(signature);
+  else files.set(signature, await key.detach(files.get('/rpm/repodata/repomd.xml')!));
+}
+
+/** Writes a `.repo` file for it. */
+export async function writeRepoFile(
+  path: string,
+  { url }: FakeMirror,
+  { armouredPath }: SigningKey,
+): Promise<void> {
+  await writeFile(path, `[own]\nname=own\nbaseurl=${url}/rpm\ngpgkey=file://${armouredPath}\n`);
+}
+
+/** A real .rpm, `NAME-VERSION-2.x86_64`, with one file and a script that runs after it was installed. */
+export async function makeRpm(dir: string, name: string, post: string): Promise<FakeRpm> {
+  const top = await mkdtemp(join(dir, 'rpmbuild-'));
+  const spec = join(top, `${name}.spec`);
+  await writeFile(
+    spec,
+    `Name: ${name}\nVersion: 1\nRelease: 2\nSummary: a test\nLicense: none\nAutoReqProv: no
+%description\nA test.\n%install\nmkdir -p %{buildroot}/opt\necho ${name} >%{buildroot}/opt/${name}
+%post\n${post}\n%files\n/opt/${name}\n`,
+  );
+  const args = ['-bb', '--quiet', '--target', 'x86_64', '--define', `_topdir ${top}`, spec];
+  await runner.run('rpmbuild', args, { timeoutMs, env: { HOME: top } });
+  const bytes = await readFile(join(top, 'RPMS/x86_64', `${name}-1-2.x86_64.rpm`));
+  return { name, version: '1', bytes };
 }

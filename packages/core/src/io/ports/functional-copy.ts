@@ -1,12 +1,12 @@
 /**
  * Room: io, ports. SMART-MIGRATE of the 2015 report: a functional copy of a guest, made of a similar image
- * of this node, its distribution's packages, and of the source only what those do not have.
+ * of this node or from scratch, its distribution's packages, and of the source only what those do not have.
  *
  * I1: source and candidate are never changed.
  * I2: on any error nothing is left at `targetPath`, and the words name what else can be done.
  */
 
-import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { BootFirmware, InstalledPackage, OperatingSystem } from '../../domain/description.ts';
 import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id } from '../../domain/names.ts';
@@ -30,16 +30,18 @@ export interface FunctionalCopyJob {
     readonly virtualSizeBytes: number;
     readonly os: OperatingSystem;
     readonly packages: readonly InstalledPackage[];
+    /** What starts it: a disk that is made from scratch is laid out for that. */
+    readonly firmware: BootFirmware;
   };
   readonly images: readonly FunctionalImage[];
-  /** The new disk: a qcow2 over the layers of the image that was chosen. */
+  /** The new disk: a qcow2 over the layers of the image that was chosen, or by itself. */
   readonly targetPath: string;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface FunctionalCopyResult {
-  /** Name of the image that was cloned. */
-  readonly image: string;
+  /** Name of the image that was cloned; null: made from scratch, since none was of the release. */
+  readonly image: string | null;
   readonly layers: readonly DiskLayer[];
   readonly virtualSizeBytes: number;
   readonly installed: number;
@@ -60,10 +62,10 @@ export interface FunctionalCopyResult {
 }
 
 /**
- * Makes a functional copy. Throws `not_found` (no image of the same release; a package that no mirror has any
- * more), `unsupported_format` (a disk whose system can't be mounted: encrypted, broken, unknown), `no_room`,
- * `tool_failed` (a package's script failed; files could not be copied), `tool_missing`, `timeout`,
- * `unavailable`, `corrupt`, `cancelled`.
+ * Makes a functional copy. Throws `not_found` (no image of the same release and no kernel to begin with; a
+ * package that no mirror has any more), `unsupported_format` (a disk whose system can't be mounted:
+ * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be copied),
+ * `tool_missing`, `timeout`, `unavailable`, `corrupt`, `cancelled`.
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
 
