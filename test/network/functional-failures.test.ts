@@ -102,8 +102,11 @@ describe('a functional copy that cannot be made', () => {
     disks: readonly ({ socketPath: string } | { path: string })[] = [base.layers[0]!],
   ) =>
     (await copier())({
-      source: { ...source, virtualSizeBytes: base.virtualSizeBytes, packages, disks },
-      ...{ images, targetPath: targetPath() },
+      source: {
+        ...{ ...source, virtualSizeBytes: base.virtualSizeBytes, packages, disks },
+        databases: [],
+      },
+      ...{ databases: 'files', images, targetPath: targetPath() },
     });
   const extra = (name: string) => ({ name, version: '1.0', architecture: 'all' });
 

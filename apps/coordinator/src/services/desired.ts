@@ -186,6 +186,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       lazy: row.lazy,
       requestedAt: row.createdAt.toISOString(),
       method: row.method,
+      databases: row.databases,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

@@ -7,6 +7,7 @@
  *     `cancelled`.
  */
 
+import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { functionalObstacle, OTHER_METHODS } from '@vmdn/core/domain/functional.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
@@ -30,20 +31,26 @@ export interface TeleportRequest {
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
   readonly method?: TeleportMethod | undefined;
+  readonly databases?: DatabaseWay | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
 /** What a request means where it says nothing. Throws `invalid_input`. */
-function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: TeleportRequest) {
+function wishOf(request: TeleportRequest) {
+  const { method = 'exact', skipFree = false, lazy = false, databases = 'files' } = request;
+  if (method === 'exact' && databases === 'dump') {
+    const words = 'An exact disk has its databases as they are: ask for a dump with functional.';
+    throw new VmdnError('invalid_input', words);
+  }
   if (method === 'functional' && (lazy || skipFree)) {
     const words = lazy
       ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
       : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
     throw new VmdnError('invalid_input', words);
   }
-  return { method, skipFree, lazy, withinKm: withinKm ?? null };
+  return { method, skipFree, lazy, databases, withinKm: request.withinKm ?? null };
 }
 
 interface RequestedVersion {
@@ -118,10 +125,11 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazy, withinKm } = wishOf(request);
-  const asked = [request.vm, withinKm, method, skipFree, lazy, placeWords(request.near)];
+  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
+  const asked = [request.vm, withinKm, method, skipFree, lazy, databases, placeWords(request.near)];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
+    present.databases,
     placeWords(present.near),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
@@ -145,7 +153,7 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazy, withinKm } = wishOf(request);
+  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
   const wish = { project, ...version, near: request.near, withinKm, skipFree, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
@@ -155,7 +163,7 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     near: request.near,
-    ...{ withinKm, method, skipFree, lazy },
+    ...{ withinKm, method, skipFree, lazy, databases },
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });

@@ -22,6 +22,7 @@ import { lazy } from './migrations/0010-lazy.ts';
 import { bootTraces } from './migrations/0011-boot-traces.ts';
 import { functional } from './migrations/0012-functional.ts';
 import { vmExports } from './migrations/0013-exports.ts';
+import { databases } from './migrations/0015-databases.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -39,6 +40,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0011-boot-traces': bootTraces,
   '0012-functional': functional,
   '0013-exports': vmExports,
+  '0015-databases': databases,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -12,6 +12,7 @@ import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
+  databaseWay,
   description,
   digest,
   functionalCopy,
@@ -100,6 +101,8 @@ const wish = {
   withinKm: z.number().positive().max(20_040).optional(),
   /** `exact` unless said. A functional copy is neither lazy nor is there free space to skip. */
   method: teleportMethod.optional(),
+  /** `files` unless said; `dump` is of functional copies. */
+  databases: databaseWay.optional(),
   /**
    * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.

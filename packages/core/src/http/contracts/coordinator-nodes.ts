@@ -12,6 +12,7 @@ import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
+  databaseWay,
   digest,
   diskHolder,
   HOLDER_FAULTS_MAX,
@@ -161,6 +162,7 @@ export const desiredTeleport = z.object({
   /** When the user asked; not from an old coordinator. */
   requestedAt: timestamp.optional(),
   method: teleportMethod.default('exact'),
+  databases: databaseWay.default('files'),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });

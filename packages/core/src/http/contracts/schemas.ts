@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { DATABASE_WAYS } from '../../domain/databases.ts';
 import {
   BOOT_FIRMWARES,
   DATABASE_ENGINES,
@@ -159,6 +160,8 @@ export const teleportState = z.enum(TELEPORT_STATES);
  * `functional`: made anew of a similar image, packages and the files that differ; it does the same.
  */
 export const teleportMethod = z.enum(TELEPORT_METHODS);
+/** How databases of a functional copy come: by their files, or by dump and restore of their own servers. */
+export const databaseWay = z.enum(DATABASE_WAYS);
 /** How a functional copy was made; it is not bit-identical with its source. */
 export const functionalCopy = z.object({
   /** The image that was cloned. */
@@ -174,6 +177,18 @@ export const functionalCopy = z.object({
   /** Written by the two runs of smartSync, and their sizes. */
   files: z.number().int().nonnegative(),
   fileBytes: byteCount,
+  /** How each database came; rows and tables of those that were restored, and compared with the source's. */
+  databases: z
+    .array(
+      guestDatabase.extend({
+        how: databaseWay,
+        tables: z.number().int().nonnegative().nullable(),
+        rows: z.number().int().nonnegative().nullable(),
+      }),
+    )
+    .max(64)
+    .readonly()
+    .default([]),
   /** Fetching packages, and in appliances, dry runs of candidates among them. */
   seconds: z.object({ packages: seconds, appliance: seconds }),
   /** What was seen to work, in words. */

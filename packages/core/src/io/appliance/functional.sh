@@ -11,8 +11,9 @@
 #   functional.sh OUT JOB TARGET SOURCE...
 #
 # JOB is the folder with: install, remove (package names of apt, a line each), first, second (lists of paths that
-# the two runs leave out). TARGET and SOURCE are labels of disks. Debian packages lie on the disk `packages`.
-# OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), failure (words for the operator).
+# the two runs leave out), databases (a line for each that comes by dump and restore: its engine, a tab, its folder). TARGET and SOURCE are labels of disks. Debian packages lie on the disk `packages`.
+# OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), databases (those that were restored),
+# failure (words for the operator).
 set -u
 export LC_ALL=C
 out=$1
@@ -23,12 +24,16 @@ source=/source
 target=/sysroot
 # shellcheck source-path=SCRIPTDIR source=mount-guest.sh
 source "$(dirname "$0")/mount-guest.sh"
+# shellcheck source-path=SCRIPTDIR source=databases.sh
+source "$(dirname "$0")/databases.sh"
 
 EXIT_SOURCE=10
 EXIT_TARGET=11
 EXIT_ROOM=12
 EXIT_PACKAGES=13
 EXIT_FILES=14
+# shellcheck disable=SC2034 # of databases.sh
+EXIT_DATABASES=15
 PACKAGES_SECONDS=3600
 FILES_SECONDS=7200
 
@@ -166,6 +171,8 @@ step packages
 sync_files 1 first --delete
 sync_files 2 second --ignore-existing
 step files
+copy_databases
+step databases
 sync
 umount -R "$target" || fail "$EXIT_FILES" 'the clone could not be unmounted'
 exit 0

@@ -1,6 +1,6 @@
 /**
  * Room: io, functional. SMART-MIGRATE (domain/functional.ts) in an appliance: clone the best image,
- * swPrepare and swInstall by the guest's own package manager, smartSync by rsync.
+ * swPrepare and swInstall by the guest's own package manager, smartSync by rsync, databases by their servers.
  *
  * I1: the candidate is the read-only backing of a new overlay; the source is mounted for reading on a
  *     throw-away one.
@@ -12,6 +12,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { copiedDatabases, dumpedDatabases } from '../../domain/databases.ts';
 import type { InstalledPackage } from '../../domain/description.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import {
@@ -24,6 +25,7 @@ import {
   requireImages,
   SECOND_RUN_EXCLUDES,
 } from '../../domain/functional.ts';
+import { parseDatabaseReport } from '../../formats/database-report.ts';
 import { parseRsyncStats } from '../../formats/rsync-stats.ts';
 import {
   type Appliance,
@@ -62,10 +64,6 @@ const TIMEOUT_MS = 3 * 3_600_000;
 const RESULT_BYTES_MAX = 8 * 2 ** 20;
 /** Disks of candidates in one appliance, beside those of the source. */
 const CANDIDATES_MAX = 6;
-const LISTS: ReadonlyMap<string, Uint8Array> = new Map([
-  ['first', listFile([...FIRST_RUN_EXCLUDES, ...BOOT_LINKS])],
-  ['second', listFile([...SECOND_RUN_EXCLUDES, ...BOOT_LINKS])],
-]);
 
 export function createFunctionalCopier(means: FunctionalMeans): FunctionalCopier {
   return async (job) => {
@@ -112,6 +110,10 @@ async function makeCopy(
       packageBytes: packages.bytes,
       files: runs.reduce((sum, { files }) => sum + (files ?? 0), 0),
       fileBytes: runs.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
+      databases: copiedDatabases(
+        job.source.databases,
+        parseDatabaseReport(textOf(result, 'databases')),
+      ),
       seconds: {
         packages: packageSeconds,
         appliance: chosen.applianceSeconds + secondsSince(inside),
@@ -159,7 +161,7 @@ async function measure(
     disks: [...sources, ...disks],
     scripts: ['estimate.sh', 'mount-guest.sh'],
     args: [JOB_FOLDER, ...labels, '--', ...sources.map(({ label }) => label)],
-    files: LISTS,
+    files: listsOf(job),
     ...limits(job),
   });
   requireDone(result, job);
@@ -194,15 +196,27 @@ function copyJob(
   const removed = difference.remove.map(aptName);
   return {
     disks: [...sources, disk, ...more],
-    scripts: ['functional.sh', 'mount-guest.sh'],
+    scripts: ['functional.sh', 'mount-guest.sh', 'databases.sh'],
     args: [JOB_FOLDER, 'target', ...sources.map(({ label }) => label)],
     files: new Map([
-      ...LISTS,
+      ...listsOf(job),
       ['install', listFile(packages.names)],
       ['remove', listFile(removed)],
     ]),
     ...limits(job),
   };
+}
+
+/** What the two runs leave out, and the databases that come by dump and restore instead. */
+function listsOf({ source, databases }: FunctionalCopyJob): Map<string, Uint8Array> {
+  const dumped = dumpedDatabases(source.databases, databases);
+  const more = [...BOOT_LINKS, ...dumped.map(({ dataDirectory }) => dataDirectory)];
+  const lines = dumped.map(({ engine, dataDirectory }) => `${engine}\t${dataDirectory}`);
+  return new Map([
+    ['first', listFile([...FIRST_RUN_EXCLUDES, ...more])],
+    ['second', listFile([...SECOND_RUN_EXCLUDES, ...more])],
+    ['databases', listFile(lines)],
+  ]);
 }
 
 function limits({ signal }: FunctionalCopyJob) {
@@ -225,6 +239,7 @@ function listFile(lines: readonly string[]): Uint8Array {
   return Buffer.from(lines.map((line) => `${line}\n`).join(''));
 }
 
+const DATABASES_FAILED = 15;
 /** What the exit codes of the scripts mean; the numbers stand in functional.sh. */
 const FAILURES: Readonly<
   Record<number, readonly ['unsupported_format' | 'no_room' | 'tool_failed', string]>
@@ -234,6 +249,10 @@ const FAILURES: Readonly<
   12: ['no_room', 'The copy does not fit'],
   13: ['tool_failed', 'The packages of the guest could not be installed'],
   14: ['tool_failed', 'The files of the guest could not be copied'],
+  [DATABASES_FAILED]: [
+    'tool_failed',
+    'The databases of the guest could not be dumped and restored',
+  ],
 };
 
 /** Throws when a job of an appliance did not come to its end. */
@@ -243,7 +262,9 @@ function requireDone(result: ApplianceResult, job: FunctionalCopyJob): void {
   const why = textOf(result, 'failure')
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
     .trim();
-  throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${OTHER_METHODS}.`, {
+  const byFiles =
+    result.exitCode === DATABASES_FAILED ? 'take its databases by their files, or ' : '';
+  throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${byFiles}${OTHER_METHODS}.`, {
     data: { exitCode: result.exitCode, os: job.source.os.prettyName, log: result.log.slice(-4000) },
   });
 }

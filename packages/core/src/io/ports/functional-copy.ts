@@ -6,7 +6,8 @@
  * I2: on any error nothing is left at `targetPath`, and the words name what else can be done.
  */
 
-import type { InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { CopiedDatabase, DatabaseWay } from '../../domain/databases.ts';
+import type { GuestDatabase, InstalledPackage, OperatingSystem } from '../../domain/description.ts';
 import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id } from '../../domain/names.ts';
@@ -30,7 +31,10 @@ export interface FunctionalCopyJob {
     readonly virtualSizeBytes: number;
     readonly os: OperatingSystem;
     readonly packages: readonly InstalledPackage[];
+    readonly databases: readonly GuestDatabase[];
   };
+  /** How the databases come, where there is a choice. */
+  readonly databases: DatabaseWay;
   readonly images: readonly FunctionalImage[];
   /** The new disk: a qcow2 over the layers of the image that was chosen. */
   readonly targetPath: string;
@@ -49,6 +53,7 @@ export interface FunctionalCopyResult {
   /** Files that were written by the two runs, and their sizes. */
   readonly files: number;
   readonly fileBytes: number;
+  readonly databases: readonly CopiedDatabase[];
   readonly seconds: {
     /** Fetching packages. */
     readonly packages: number;
@@ -62,7 +67,8 @@ export interface FunctionalCopyResult {
 /**
  * Makes a functional copy. Throws `not_found` (no image of the same release; a package that no mirror has any
  * more), `unsupported_format` (a disk whose system can't be mounted: encrypted, broken, unknown), `no_room`,
- * `tool_failed` (a package's script failed; files could not be copied), `tool_missing`, `timeout`,
+ * `tool_failed` (a package's script failed; files could not be copied; a database could not be dumped, or
+ * what was restored differs), `tool_missing`, `timeout`,
  * `unavailable`, `corrupt`, `cancelled`.
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
