@@ -261,14 +261,20 @@ sql_quoted() {
 }
 
 init_postgresql() {
-  local initdb settings encoding collate ctype checksums options=()
+  local initdb settings encoding collate ctype checksums name options=()
   initdb=$(pg_program target initdb) || return
   settings=$(ask_postgresql source template1 -F ' ' -c "SELECT pg_encoding_to_char(encoding), datcollate,
     datctype, current_setting('data_checksums') FROM pg_database WHERE datname = 'template0'") || return
   read -r encoding collate ctype checksums <<<"$settings"
   if [[ $checksums == on ]]; then options=(--data-checksums); fi
   in_view target "$initdb" -D "$data" -U "$PG_SUPERUSER" -A peer --no-instructions --encoding="$encoding" \
-    --lc-collate="$collate" --lc-ctype="$ctype" "${options[@]}"
+    --lc-collate="$collate" --lc-ctype="$ctype" "${options[@]}" || return
+  # Where a cluster's settings lie beside its data: all of them on Fedora, those of ALTER SYSTEM everywhere.
+  for name in postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf; do
+    rm -f -- "$target$data/$name"
+    [[ -f $source$data/$name && ! -L $source$data/$name ]] || continue
+    cp -a -- "$source$data/$name" "$target$data/$name"
+  done
 }
 
 dump_postgresql() {
@@ -315,9 +321,8 @@ copy_database() {
   mount -o remount,rw -- "$mounted" || fail "$EXIT_DATABASES" "the throw-away copy of $data could not be written"
   rm -rf -- "${target:?}$data"
   mkdir -p -- "$target${data%/*}"
-  install -d -m 750 -o "${owner%:*}" -g "${owner#*:}" -- "$target$data" ||
+  install -d -m "$(stat -c %a -- "$source$data")" -o "${owner%:*}" -g "${owner#*:}" -- "$target$data" ||
     fail "$EXIT_DATABASES" "the clone has no room for $data"
-  if [[ $engine == postgresql ]]; then chmod 700 -- "$target$data"; fi
   rm -f -- "$out"/{source,target}-{server,tools}
   if ! open_view source "$source" "$data" || ! open_view target "$target" "$data"; then
     fail "$EXIT_DATABASES" 'a tree for the servers could not be mounted'
