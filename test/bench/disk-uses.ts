@@ -23,7 +23,7 @@ export const USES = [
 export type Use = (typeof USES)[number];
 
 /** 4 KiB, as in the floor; the guests' file systems have blocks of as much. */
-const BLOCK_BYTES = 4096;
+export const BLOCK_BYTES = 4096;
 const SECTOR_BYTES = 512;
 const TIMEOUT_MS = 600_000;
 /** A line of a file of requests has at most 8 KiB (debugfs cuts it); each call looks through all inodes. */

@@ -1,21 +1,25 @@
 /** Room: test, bench. The figures of the benchmark `report`, for people and for programs; its four charts. */
 
 import type { BenchmarkReport, Promised } from './benchmark.ts';
-import type { Use } from './disk-uses.ts';
+import { BLOCK_BYTES, type Use } from './disk-uses.ts';
 import type { BarGroup } from './plot.ts';
 import { formatBytes, formatMegabytes, formatTable } from './table.ts';
 
-const BLOCK_BYTES = 4096;
 /** Wanted of `exact`: of functional's time where there is little data; where there is much, of the link's. */
 const TIME_RATIO_MAX = 0.5;
 const LINK_RATIO_MAX = 1.05;
 const LINK_MORE_S = 10;
 const BYTES_RATIO_MAX = 1.02;
-/** What a functional copy does not need of its source. */
-const BEYOND: readonly Use[] = [
-  ...(['initrd', 'file-system metadata', 'free space'] as const),
-  ...(['kernel and boot loader', 'folders that both runs leave out'] as const),
-];
+/** What a functional copy takes of blocks of a use, where `exact` takes all of them. */
+const BY_FUNCTIONAL: Readonly<Record<Use, string>> = {
+  initrd: 'nothing',
+  'file-system metadata': 'what it reads',
+  'free space': 'nothing',
+  'kernel and boot loader': 'nothing',
+  'folders that both runs leave out': 'nothing',
+  'files below /usr and /lib': 'files that are not there',
+  'other files': 'files that differ',
+};
 
 /** Of the runs of one method. */
 export interface Average {
@@ -34,7 +38,7 @@ export interface Average {
 export interface Missing {
   /** Bytes of those that zstd does not make smaller. */
   readonly incompressible: number;
-  /** Empty where the blocks are too many to look for. `zstdBytes`: each block compressed by itself. */
+  /** Empty where the blocks are too many to look for. `zstdBytes`: all of a use as one stream. */
   readonly byUse: ReadonlyMap<Use, { readonly blocks: number; readonly zstdBytes: number }>;
 }
 
@@ -107,9 +111,12 @@ function usesTable(name: string, { byUse }: Missing): string {
     use,
     formatBytes(blocks * BLOCK_BYTES),
     formatBytes(zstdBytes),
-    BEYOND.includes(use) ? 'exact only' : 'both, where it differs',
+    BY_FUNCTIONAL[use],
   ]);
-  return formatTable([[`${name}: nowhere near the edge`, 'bytes', 'by zstd', 'sent by'], ...rows]);
+  return formatTable([
+    [`${name}: nowhere near the edge`, 'bytes', 'by zstd -3', 'functional takes'],
+    ...rows,
+  ]);
 }
 
 function promisedOf({ rate }: Setting, name: string, { averages, missing }: VmFigures): Promised[] {

@@ -10,11 +10,12 @@
  *     programs that share nothing with the product.
  */
 
+import { open } from 'node:fs/promises';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { chosen } from './chosen.ts';
-import { BLOCKS_MAX, USES, type Use, usesOf } from './disk-uses.ts';
+import { BLOCK_BYTES, BLOCKS_MAX, USES, type Use, usesOf } from './disk-uses.ts';
 import {
   type Average,
   experimentReport,
@@ -84,13 +85,10 @@ async function missingOf(task: Task): Promise<Missing> {
   options.progress(`${wanted.name}: what is on its disk and nowhere near, by use`);
   const tree = await packagesTree(options, wanted);
   const blocks: number[] = [];
-  const sizes: number[] = [];
   let incompressible = 0;
   const found = await computeFloor(wanted.rawPath, [base.rawPath], [tree], (number, block) => {
-    const size = zstdSize(block);
-    if (size >= block.length) incompressible += block.length;
+    if (zstdSize(block) >= block.length) incompressible += block.length;
     blocks.push(number);
-    sizes.push(Math.min(size, block.length));
   });
   if (found.sha256 !== wanted.sha256) {
     throw new VmdnError('corrupt', `What was looked at is not the disk of ${wanted.name}.`);
@@ -98,17 +96,30 @@ async function missingOf(task: Task): Promise<Missing> {
   const byUse = new Map<Use, { blocks: number; zstdBytes: number }>();
   if (blocks.length > BLOCKS_MAX) return { incompressible, byUse };
   const uses = await usesOf(options, wanted, blocks);
-  for (const use of USES) byUse.set(use, { blocks: 0, zstdBytes: 0 });
-  for (const [i, use] of uses.entries()) {
-    const sum = byUse.get(use)!;
-    sum.blocks += 1;
-    sum.zstdBytes += sizes[i]!;
+  for (const use of USES) {
+    const its = blocks.filter((_, i) => uses[i] === use);
+    const bytes = await readBlocks(wanted.rawPath, its);
+    byUse.set(use, { blocks: its.length, zstdBytes: its.length === 0 ? 0 : zstdSize(bytes) });
   }
   return { incompressible, byUse };
 }
 
-/** Alone, by the level that disks are sent with. */
+/** At the level of the floor. */
 function zstdSize(block: Uint8Array): number {
   const params = { [constants.ZSTD_c_compressionLevel]: 3 };
   return zstdCompressSync(block, { params }).length;
+}
+
+/** Blocks of a disk, one behind the other. */
+async function readBlocks(path: string, blocks: readonly number[]): Promise<Uint8Array> {
+  const bytes = new Uint8Array(blocks.length * BLOCK_BYTES);
+  const disk = await open(path, 'r');
+  try {
+    for (const [i, block] of blocks.entries()) {
+      await disk.read(bytes, i * BLOCK_BYTES, BLOCK_BYTES, block * BLOCK_BYTES);
+    }
+  } finally {
+    await disk.close();
+  }
+  return bytes;
 }
