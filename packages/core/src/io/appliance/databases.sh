@@ -362,8 +362,8 @@ compare_database() {
 }
 
 # Tables and rows of what was measured.
-count_mariadb() { awk -F '\t' '/^`/ && !/^`mysql`/ {tables++; rows += $2} END {printf "%d\t%.0f", tables, rows}'; }
-count_postgresql() { awk -F '\t' 'NF == 3 && $1 ~ /\./ {tables++; rows += $2} END {printf "%d\t%.0f", tables, rows}'; }
+count_mariadb() { gawk -F '\t' '/^`/ && !/^`mysql`/ {tables++; rows += $2} END {printf "%d\t%.0f", tables, rows}'; }
+count_postgresql() { gawk -F '\t' 'NF == 3 && $1 ~ /\./ {tables++; rows += $2} END {printf "%d\t%.0f", tables, rows}'; }
 
 # All that JOB names.
 copy_databases() {
