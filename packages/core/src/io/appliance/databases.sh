@@ -368,9 +368,10 @@ count_postgresql() { gawk -F '\t' 'NF == 3 && $1 ~ /\./ {tables++; rows += $2} E
 # All that JOB names.
 copy_databases() {
   local engine data
-  while IFS=$'\t' read -r engine data; do
+  # Not on standard input: servers and tools would read it.
+  while IFS=$'\t' read -r -u 3 engine data; do
     case $engine in
       mariadb | postgresql) copy_database "$engine" "$data" ;;
     esac
-  done <"$job/databases"
+  done 3<"$job/databases"
 }
