@@ -12,7 +12,9 @@ import { join } from 'node:path';
 import { failed, passed, runTool, type Step, type StepResult, workspaceTool } from './step.ts';
 
 /** The guests that the tests boot or read; the others are for benchmarks. */
-const TEST_GUESTS = ['debian-12-base', 'web-01', 'web-02', 'tiny', 'rpm-base', 'rpm-site'];
+const TEST_GUESTS = [
+  ...['debian-12-base', 'web-01', 'web-02', 'tiny', 'rpm-base', 'rpm-site', 'db-01'],
+];
 
 const guests: Step = {
   name: 'guests',

@@ -34,9 +34,16 @@ export function guestsDir(env: Readonly<Record<string, string | undefined>>): st
 /** Builds what is missing or out of date; lines of progress go to `onLine`. */
 export async function buildGuests(
   names: readonly string[],
-  options: { readonly signal?: AbortSignal | undefined; readonly onLine?: (line: string) => void },
+  options: {
+    readonly signal?: AbortSignal | undefined;
+    readonly onLine?: (line: string) => void;
+    /** Random data of those guests that have any. */
+    readonly dataMiB?: number | undefined;
+  },
 ): Promise<void> {
-  await runTool(['bash', BUILDER, ...names], { timeoutMs: BUILD_MS_MAX, ...options });
+  const { dataMiB, ...how } = options;
+  const size = dataMiB === undefined ? [] : ['--size', String(dataMiB)];
+  await runTool(['bash', BUILDER, ...size, ...names], { timeoutMs: BUILD_MS_MAX, ...how });
 }
 
 /** Finds a finished guest. Throws when it has not been built. */

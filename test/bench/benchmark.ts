@@ -17,6 +17,12 @@ export interface BenchmarkOptions {
   readonly methods?: readonly string[];
   /** Limit of the link between origin and edge, each direction; null: none. */
   readonly rateBytesPerSecond: number | null;
+  /** VMs to deliver, where the benchmark calls them so. */
+  readonly vms?: readonly string[];
+  /** How often each is measured; figures are averages. */
+  readonly runs?: number;
+  /** With as much data as the report had. */
+  readonly full?: boolean;
   /** A disk image to measure with, in place of a guest's. */
   readonly image?: string;
   /** Fires when somebody wants it to stop; everything that was started is ended then. */

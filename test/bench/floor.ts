@@ -76,11 +76,15 @@ async function* blocksOfTree(folder: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** Computes the floor of a wanted disk over given disks (raw) and folders of files. */
+/**
+ * Computes the floor of a wanted disk over given disks (raw) and folders of files. `onMissing` is called with
+ * each missing block and its number on the disk.
+ */
 export async function computeFloor(
   wanted: string,
   given: readonly string[],
   trees: readonly string[] = [],
+  onMissing: (number: number, block: Buffer) => void = () => {},
 ): Promise<Floor> {
   const known = new Set<string>();
   for (const blocks of [...given.map(blocksOf), ...trees.map(blocksOfTree)]) {
@@ -96,8 +100,9 @@ export async function computeFloor(
     floor += chunk.length;
   });
   const ended = once(stream, 'end');
-  let [nonZero, missing, found, repeated] = [0, 0, 0, 0];
+  let [nonZero, missing, found, repeated, number] = [0, 0, 0, 0, -1];
   for await (const block of blocksOf(wanted)) {
+    number += 1;
     whole.update(block);
     if (isZero(block)) continue;
     nonZero += block.length;
@@ -110,7 +115,9 @@ export async function computeFloor(
       seen.add(identity);
       missing += block.length;
       // The block is a view of a buffer that is read into again: the stream needs its own copy.
-      if (!stream.write(Buffer.from(block))) await once(stream, 'drain');
+      const copy = Buffer.from(block);
+      onMissing(number, copy);
+      if (!stream.write(copy)) await once(stream, 'drain');
     }
   }
   stream.end();

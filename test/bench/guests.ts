@@ -3,11 +3,15 @@
 import { buildGuests, findGuest, type Guest } from '@vmdn/infra/lab/guests.ts';
 import type { BenchmarkOptions } from './benchmark.ts';
 
-/** The guests of these names, in this order; missing and outdated ones are built first, in minutes. */
+/**
+ * The guests of these names, in this order; missing and outdated ones are built first, in minutes.
+ * `dataMiB`: random data of those that have any; the builder's own default without it.
+ */
 export async function ensureGuests(
   names: readonly string[],
   options: BenchmarkOptions,
+  dataMiB?: number,
 ): Promise<Guest[]> {
-  await buildGuests(names, { signal: options.signal, onLine: options.progress });
+  await buildGuests(names, { signal: options.signal, onLine: options.progress, dataMiB });
   return Promise.all(names.map((name) => findGuest(name)));
 }

@@ -14,10 +14,13 @@ import { bytes as parseBytes } from '@vmdn/core/process/settings.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { renderPlot } from './plot.ts';
 
+/** Flags that not all benchmarks understand. */
+const OWN_FLAGS = ['pairs', 'methods', 'rate', 'image', 'vms', 'runs', 'full'] as const;
+
 interface Entry {
   readonly words: string;
   /** The flags that it understands, beside those that all do. */
-  readonly flags: readonly ('pairs' | 'methods' | 'rate' | 'image')[];
+  readonly flags: readonly (typeof OWN_FLAGS)[number][];
   load(): Promise<{ run(options: BenchmarkOptions): Promise<BenchmarkReport> }>;
 }
 
@@ -83,6 +86,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
     flags: ['rate'],
     load: () => import('./pause.ts'),
   },
+  report: {
+    words: "the 2015 report's experiment: plain copy, SMART-MIGRATE and exact, seconds and bytes",
+    flags: ['vms', 'methods', 'rate', 'runs', 'full'],
+    load: () => import('./experiment.ts'),
+  },
 };
 
 const FLAGS = {
@@ -95,9 +103,13 @@ const FLAGS = {
   methods: { type: 'string' },
   rate: { type: 'string' },
   image: { type: 'string' },
+  vms: { type: 'string' },
+  runs: { type: 'string' },
+  full: { type: 'boolean' },
 } as const;
 
 const DEFAULT_RATE = '10M';
+const RUNS_MAX = 100;
 
 const HELP = `Usage: pnpm bench NAME [flags]
 
@@ -108,6 +120,9 @@ const HELP = `Usage: pnpm bench NAME [flags]
   --methods A,B   only these methods
   --rate BYTES    the link's bytes per second, as 10M; "none": no limit (default ${DEFAULT_RATE})
   --image FILE    measure with this disk image
+  --vms A,B       only these VMs (report)
+  --runs N        average of so many runs (report; default 3)
+  --full          with 9 GiB of data in place of 1 (report)
   --list          the benchmarks there are
   --help          this text
 
@@ -129,7 +144,7 @@ async function main(args: readonly string[]): Promise<void> {
     const known = Object.keys(BENCHMARKS).join(', ');
     throw new VmdnError('invalid_input', `Name one benchmark of: ${known}. See --help.`);
   }
-  for (const flag of ['pairs', 'methods', 'rate', 'image'] as const) {
+  for (const flag of OWN_FLAGS) {
     if (flags[flag] === undefined || entry.flags.includes(flag)) continue;
     throw new VmdnError('invalid_input', `The benchmark ${name} has no --${flag}.`);
   }
@@ -158,12 +173,21 @@ function optionsOf(flags: ReturnType<typeof parseFlags>['values']): BenchmarkOpt
     ...(flags.pairs === undefined ? {} : { pairs: names(flags.pairs) }),
     ...(flags.methods === undefined ? {} : { methods: names(flags.methods) }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
+    ...(flags.vms === undefined ? {} : { vms: names(flags.vms) }),
+    ...(flags.runs === undefined ? {} : { runs: runsOf(flags.runs) }),
+    full: flags.full === true,
     rateBytesPerSecond: rateOf(flags.rate ?? DEFAULT_RATE),
     signal: stopSignal(),
     runner: createCommandRunner({ env: { HOME: process.env.HOME ?? '/' } }),
     cacheDir: cacheDir(process.env),
     progress: (words) => process.stderr.write(`bench: ${words}\n`),
   };
+}
+
+function runsOf(raw: string): number {
+  const runs = Number(raw);
+  if (Number.isInteger(runs) && runs >= 1 && runs <= RUNS_MAX) return runs;
+  throw new VmdnError('invalid_input', `--runs takes a number from 1 to ${RUNS_MAX}.`);
 }
 
 function rateOf(raw: string): number | null {

@@ -14,6 +14,8 @@ export interface Bar {
 
 export interface BarGroup {
   readonly title: string;
+  /** A chart of its own, with its own scale: its unit is another. */
+  readonly hasOwnScale?: boolean;
   readonly bars: readonly Bar[];
 }
 
@@ -46,15 +48,15 @@ const MARGIN = 16;
 const OURS = '#1b7f5c';
 const OTHERS = '#9aa7b4';
 
-/** The plot as an SVG document. All bars share one scale, which begins at zero. */
+/** The plot as an SVG document. Bars share one scale, but those of charts of their own; all begin at zero. */
 export function renderPlot(plot: BarPlot): string {
-  const values = plot.groups.flatMap((group) => group.bars.map((bar) => bar.value));
-  const largest = Math.max(...values, Number.MIN_VALUE);
+  const shared = plot.groups.filter(({ hasOwnScale }) => hasOwnScale !== true);
   const lines: string[] = [];
   let y = MARGIN + TITLE_HEIGHT;
   for (const group of plot.groups) {
     lines.push(text(MARGIN, y + 18, group.title, 'font-weight="bold"'));
     y += GROUP_TITLE_HEIGHT;
+    const largest = largestOf(group.hasOwnScale === true ? [group] : shared);
     for (const bar of group.bars) {
       const width = ((WIDTH - 2 * MARGIN - LABEL_WIDTH - WORDS_WIDTH) * bar.value) / largest;
       const x = MARGIN + LABEL_WIDTH;
@@ -78,6 +80,11 @@ export function renderPlot(plot: BarPlot): string {
     '</svg>',
     '',
   ].join('\n');
+}
+
+function largestOf(groups: readonly BarGroup[]): number {
+  const values = groups.flatMap(({ bars }) => bars.map(({ value }) => value));
+  return Math.max(...values, Number.MIN_VALUE);
 }
 
 function text(x: number, y: number, words: string, attributes: string): string {

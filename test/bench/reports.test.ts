@@ -1,9 +1,11 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assembleReport } from './assemble-report.ts';
 import { bootReport } from './boot-report.ts';
+import { type Average, experimentReport } from './experiment-report.ts';
 import { linkFigures, linkReport } from './link-report.ts';
 import { nbdReport } from './nbd-report.ts';
 import { pauseReport } from './pause-report.ts';
+import { renderPlot } from './plot.ts';
 import { type Timed, timeReport } from './time-report.ts';
 
 const timed = (seconds: number): Timed => ({ words: 'w', setting: '', seconds, bytes: 1000 });
@@ -107,4 +109,61 @@ test('boot: stalls are held against two seconds, the trace over the link, and a 
   expect(json).toEqual(Object.fromEntries(all));
   expect(promised.map(({ holds }) => holds)).toEqual([true, true, false, true, false]);
   expect(bootReport(all, null).promised).toHaveLength(3);
+});
+
+describe('report', () => {
+  const average = (s: number, bytes: number, applianceS = 0): Average => ({
+    ...{ words: 'w', s, applianceS, bytes, beforeBytes: 0 },
+  });
+  const missing = {
+    incompressible: 1e9,
+    byUse: new Map([['initrd', { blocks: 2, zstdBytes: 8000 }]] as const),
+  };
+  const reportOf = (name: string, exact: Average, functional: Average) => {
+    const averages = new Map([
+      ['copy', average(30, 300)],
+      ['functional', functional],
+      ['exact', exact],
+    ]);
+    const setting = { base: 'base', runs: 3, rate: 10e6 };
+    return experimentReport(setting, new Map([[name, { averages, missing }]]));
+  };
+
+  test('the small VM is held against the time of the functional copy', () => {
+    const report = reportOf('shop-01', average(50, 60), average(100, 50, 90));
+    expect(report.json).toEqual({
+      vms: {
+        'shop-01': {
+          copy: { s: 30, bytes: 300 },
+          functional: { s: 100, applianceS: 90, bytes: 50 },
+          exact: { s: 50, bytes: 60 },
+          missing: { incompressible: 1e9, byUse: { initrd: { blocks: 2, zstdBytes: 8000 } } },
+        },
+      },
+    });
+    expect(report.promised.map(({ holds }) => holds)).toEqual([true]);
+    expect(reportOf('shop-01', average(51, 60), average(100, 50)).promised[0]?.holds).toBe(false);
+  });
+
+  test('the large VM is held against the link and the bytes of the functional copy', () => {
+    const held = (s: number, bytes: number): boolean[] =>
+      reportOf('shop-01-data', average(s, bytes), average(900, 1000)).promised.map(
+        ({ holds }) => holds,
+      );
+    expect(held(115, 1020)).toEqual([true, true]);
+    expect(held(116, 1021)).toEqual([false, false]);
+  });
+
+  test('draws two charts for each VM, each with its own scale', () => {
+    const { plot } = reportOf('shop-01', average(50, 60e6), average(100, 50e6));
+    expect(plot?.groups.map(({ title }) => title)).toEqual([
+      'shop-01: time',
+      'shop-01: bytes between hypervisors',
+    ]);
+    const bars = [...renderPlot(plot!).matchAll(/width="([\d.]+)" height="18"/g)].map(([, w]) => w);
+    expect(bars).toHaveLength(6);
+    // The longest of each chart fills it.
+    expect(bars[1]).toBe(bars[5]);
+    expect(Number(bars[1])).toBeGreaterThan(Number(bars[0]));
+  });
 });

@@ -112,9 +112,9 @@ describe('a functional copy that cannot be made', () => {
     (await copier())({
       source: {
         ...{ ...source, virtualSizeBytes: base.virtualSizeBytes, packages, disks },
-        firmware: 'bios',
+        ...{ firmware: 'bios', databases: [] },
       },
-      ...{ images, targetPath: targetPath() },
+      ...{ databases: 'files', images, targetPath: targetPath() },
     });
   const extra = (name: string) => ({ name, version: '1.0', architecture: 'all' });
 
@@ -125,8 +125,11 @@ describe('a functional copy that cannot be made', () => {
     const guest = { virtualSizeBytes: (await stat(disk.path)).size, os: centos };
     const image = { ...guest, name: 'rpm-base', layers, packages: claimed };
     return await (await copier())({
-      source: { ...guest, packages, disks: [{ path: disk.path }], firmware: 'bios' },
-      ...{ images: [image], targetPath: targetPath() },
+      source: {
+        ...{ ...guest, packages, disks: [{ path: disk.path }] },
+        ...{ firmware: 'bios', databases: [] },
+      },
+      ...{ databases: 'files', images: [image], targetPath: targetPath() },
     });
   };
 

@@ -50,16 +50,16 @@ describe('vmdn teleport', () => {
     expect(stdout).not.toContain('\u001b');
   });
 
-  it('with --method asks for it, and knows no other methods', async () => {
+  it('with --method and --databases asks for them, and knows no other methods', async () => {
     const { env, asked } = await standIn();
     const args = ['web-01', '--near', 'paris', '--method'];
     const plan = await runTool(['plan', ...args, 'functional'], env);
     expect(plan.stdout).toMatch(/\* exact +107 MB +11 s/);
-    await runTool(['teleport', ...args, 'functional', '--detach'], env);
+    await runTool(['teleport', ...args, 'functional', '--detach', '--databases', 'dump'], env);
     const wish = { vm: 'web-01', near: { region: 'paris' }, method: 'functional' };
-    expect(asked).toEqual([wish, wish]);
+    expect(asked).toEqual([wish, { ...wish, databases: 'dump' }]);
     const unknown = await runTool(['plan', ...args, 'magic'], env);
-    expect(unknown.exitCode).toBe(64);
+    expect(unknown).toMatchObject({ exitCode: 64 });
     expect(unknown.stderr).toContain('there are: exact, functional, cheapest');
   });
 

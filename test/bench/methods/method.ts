@@ -59,6 +59,10 @@ export interface Critical {
   readonly endMs: number;
   /** What crossed meanwhile, both directions. */
   readonly bytes: number;
+  /** What crossed before the request, to prepare for it; none when absent. */
+  readonly beforeBytes?: number;
+  /** Of the time: in appliances, which emulation makes longer than the link does; none when absent. */
+  readonly applianceSeconds?: number;
 }
 
 /** Bytes of a cost by purpose, in words for people. */

@@ -2,9 +2,16 @@
  * Room: test, bench. VMDN itself: coordinator, origin and edge as the processes they are. Everything counts,
  * from the moment before the origin is given the VM until its disk is verified on the edge: description,
  * recipe, blocks, grants, heartbeats, polls.
+ *
+ * I1: a functional copy counts only when its guest booted and answered; that is after its time.
  */
 
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
+import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { prepareAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { deliveredDisk } from '@vmdn/infra/lab/edge-files.ts';
 import type { Critical, Parts, Peaks, Transfer } from './method.ts';
 import { checkDisk, type Method, type Task } from './method.ts';
@@ -17,6 +24,8 @@ interface Surroundings {
   readonly hasNeighbour: boolean;
   /** Asked for as soon as the origin knows the VM, before any edge could prepare for it. */
   readonly isCold?: boolean;
+  /** Asked for as a functional copy. */
+  readonly isFunctional?: boolean;
 }
 
 function method(key: string, words: string, surroundings: Surroundings): Method {
@@ -33,6 +42,16 @@ export const vmdnCold = method('vmdnCold', 'VMDN, asked at once; a mirror near',
   hasNeighbour: false,
   isCold: true,
 });
+export const vmdnFunctional: Method = {
+  key: 'vmdnFunctional',
+  words: 'SMART-MIGRATE as published',
+  async prepare(task) {
+    const { runner, cacheDir } = task.options;
+    // It is made once on a machine, not for each teleport; edges on this machine look for it there.
+    await prepareAppliance(runner, join(cacheDir, 'appliance'));
+    return [prepare(task, { hasMirror: true, hasNeighbour: false, isFunctional: true })];
+  },
+};
 export const vmdnPeer = method('vmdnPeer', 'VMDN, a neighbour holds the disk', {
   hasMirror: false,
   hasNeighbour: true,
@@ -45,6 +64,7 @@ interface Scene {
 }
 
 interface Asked extends Pick<Critical, 'startMs' | 'endMs'> {
+  readonly teleport: string;
   readonly description?: { readonly disks: readonly { readonly digest: string }[] };
 }
 
@@ -53,6 +73,7 @@ function prepare(task: Task, surroundings: Surroundings): Transfer {
   let scene: Scene | undefined;
   let parts: Parts = {};
   let peaks: Peaks = {};
+  let copy: FunctionalCopy | undefined;
   let critical: Critical = { startMs: 0, endMs: 0, bytes: 0 };
   return {
     setting: '',
@@ -72,9 +93,14 @@ function prepare(task: Task, surroundings: Surroundings): Transfer {
       const atEnd = await lab.meter();
       peaks = await network!.peaks();
       const { startMs, endMs } = asked;
-      critical = { startMs, endMs, bytes: atEnd.totalBytes - atPlan.totalBytes };
+      const beforeBytes = atPlan.totalBytes - atStart.totalBytes;
+      critical = { startMs, endMs, bytes: atEnd.totalBytes - atPlan.totalBytes, beforeBytes };
+      if (surroundings.isFunctional === true) {
+        copy = await untilAnswers(network!, task, asked.teleport);
+        critical = { ...critical, applianceSeconds: copy.seconds.appliance };
+      }
       parts = {
-        'before the request: description, recipe, polls': atPlan.totalBytes - atStart.totalBytes,
+        'before the request: description, recipe, polls': beforeBytes,
         'after it: blocks, polls': critical.bytes,
       };
       if (surroundings.hasMirror) {
@@ -87,7 +113,8 @@ function prepare(task: Task, surroundings: Surroundings): Transfer {
     peaks: () => peaks,
     verify: async () => {
       const { edge, digest } = scene!;
-      await checkDisk(await deliveredDisk(edge.stateDir, digest), task);
+      if (copy === undefined) await checkDisk(await deliveredDisk(edge.stateDir, digest), task);
+      else requireAnswer(copy, task);
       await rm(network!.folder, { recursive: true });
     },
   };
@@ -117,9 +144,29 @@ async function ask(
   network: VmdnNetwork,
   edge: Edge,
   { wanted }: Task,
-  { isCold }: Surroundings,
+  { isCold, isFunctional }: Surroundings,
 ): Promise<Asked> {
   const cold = ['cold', network.vmsDir, JSON.stringify(wanted.source), wanted.name, edge.region];
-  const args = isCold === true ? cold : ['teleport', wanted.name, edge.region];
+  const how = isFunctional === true ? 'functional' : 'exact';
+  const args = isCold === true ? cold : ['teleport', wanted.name, edge.region, how];
   return (await network.control(...args)) as Asked;
+}
+
+/** Waits until the guest of a functional copy answers; how that was made. */
+async function untilAnswers(
+  network: VmdnNetwork,
+  { wanted, options }: Task,
+  teleport: string,
+): Promise<FunctionalCopy> {
+  options.progress(`${wanted.name}: the copy is there; waiting until its guest answers`);
+  const running = (await network.control('running', teleport)) as Teleport;
+  await network.control('cancel', teleport);
+  if (running.functional !== null) return running.functional;
+  throw new VmdnError('corrupt', `${wanted.name} runs, and not from a functional copy.`);
+}
+
+/** I1. */
+function requireAnswer({ checkedBy }: FunctionalCopy, { wanted }: Task): void {
+  if (checkedBy.length > 1) return;
+  throw new VmdnError('corrupt', `Nobody asked the copy of ${wanted.name} for anything.`);
 }

@@ -7,7 +7,9 @@
  *     node control.ts CLIENT_FILE import EDGE NAME FILE       a raw file as base image; waits for it
  *     node control.ts CLIENT_FILE scored VM                   waits until an edge has a plan for the VM
  *     node control.ts CLIENT_FILE planned VM                  waits for a score that has packages in it
- *     node control.ts CLIENT_FILE teleport VM REGION          waits until every disk is verified; says when
+ *     node control.ts CLIENT_FILE teleport VM REGION exact|functional
+ *                                                             waits until every disk is verified; says when
+ *     node control.ts CLIENT_FILE running TELEPORT            waits until its guest answers
  *     node control.ts CLIENT_FILE boot VM REGION lazy|whole   waits until the guest answers; says when
  *     node control.ts CLIENT_FILE independent TELEPORT        waits until a lazy VM needs nobody
  *     node control.ts CLIENT_FILE cold VMS_DIR GUEST VM REGION
@@ -16,6 +18,8 @@
  *     node control.ts CLIENT_FILE cancel TELEPORT             removes a delivered VM
  */
 
+import { type Id, parseId } from '@vmdn/core/domain/names.ts';
+import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isFinal, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { TierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
@@ -58,14 +62,28 @@ async function teleport(
   client: CoordinatorClient,
   vm: string,
   region: string,
-  { lazy = false, states = VERIFIED } = {},
+  how: {
+    readonly lazy?: boolean;
+    readonly method?: TeleportMethod;
+    readonly states?: readonly TeleportState[];
+  } = {},
 ) {
+  const { lazy = false, method = 'exact', states = VERIFIED } = how;
   const startMs = Date.now();
-  const body = { vm, near: { region }, lazy };
+  const body = { vm, near: { region }, lazy, method };
   const { teleport } = await client.call(api.requestTeleport, { body });
+  const reached = await untilState(client, teleport, states);
+  return { ...reached, startMs };
+}
+
+async function untilState(
+  client: CoordinatorClient,
+  teleport: Id,
+  states: readonly TeleportState[],
+) {
   for await (const now of client.followTeleport(teleport)) {
     const endMs = Date.now();
-    if (states.includes(now.state)) return { ...now, startMs, endMs };
+    if (states.includes(now.state)) return { ...now, endMs };
     if (isFinal(now.state)) throw new Error(`the teleport ${now.state}: ${now.message}`);
   }
   throw new Error('the teleport was not followed to its end');
@@ -112,7 +130,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
   planned: (client, [vm = '']) => scored(client, vm, (diskBytes) => diskBytes.package > 0),
 
-  teleport: (client, [vm = '', region = '']) => teleport(client, vm, region),
+  teleport: (client, [vm = '', region = '', method]) =>
+    teleport(client, vm, region, { method: method === 'functional' ? 'functional' : 'exact' }),
+
+  running: (client, [teleport = '']) =>
+    untilState(client, parseId(teleport, 'teleport'), ['running']),
 
   boot: (client, [vm = '', region = '', way]) =>
     teleport(client, vm, region, { lazy: way === 'lazy', states: ['running'] }),

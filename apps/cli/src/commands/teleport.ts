@@ -2,6 +2,7 @@
  * Room: routes. `teleport`, `plan`, `status`, `cancel`, `teleports`: running VMs near a place.
  */
 
+import { DATABASE_WAYS, type DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
 import { REQUESTED_METHODS, type RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
@@ -33,6 +34,7 @@ interface WishOptions {
   readonly within?: string;
   readonly skipFree?: boolean;
   readonly method?: string;
+  readonly databases?: string;
 }
 
 const NEAR = ['--near <place>', 'a region, a city, or LATITUDE,LONGITUDE'] as const;
@@ -49,6 +51,11 @@ const METHOD = [
     'cheapest: whichever has it running soonest',
 ] as const;
 
+const DATABASES = [
+  '--databases <way>',
+  'of a functional copy: files (default), or dump: dumped and restored by their own servers, and compared',
+] as const;
+
 const LAZY = [
   '--lazy',
   'start the VM at once: what it reads is fetched first, the rest of its disk follows',
@@ -62,6 +69,14 @@ function parseMethod(raw: string): RequestedMethod {
   throw new VmdnError('invalid_input', `There is no method "${raw}"; there are: ${known}.`);
 }
 
+/** Throws `invalid_input`. */
+function parseDatabases(raw: string): DatabaseWay {
+  const way = DATABASE_WAYS.find((known) => known === raw);
+  if (way !== undefined) return way;
+  const known = DATABASE_WAYS.join(' and ');
+  throw new VmdnError('invalid_input', `Databases don't come by "${raw}"; there are ${known}.`);
+}
+
 function wishBody(vm: string, options: WishOptions) {
   return {
     vm: parseName(vm, 'VM'),
@@ -69,6 +84,7 @@ function wishBody(vm: string, options: WishOptions) {
     ...(options.within === undefined ? {} : { withinKm: parseKm(options.within) }),
     ...(options.skipFree === true ? { skipFree: true } : {}),
     ...(options.method === undefined ? {} : { method: parseMethod(options.method) }),
+    ...(options.databases === undefined ? {} : { databases: parseDatabases(options.databases) }),
   };
 }
 
@@ -210,6 +226,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .requiredOption(...NEAR)
     .option(...WITHIN)
     .option(...METHOD)
+    .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
     .option('--detach', 'return as soon as an edge is chosen')
@@ -221,6 +238,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris --skip-free',
         'vmdn teleport web-01 --near paris --lazy',
         'vmdn teleport web-01 --near paris --method functional',
+        'vmdn teleport shop-01 --near paris --method functional --databases dump',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )

@@ -72,7 +72,7 @@ describe('a functional copy', () => {
   const copy = {
     ...{ image, digest: 'cd'.repeat(32), virtualSizeBytes: 2 ** 30, installed: 22, removed: 1 },
     ...{ packageBytes: 4_400_000, files: 1494, fileBytes: 149_900_000 },
-    ...{ seconds: { packages: 2, appliance: 206 }, checkedBy: [] },
+    ...{ seconds: { packages: 2, appliance: 206 }, databases: [], checkedBy: [] },
   } as unknown as NonNullable<Teleport['functional']>;
 
   it('says of what it was made, that it is not bit-identical, and by what it was checked', () => {
@@ -93,5 +93,22 @@ describe('a functional copy', () => {
     );
     const lines = finishedLines(teleportIn('running', { method: 'functional', functional: copy }));
     expect(lines).toContain(made);
+  });
+
+  it('says how each database came', () => {
+    const database = {
+      engine: 'mariadb',
+      version: '10.11',
+      dataDirectory: '/var/lib/mysql',
+    } as const;
+    const databases = [
+      { ...database, how: 'dump', tables: 30, rows: 103_461 } as const,
+      { ...database, how: 'files', tables: null, rows: null, version: null } as const,
+    ];
+    expect(functionalLines({ ...copy, databases }).slice(1, 3)).toEqual([
+      'mariadb 10.11 /var/lib/mysql: dumped and restored; 30 tables, 103,461 rows, ' +
+        "each with the source's content",
+      'mariadb /var/lib/mysql: by its files',
+    ]);
   });
 });

@@ -162,9 +162,18 @@ export function functionalLines(copy: Teleport['functional']): string[] {
       `(${formatBytesOrDash(copy.packageBytes)} from mirrors), ${count(removed)} removed; ` +
       `${count(files)} files, ${formatBytesOrDash(copy.fileBytes)}; ` +
       `${formatSeconds(seconds.appliance)} in the appliance`,
+    ...copy.databases.map(databaseLine),
     `not bit-identical with its source (digest ${copy.digest.slice(0, 12)}); ` +
       `checked by: ${checkedBy.length === 0 ? 'nothing yet' : checkedBy.join(', ')}`,
   ];
+}
+
+function databaseLine(database: NonNullable<Teleport['functional']>['databases'][number]): string {
+  const { engine, version, dataDirectory, tables, rows } = database;
+  const what = [engine, version, dataDirectory].filter((word) => word !== null).join(' ');
+  if (tables === null || rows === null) return `${what}: by its files`;
+  const [count, sum] = [tables, rows].map((value) => value.toLocaleString('en'));
+  return `${what}: dumped and restored; ${count} tables, ${sum} rows, each with the source's content`;
 }
 
 /** What is said as soon as the coordinator answered. */

@@ -187,6 +187,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       requestedAt: row.createdAt.toISOString(),
       method: row.method,
       dropSnapshot: row.dropSnapshot,
+      databases: row.databases,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

@@ -26,7 +26,7 @@ const packages = [{ name: 'dpkg', version: '1.21', architecture: 'amd64' }];
 const copy: FunctionalCopy = {
   ...{ image: { digest: digest('b'), name: name('base') }, digest: digest('c') },
   ...{ virtualSizeBytes: 4_194_304, installed: 2, removed: 1, packageBytes: 300 },
-  ...{ files: 12, fileBytes: 4000, seconds: { packages: 0.5, appliance: 200 } },
+  ...{ files: 12, fileBytes: 4000, databases: [], seconds: { packages: 0.5, appliance: 200 } },
   checkedBy: ['it boots'],
 };
 
@@ -71,6 +71,20 @@ describe('a functional teleport', () => {
     expect(teleports).toMatchObject([{ teleport: teleport.teleport, method: 'functional' }]);
     const other = request({ requestId, method: 'exact' });
     await expect(other).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('is ordered with its databases dumped where that is asked for', async () => {
+    const requestId = randomUUID();
+    await request({ requestId, databases: 'dump' });
+    const { teleports } = await edge.client.call(node.desiredState, {});
+    expect(teleports).toMatchObject([{ databases: 'dump' }]);
+    await expect(request({ requestId })).rejects.toMatchObject({ code: 'conflict' });
+    const plain = await request();
+    const later = await edge.client.call(node.desiredState, {});
+    const found = later.teleports.find(({ teleport }) => teleport === plain.teleport);
+    expect(found).toMatchObject({ databases: 'files' });
+    const exact = request({ method: 'exact', databases: 'dump' });
+    await expect(exact).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
   it('shows how the copy was made, and counts by what was read of the source', async () => {

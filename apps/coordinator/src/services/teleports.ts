@@ -7,6 +7,7 @@
  *     `cancelled`.
  */
 
+import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { functionalObstacle, OTHER_METHODS } from '@vmdn/core/domain/functional.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
@@ -30,13 +31,19 @@ export interface TeleportRequest {
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
   readonly method?: RequestedMethod | undefined;
+  readonly databases?: DatabaseWay | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
 /** What a request means where it says nothing. Throws `invalid_input`. */
-function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: TeleportRequest) {
+function wishOf(request: TeleportRequest) {
+  const { method = 'exact', skipFree = false, lazy = false, databases = 'files' } = request;
+  if (method === 'exact' && databases === 'dump') {
+    const words = 'An exact disk has its databases as they are: ask for a dump with functional.';
+    throw new VmdnError('invalid_input', words);
+  }
   if (method === 'functional' && (lazy || skipFree)) {
     const words = lazy
       ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
@@ -45,7 +52,7 @@ function wishOf({ method = 'exact', skipFree = false, lazy = false, withinKm }: 
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
   const allowed = method === 'cheapest' && (lazy || skipFree) ? 'exact' : method;
-  return { method: allowed, skipFree, lazy, withinKm: withinKm ?? null };
+  return { method: allowed, skipFree, lazy, databases, withinKm: request.withinKm ?? null };
 }
 
 interface RequestedVersion {
@@ -120,12 +127,13 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazy, withinKm } = wishOf(request);
+  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
-  const asked = [request.vm, withinKm, meant, skipFree, lazy, placeWords(request.near)];
+  const asked = [request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
+    present.databases,
     placeWords(present.near),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
@@ -149,7 +157,7 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazy, withinKm } = wishOf(request);
+  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
   const { near } = request;
   const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
@@ -159,7 +167,7 @@ async function addTeleport(
     requestId: request.requestId ?? null,
     vm: version.vmId,
     version: version.version,
-    ...{ near, withinKm, skipFree, lazy },
+    ...{ near, withinKm, skipFree, lazy, databases },
     method: answer.chosen.method,
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,

@@ -22,6 +22,7 @@ import { lazy } from './migrations/0010-lazy.ts';
 import { bootTraces } from './migrations/0011-boot-traces.ts';
 import { functional } from './migrations/0012-functional.ts';
 import { vmExports } from './migrations/0013-exports.ts';
+import { databases } from './migrations/0015-databases.ts';
 import { functionalCost } from './migrations/0017-functional-cost.ts';
 import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
 import type { Schema } from './schema/schema.ts';
@@ -41,6 +42,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0011-boot-traces': bootTraces,
   '0012-functional': functional,
   '0013-exports': vmExports,
+  '0015-databases': databases,
   '0017-functional-cost': functionalCost,
   '0018-drop-snapshot': dropSnapshot,
 };

@@ -5,6 +5,7 @@
  *     transaction.
  */
 
+import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
@@ -34,6 +35,7 @@ export interface TeleportRow {
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
   readonly lazy: boolean;
+  readonly databases: DatabaseWay;
   readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
   readonly epoch: number;
@@ -59,7 +61,7 @@ export interface TeleportRow {
 
 type Requested =
   | ('project' | 'requestId' | 'version' | 'near' | 'withinKm')
-  | ('method' | 'skipFree' | 'lazy');
+  | ('method' | 'skipFree' | 'lazy' | 'databases');
 type Routed = 'spilled' | 'chosen' | 'others';
 
 export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
@@ -107,6 +109,7 @@ const COLUMNS = [
   'teleports.method',
   'teleports.skip_free as skipFree',
   'teleports.lazy',
+  'teleports.databases',
   'teleports.functional',
   'teleports.state',
   'teleports.epoch',
@@ -196,6 +199,7 @@ function teleportRoutes(db: Db) {
           method: teleport.method,
           skip_free: teleport.skipFree,
           lazy: teleport.lazy,
+          databases: teleport.databases,
           state: 'routed',
           edge_id: teleport.edge,
           lease_expires_at: leaseOf(teleport.leaseSeconds),

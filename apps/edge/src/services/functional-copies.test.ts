@@ -72,7 +72,7 @@ function edge(answer: FunctionalCopier, options: { readonly os?: typeof debian }
     events: { functionalCopied: () => undefined },
   });
   const order = { digest: SOURCE, virtualSizeBytes: 2 ** 20, signal: new AbortController().signal };
-  const make = (of = guest) => copies.make(VM, of, order as unknown as LoanOrder);
+  const make = (of = guest) => copies.make(VM, of, order as unknown as LoanOrder, 'dump');
   return { copies, make, log, retained, learned };
 }
 
@@ -82,7 +82,7 @@ const failing =
     Promise.reject(error);
 const made: FunctionalCopier = async ({ targetPath }) => ({
   ...{ image: BASE, layers: [{ path: targetPath, format: 'qcow2' }], virtualSizeBytes: 2 ** 20 },
-  ...{ installed: 3, removed: 0, packageBytes: 500, files: 2, fileBytes: 40 },
+  ...{ installed: 3, removed: 0, packageBytes: 500, files: 2, fileBytes: 40, databases: [] },
   ...{ seconds: { packages: 1, appliance: 60 }, steps: { packages: 20 } },
 });
 
@@ -129,6 +129,23 @@ describe('a functional copy of a VM', () => {
     expect(retained.size).toBe(0);
     const { layers } = await copies.diskOf(VM, copy);
     expect(layers).toEqual([{ path: '/copies/disk.qcow2', format: 'qcow2' }]);
+  });
+
+  it('hands on how the databases are to come, and says how they came', async () => {
+    const database = {
+      engine: 'mariadb',
+      version: '10.11',
+      dataDirectory: '/var/lib/mysql',
+    } as const;
+    const restored = { ...database, how: 'dump', tables: 30, rows: 7 } as const;
+    const jobs: Parameters<FunctionalCopier>[0][] = [];
+    const { make } = edge(async (job) => {
+      jobs.push(job);
+      return { ...(await made(job)), databases: [restored] };
+    });
+    const { report } = await make({ ...guest, databases: [database] });
+    expect(jobs).toMatchObject([{ databases: 'dump', source: { databases: [database] } }]);
+    expect(report.databases).toEqual([restored]);
   });
 
   it.each<[string, ErrorCode, Readonly<Record<string, unknown>>, boolean]>([

@@ -9,6 +9,7 @@
  *     fails for good and names the way out.
  */
 
+import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -56,7 +57,12 @@ export interface FunctionalCopies {
    * Makes the disk of a VM. Throws `HopelessError` for what waiting does not mend, and as `lend` does.
    * On any error nothing of it is left but what was read of the source.
    */
-  make(vm: Id, guest: Description, order: Omit<LoanOrder, 'reader'>): Promise<MadeCopy>;
+  make(
+    vm: Id,
+    guest: Description,
+    order: Omit<LoanOrder, 'reader'>,
+    databases: DatabaseWay,
+  ): Promise<MadeCopy>;
   /** A copy that was made before: what it stands on stays. */
   keep(vm: Id, copy: KeptCopy): void;
   /** The disk to boot from, made sure of. Throws `corrupt`. */
@@ -91,8 +97,8 @@ export function createFunctionalCopies(deps: Deps): FunctionalCopies {
     if (isHeld) retained.set(vm, store.retain(image.digest));
   };
   return {
-    async make(vm, guest, order) {
-      const made = await make(deps, vm, guest, order);
+    async make(vm, guest, order, databases) {
+      const made = await make(deps, vm, guest, { ...order, databases });
       retain(vm, made.report);
       return made;
     },
@@ -136,7 +142,7 @@ async function make(
   deps: Deps,
   vm: Id,
   guest: Description,
-  order: Omit<LoanOrder, 'reader'>,
+  { databases, ...order }: Omit<LoanOrder, 'reader'> & { readonly databases: DatabaseWay },
 ): Promise<MadeCopy> {
   const { store, files } = deps;
   const { os, packages } = guest;
@@ -164,8 +170,9 @@ async function make(
       { ...order, reader: vm },
       async (socketPath, signal) => {
         const { firmware } = guest.hardware;
-        const source = { disks: [{ socketPath }], virtualSizeBytes, os, packages, firmware };
-        const copied = deps.copy({ source, images, targetPath, signal });
+        const known = { os, packages, firmware, databases: guest.databases ?? [] };
+        const source = { disks: [{ socketPath }], virtualSizeBytes, ...known };
+        const copied = deps.copy({ source, databases, images, targetPath, signal });
         return await copied.catch((error: unknown) => {
           throw signal.aborted ? error : final(error);
         });

@@ -15,7 +15,8 @@ export async function makeCopy(pass: Pass, source: Digest): Promise<void> {
   const { deps, teleport, description } = pass;
   await save(pass, { ...pass.record, functional: { source, copy: null } });
   const order = diskOrder(pass, source);
-  const made = await withGrant(pass, deps.copies.make(teleport, description, order));
+  const { databases } = pass.job.desired();
+  const made = await withGrant(pass, deps.copies.make(teleport, description, order, databases));
   const { report, seal, delivery, seconds } = made;
   const record = { ...pass.record, functional: { source, copy: { report, seal } } };
   await save(pass, withSeconds(withDelivery(record, delivery), seconds));

@@ -49,8 +49,8 @@ export interface FunctionalCost extends MethodCost {
 }
 
 /**
- * The cost of a copy from the image with the fewest packages to change, or from scratch where nothing here is
- * of the release; null when the guest can't be copied so. `exact` is the cost of an exact delivery of its disk.
+ * The cost of a copy from the image with the fewest packages to change, or from scratch where nothing here
+ * is of the release; null when the guest can't be copied so. `exact` is the cost of an exact delivery.
  */
 export function estimateFunctional(
   guest: Pick<Description, 'os' | 'packages' | 'disks' | 'mounts'>,

@@ -9,6 +9,7 @@
  * I3: the two file runs are the report's, with its lists of what they leave out.
  */
 
+import type { CopiedDatabase } from './databases.ts';
 import type { Description, InstalledPackage, OperatingSystem } from './description.ts';
 import type { Digest } from './digest.ts';
 import { VmdnError } from './errors.ts';
@@ -30,6 +31,8 @@ export interface FunctionalCopy {
   /** Written by the two runs of smartSync, and their sizes. */
   readonly files: number;
   readonly fileBytes: number;
+  /** How each of the guest's databases came. */
+  readonly databases: readonly CopiedDatabase[];
   readonly seconds: { readonly packages: number; readonly appliance: number };
   /** What was seen to work, in words. */
   readonly checkedBy: readonly string[];

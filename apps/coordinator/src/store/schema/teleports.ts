@@ -1,5 +1,6 @@
 /** Room: store, schema. Teleports: one row each, a state machine with a lease. */
 
+import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
@@ -32,6 +33,8 @@ export interface TeleportsTable {
   skip_free: GeneratedId<boolean>;
   /** Whether the VM is started before its disks are complete. */
   lazy: GeneratedId<boolean>;
+  /** How the databases of a functional copy come. */
+  databases: GeneratedId<DatabaseWay>;
   /** What its edge said of the functional copy that it made. */
   functional: NullableJson<FunctionalCopyValue>;
   state: TeleportState;

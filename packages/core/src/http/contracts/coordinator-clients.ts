@@ -12,6 +12,7 @@ import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
+  databaseWay,
   description,
   digest,
   functionalCopy,
@@ -105,10 +106,12 @@ const wish = {
   /** How far from the place an edge may be; 1,000 km unless said. */
   withinKm: z.number().positive().max(20_040).optional(),
   /**
-   * `exact` unless said; the answer to `cheapest` names the one that it came to. A functional copy is neither
-   * lazy nor is there free space to skip.
+   * `exact` unless said; the answer to `cheapest` names the one that it came to. A functional copy is
+   * neither lazy nor is there free space to skip.
    */
   method: requestedMethod.optional(),
+  /** `files` unless said; `dump` is of functional copies. */
+  databases: databaseWay.optional(),
   /**
    * Delivers the disks with their free space as zero: deleted files and swap stay home, every file is equal.
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.

@@ -12,6 +12,7 @@ import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
+  databaseWay,
   digest,
   diskHolder,
   functionalCost,
@@ -162,6 +163,7 @@ export const desiredTeleport = z.object({
   /** When the user asked; not from an old coordinator. */
   requestedAt: timestamp.optional(),
   method: teleportMethod.default('exact'),
+  databases: databaseWay.default('files'),
   /** Once it is cancelled its disks go too, unless somebody else needs them; not from an old coordinator. */
   dropSnapshot: z.boolean().default(false),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { DATABASE_WAYS } from '../../domain/databases.ts';
 import {
   BOOT_FIRMWARES,
   DATABASE_ENGINES,
@@ -161,6 +162,8 @@ export const teleportState = z.enum(TELEPORT_STATES);
 export const teleportMethod = z.enum(TELEPORT_METHODS);
 /** `cheapest`: the one of them that has the VM running soonest, as far as the request allows. */
 export const requestedMethod = z.enum(REQUESTED_METHODS);
+/** How databases of a functional copy come: by their files, or by dump and restore of their own servers. */
+export const databaseWay = z.enum(DATABASE_WAYS);
 /** How a functional copy was made; it is not bit-identical with its source. */
 export const functionalCopy = z.object({
   /** The image that was cloned; null: none was of the release, and the copy was made from scratch. */
@@ -176,6 +179,18 @@ export const functionalCopy = z.object({
   /** Written by the two runs of smartSync, and their sizes. */
   files: z.number().int().nonnegative(),
   fileBytes: byteCount,
+  /** How each database came; rows and tables of those that were restored, and compared with the source's. */
+  databases: z
+    .array(
+      guestDatabase.extend({
+        how: databaseWay,
+        tables: z.number().int().nonnegative().nullable(),
+        rows: z.number().int().nonnegative().nullable(),
+      }),
+    )
+    .max(64)
+    .readonly()
+    .default([]),
   /** Fetching packages, and in appliances, dry runs of candidates among them. */
   seconds: z.object({ packages: seconds, appliance: seconds }),
   /** What was seen to work, in words. */

@@ -155,7 +155,7 @@ function commandOf({ scripts, args, files }: ApplianceJob): string {
  * Makes the appliance, or finds it as this machine's packages are now. The description is libguestfs' own,
  * by links so that an update shows, and our packages. Throws `tool_missing`, `tool_failed`.
  */
-async function prepareAppliance(runner: CommandRunner, cacheDir: string): Promise<string> {
+export async function prepareAppliance(runner: CommandRunner, cacheDir: string): Promise<string> {
   const inputDir = join(cacheDir, 'supermin.d');
   const outputDir = join(cacheDir, 'fixed');
   await describeAppliance(inputDir);

@@ -14,9 +14,11 @@
 #
 # JOB is the folder with: format (deb, rpm), start (clone; bios, uefi: from scratch, for that firmware), install (file
 # names of packages), remove (names, as the package manager takes them), expected (what must be there then: name,
-# version, architecture), first, second (lists of paths that the two runs leave out). TARGET and SOURCE are labels of
-# disks. Packages lie on the disk `packages`.
-# OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), failure (words for the operator).
+# version, architecture), first, second (lists of paths that the two runs leave out), databases (a line for each that
+# comes by dump and restore: its engine, a tab, its folder). TARGET and SOURCE are labels of disks. Packages lie on
+# the disk `packages`.
+# OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), databases (those that were restored),
+# failure (words for the operator).
 set -u
 export LC_ALL=C
 out=$1
@@ -33,12 +35,16 @@ source "$(dirname "$0")/functional-deb.sh"
 source "$(dirname "$0")/functional-rpm.sh"
 # shellcheck source-path=SCRIPTDIR source=functional-scratch.sh
 source "$(dirname "$0")/functional-scratch.sh"
+# shellcheck source-path=SCRIPTDIR source=databases.sh
+source "$(dirname "$0")/databases.sh"
 
 EXIT_SOURCE=10
 EXIT_TARGET=11
 EXIT_ROOM=12
 EXIT_PACKAGES=13
 EXIT_FILES=14
+# shellcheck disable=SC2034 # of databases.sh
+EXIT_DATABASES=15
 PACKAGES_SECONDS=3600
 FILES_SECONDS=7200
 format=$(<"$job/format")
@@ -132,11 +138,11 @@ in_tree() {
 
 # Fails where a package manager did not end well: its status, and a pattern for its words on it.
 require_installed() {
-  local status=$1 words=$2
+  local status=$1 pattern=$2
   if ((status == 124 || status == 137)); then
     fail "$EXIT_PACKAGES" 'the package manager did not come to an end'
   fi
-  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$words" | tail -n 4 | tr '\n' ' ')"
+  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$pattern" | tail -n 4 | tr '\n' ' ')"
 }
 
 unpack_packages() {
@@ -195,6 +201,8 @@ step packages
 sync_files 1 first --delete
 sync_files 2 second --ignore-existing
 step files
+copy_databases
+step databases
 sync
 umount -R "$target" || fail "$EXIT_FILES" 'the clone could not be unmounted'
 exit 0

@@ -1,6 +1,7 @@
 /**
  * Room: io, functional. SMART-MIGRATE (domain/functional.ts) in an appliance: clone the best image, or make a
- * system from scratch, swPrepare and swInstall by the guest's own package manager, smartSync by rsync.
+ * system from scratch, swPrepare and swInstall by the guest's own package manager, smartSync by rsync,
+ * databases by their servers.
  *
  * I1: the candidate is the read-only backing of a new overlay; the source is mounted for reading on a
  *     throw-away one.
@@ -12,6 +13,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { copiedDatabases, dumpedDatabases } from '../../domain/databases.ts';
 import type { InstalledPackage } from '../../domain/description.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import {
@@ -25,6 +27,7 @@ import {
   scratchPackages,
 } from '../../domain/functional.ts';
 import { packageFormatOf } from '../../domain/package-origin.ts';
+import { parseDatabaseReport } from '../../formats/database-report.ts';
 import { parseRsyncStats } from '../../formats/rsync-stats.ts';
 import {
   type Appliance,
@@ -66,12 +69,8 @@ const RESULT_BYTES_MAX = 8 * 2 ** 20;
 const CANDIDATES_MAX = 6;
 const SCRIPTS = [
   ...['functional.sh', 'functional-deb.sh', 'functional-rpm.sh', 'functional-scratch.sh'],
-  'mount-guest.sh',
+  ...['mount-guest.sh', 'databases.sh'],
 ] as const;
-const LISTS: ReadonlyMap<string, Uint8Array> = new Map([
-  ['first', listFile([...FIRST_RUN_EXCLUDES, ...BOOT_LINKS])],
-  ['second', listFile([...SECOND_RUN_EXCLUDES, ...BOOT_LINKS])],
-]);
 
 export function createFunctionalCopier(means: FunctionalMeans): FunctionalCopier {
   return async (job) => {
@@ -119,6 +118,10 @@ async function makeCopy(
       packageBytes: packages.bytes,
       files: runs.reduce((sum, { files }) => sum + (files ?? 0), 0),
       fileBytes: runs.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
+      databases: copiedDatabases(
+        job.source.databases,
+        parseDatabaseReport(textOf(result, 'databases')),
+      ),
       seconds: {
         packages: packageSeconds,
         appliance: applianceSeconds + secondsSince(inside),
@@ -186,7 +189,7 @@ async function measure(
     disks: [...sources, ...disks],
     scripts: ['estimate.sh', 'mount-guest.sh'],
     args: [JOB_FOLDER, ...labels, '--', ...sources.map(({ label }) => label)],
-    files: LISTS,
+    files: listsOf(job),
     ...limits(job),
   });
   requireDone(result, job);
@@ -239,9 +242,21 @@ function copyJob(
     disks: [...sources, disk, ...more],
     scripts: SCRIPTS,
     args: [JOB_FOLDER, 'target', ...sources.map(({ label }) => label)],
-    files: new Map([...LISTS, ...files]),
+    files: new Map([...listsOf(job), ...files]),
     ...limits(job),
   };
+}
+
+/** What the two runs leave out, and the databases that come by dump and restore instead. */
+function listsOf({ source, databases }: FunctionalCopyJob): Map<string, Uint8Array> {
+  const dumped = dumpedDatabases(source.databases, databases);
+  const more = [...BOOT_LINKS, ...dumped.map(({ dataDirectory }) => dataDirectory)];
+  const lines = dumped.map(({ engine, dataDirectory }) => `${engine}\t${dataDirectory}`);
+  return new Map([
+    ['first', listFile([...FIRST_RUN_EXCLUDES, ...more])],
+    ['second', listFile([...SECOND_RUN_EXCLUDES, ...more])],
+    ['databases', listFile(lines)],
+  ]);
 }
 
 function limits({ signal }: FunctionalCopyJob) {
@@ -255,6 +270,7 @@ function sourceDisks(disks: readonly SourceDisk[]): ApplianceDisk[] {
   return disks.map((at, i) => ({ label: diskLabel(i), at, format: 'raw', access: 'read' }));
 }
 
+const DATABASES_FAILED = 15;
 /** What the exit codes of the scripts mean; the numbers stand in functional.sh. */
 const FAILURES: Readonly<
   Record<number, readonly ['unsupported_format' | 'no_room' | 'tool_failed', string]>
@@ -264,6 +280,10 @@ const FAILURES: Readonly<
   12: ['no_room', 'The copy does not fit'],
   13: ['tool_failed', 'The packages of the guest could not be installed'],
   14: ['tool_failed', 'The files of the guest could not be copied'],
+  [DATABASES_FAILED]: [
+    'tool_failed',
+    'The databases of the guest could not be dumped and restored',
+  ],
 };
 
 /** Throws when a job of an appliance did not come to its end. */
@@ -273,7 +293,9 @@ function requireDone(result: ApplianceResult, job: FunctionalCopyJob): void {
   const why = textOf(result, 'failure')
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
     .trim();
-  throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${OTHER_METHODS}.`, {
+  const byFiles =
+    result.exitCode === DATABASES_FAILED ? 'take its databases by their files, or ' : '';
+  throw new VmdnError(code, `${words}: ${why || 'see the log'}; ${byFiles}${OTHER_METHODS}.`, {
     data: { exitCode: result.exitCode, os: job.source.os.prettyName, log: result.log.slice(-4000) },
   });
 }

@@ -6,7 +6,13 @@
  * I2: on any error nothing is left at `targetPath`, and the words name what else can be done.
  */
 
-import type { BootFirmware, InstalledPackage, OperatingSystem } from '../../domain/description.ts';
+import type { CopiedDatabase, DatabaseWay } from '../../domain/databases.ts';
+import type {
+  BootFirmware,
+  GuestDatabase,
+  InstalledPackage,
+  OperatingSystem,
+} from '../../domain/description.ts';
 import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id } from '../../domain/names.ts';
@@ -32,7 +38,10 @@ export interface FunctionalCopyJob {
     readonly packages: readonly InstalledPackage[];
     /** What starts it: a disk that is made from scratch is laid out for that. */
     readonly firmware: BootFirmware;
+    readonly databases: readonly GuestDatabase[];
   };
+  /** How the databases come, where there is a choice. */
+  readonly databases: DatabaseWay;
   readonly images: readonly FunctionalImage[];
   /** The new disk: a qcow2 over the layers of the image that was chosen, or by itself. */
   readonly targetPath: string;
@@ -51,6 +60,7 @@ export interface FunctionalCopyResult {
   /** Files that were written by the two runs, and their sizes. */
   readonly files: number;
   readonly fileBytes: number;
+  readonly databases: readonly CopiedDatabase[];
   readonly seconds: {
     /** Fetching packages. */
     readonly packages: number;
@@ -64,8 +74,9 @@ export interface FunctionalCopyResult {
 /**
  * Makes a functional copy. Throws `not_found` (no image of the same release and no kernel to begin with; a
  * package that no mirror has any more), `unsupported_format` (a disk whose system can't be mounted:
- * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be copied),
- * `tool_missing`, `timeout`, `unavailable`, `corrupt`, `cancelled`.
+ * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be
+ * copied; a database could not be dumped, or what was restored differs), `tool_missing`, `timeout`,
+ * `unavailable`, `corrupt`, `cancelled`.
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
 
