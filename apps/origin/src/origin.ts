@@ -24,6 +24,7 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createVirsh } from '@vmdn/core/io/command/virsh.ts';
 import { ensurePrivateDir, readBoundedFile } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
@@ -40,7 +41,9 @@ import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
 import { emptyPrivateDir, removeDir } from './io/empty-dir.ts';
 import { openLedger } from './io/ledger.ts';
+import { createLibvirtVms } from './io/libvirt-vms.ts';
 import { openPins } from './io/pins.ts';
+import { severalPlaces } from './io/several-places.ts';
 import { createSourceLocks } from './io/source-locks.ts';
 import { createVmFolder } from './io/vm-folder.ts';
 import { PEM_BYTES_MAX } from './limits.ts';
@@ -51,6 +54,7 @@ import type {
   Ledger,
   Pins,
   SourceLocks,
+  VmDiscovery,
 } from './ports.ts';
 import { mountControlRoutes } from './routes/control-routes.ts';
 import { createAnnouncer } from './services/announcer.ts';
@@ -95,7 +99,7 @@ export async function createOrigin(
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
-  const discovery = createVmFolder(settings.vmsDir);
+  const discovery = findVmsOf(settings);
   const watcher = startVmWatcher({ ...parts, ...pace, discovery, pinKeeper, announcer });
   stack.use(watcher);
 
@@ -120,6 +124,14 @@ export async function createOrigin(
   stack.defer(() => server.close());
   const running = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/** The folder of specifications, and libvirt beside it. */
+function findVmsOf({ vmsDir, libvirt }: OriginSettings): VmDiscovery {
+  const folder = createVmFolder(vmsDir);
+  if (libvirt === undefined) return folder;
+  const virsh = createVirsh(createCommandRunner(), libvirt);
+  return severalPlaces([folder, createLibvirtVms({ ...libvirt, virsh })]);
 }
 
 interface Disks {
