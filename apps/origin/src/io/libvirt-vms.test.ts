@@ -30,7 +30,7 @@ function placeOf(documents: readonly string[]) {
   const domains = documents.map((document, at) => [idOf(at), document] as const);
   const known = new Map(domains);
   const virsh = {
-    shutOff: async () => [...known.keys()],
+    persistent: async () => [...known.keys()],
     dumpXml: async (domain: Id) => known.get(domain) ?? null,
   };
   return createLibvirtVms({ virsh, uri: 'qemu:///session', roots: [root] });

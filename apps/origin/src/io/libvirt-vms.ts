@@ -1,10 +1,12 @@
 /**
- * Room: origin, io. VMs that libvirt has: domains that are shut off, described from their XML.
+ * Room: origin, io. VMs that libvirt has: its persistent domains, as their XML says they would start.
  *
  * I1: every file that a domain names lies within one of the storage roots, symbolic links followed; every
  *     layer is named by libvirt, and its header agrees before it is read (disk-export).
- * I2: a domain that is wrong is reported by its name, and the others go on. One that runs is not offered;
- *     what an edge runs never is.
+ * I2: a domain that is wrong is reported by its name, and the others go on. What an edge
+ *     runs is none.
+ * I3: one that runs is found all the same, so that it is known what becomes of it: its disks cannot be locked,
+ *     as those of any VM that runs (source-locks.ts).
  */
 
 import { realpath } from 'node:fs/promises';
@@ -24,7 +26,7 @@ const WATCHED_MAX = 64;
 
 /** The domains of one libvirt whose disks lie in `roots`, absolute paths. */
 export function createLibvirtVms(config: {
-  readonly virsh: Pick<Virsh, 'shutOff' | 'dumpXml'>;
+  readonly virsh: Pick<Virsh, 'persistent' | 'dumpXml'>;
   readonly uri: string;
   readonly roots: readonly string[];
 }): VmDiscovery {
@@ -46,7 +48,7 @@ async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Prom
   const problems: { where: string; error: unknown }[] = [];
   try {
     const real = await Promise.all(roots.map(realRoot));
-    const domains = await virsh.shutOff();
+    const domains = await virsh.persistent();
     if (domains.length > VMS_MAX) {
       throw new VmdnError('too_large', `${uri} has more than ${VMS_MAX} domains.`);
     }

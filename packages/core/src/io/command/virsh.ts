@@ -42,8 +42,8 @@ export interface Virsh {
   destroy(domain: Id): Promise<void>;
   resume(domain: Id): Promise<void>;
   paused(): Promise<readonly Id[]>;
-  /** Persistent domains that do not run. */
-  shutOff(): Promise<readonly Id[]>;
+  /** Domains that have a definition, running or not. */
+  persistent(): Promise<readonly Id[]>;
   /**
    * Copies what lies in a disk's top layer to the file that `target` describes, and goes on with that one.
    */
@@ -78,8 +78,8 @@ export function createVirsh(
   const on = (domain: Id, command: string, ...args: readonly string[]): string[] => [
     ...[command, '--domain', domain, ...args],
   ];
-  const list = async (which: string): Promise<readonly Id[]> => {
-    const lines = (await call(['list', which, '--uuid']))!.split('\n');
+  const list = async (...which: readonly string[]): Promise<readonly Id[]> => {
+    const lines = (await call(['list', ...which, '--uuid']))!.split('\n');
     return lines.map((line) => line.trim()).filter((line) => ID_PATTERN.test(line)) as Id[];
   };
   return {
@@ -113,7 +113,7 @@ export function createVirsh(
       await call(on(domain, 'resume'), { unless: NOT_RUNNING });
     },
     paused: () => list('--state-paused'),
-    shutOff: () => list('--inactive'),
+    persistent: () => list('--all', '--persistent'),
     async copyTopLayer(domain, disk, target) {
       const how = ['--shallow', '--reuse-external', '--transient-job', '--wait', '--pivot'];
       const copy = (path: string) => on(domain, 'blockcopy', '--path', disk, '--xml', path, ...how);
