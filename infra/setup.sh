@@ -21,6 +21,9 @@ run|gpgv|verifies the signed indexes of package mirrors
 run|xz-utils|xz unpacks package indexes, and the payload of Debian and older RPM packages
 run|bzip2|unpacks the payload of old Debian and RPM packages
 run|curl|the guest builder and the walk-through fetch the guests'"'"' web sites
+libvirt|libvirt-daemon|libvirtd and virtlogd, for an edge or an origin that uses libvirt
+libvirt|libvirt-daemon-driver-qemu|libvirt'"'"'s driver for QEMU
+libvirt|libvirt-clients|virsh, by which VMDN speaks with libvirt
 appliance|guestfish|the appliance in which guests on LVM, xfs or btrfs, and RPM databases, are inspected, and functional copies made
 appliance|libguestfs-xfs|xfs in that appliance
 appliance|rsync|smartSync of a functional copy, in that appliance
@@ -59,7 +62,7 @@ SERVICES_KEPT_OFF='
 puppet-agent|/etc/systemd/system/puppet.service|/dev/null
 cloud-init|/etc/cloud/cloud-init.disabled|
 '
-ALL_GROUPS=(run appliance guests bench dev)
+ALL_GROUPS=(run appliance libvirt guests bench dev)
 DEFAULT_GROUPS=(run guests)
 
 usage() {
@@ -70,6 +73,7 @@ Installs the Debian packages that VMDN needs and this machine lacks.
 
   GROUP         run        what coordinator, origin and edges need
                 appliance  what origins and edges need for unusual guests and functional copies (some 500 MB)
+                libvirt    what edges and origins need that use libvirt, without a libvirt service of the system
                 guests     what infra/guests/build.sh needs
                 bench      what the benchmarks compare VMDN with
                 dev        what changing VMDN needs

@@ -16,6 +16,7 @@ import { createFunctionalFiles } from '@vmdn/core/io/functional/functional-files
 import type { HashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { clearExports, nbdExports } from '@vmdn/core/io/nbd/export-server.ts';
 import type { PackageMirrors } from '@vmdn/core/io/ports/package-mirrors.ts';
+import { imageRights } from '@vmdn/core/io/store/image-rights.ts';
 import type { EdgeEvents } from './events.ts';
 import { createFunctionalCopies, type FunctionalCopies } from './services/functional-copies.ts';
 import type { LendMeans } from './services/lend-disk.ts';
@@ -51,6 +52,7 @@ export function wireCopies(
     readonly runner: CommandRunner;
     readonly mirrors: PackageMirrors;
     readonly socketDir: string;
+    readonly guestsRead: boolean;
     readonly pool: HashPool;
     readonly events: EdgeEvents;
   },
@@ -58,9 +60,11 @@ export function wireCopies(
   const { store, guests, deliveries, costs, events } = parts;
   const { appliance, runner, mirrors, socketDir, pool } = parts;
   const workDir = join(stateDir, JOBS[1]);
+  const rights = imageRights(parts.guestsRead);
+  const dir = join(stateDir, 'functional');
   return createFunctionalCopies({
     ...{ store, guests, deliveries, costs, events },
-    files: createFunctionalFiles({ dir: join(stateDir, 'functional'), runner, socketDir, pool }),
+    files: createFunctionalFiles({ dir, rights, runner, socketDir, pool }),
     copy: createFunctionalCopier({
       ...{ appliance, runner, mirrors, workDir },
       qemuImg: createQemuImg(runner),

@@ -22,14 +22,12 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { type Appliance, createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
-import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
-import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
-import { createQemuHypervisor } from '@vmdn/core/io/hypervisor/qemu-hypervisor.ts';
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
+import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import { createExportVm } from '@vmdn/core/io/store/export-vm.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
@@ -42,6 +40,7 @@ import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { z } from 'zod';
 import { lendMeans, openJobFolders, wireCopies } from './edge-functional.ts';
+import { guestsReadImages, openHypervisor, openVmDirs } from './edge-hypervisor.ts';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
@@ -128,7 +127,7 @@ export async function createEdge(
 /** All that touches this machine. */
 interface Machine {
   readonly store: Awaited<ReturnType<typeof openImageStore>>;
-  readonly hypervisor: ReturnType<typeof createQemuHypervisor>;
+  readonly hypervisor: Hypervisor & AsyncDisposable;
   readonly accelerator: 'kvm' | 'tcg';
   readonly engine: ReturnType<typeof createSyncEngine>;
   readonly lazyDisks: LazyDisks;
@@ -153,30 +152,26 @@ async function openMachine(
   stack: AsyncDisposableStack,
 ): Promise<Machine> {
   const at = (name: string): string => join(settings.stateDir, name);
-  await ensurePrivateDir(settings.stateDir);
-  await ensurePrivateDir(at('vms'));
+  const vms = await openVmDirs(settings);
+  const guestsRead = guestsReadImages(settings);
   const store = await openImageStore({
-    root: at('store'),
-    quotaBytes: settings.storeQuotaBytes,
+    ...{ root: at('store'), quotaBytes: settings.storeQuotaBytes, guestsRead },
     onQuarantine: events.imageQuarantined,
   });
   stack.use(store);
   const runtime = await prepareRuntimeDirs(settings.runtimeDir);
   const runner = createCommandRunner();
   const { guestUid } = settings;
-  const { accelerator, reason, kvmGroup } = await chooseAccelerator({
+  const choice = await chooseAccelerator({
     wanted: settings.accelerator,
     kernels: [...settings.probeKernels, ...(await installedKernels())],
     cachePath: at('kvm-probe.json'),
     ...{ runner, guestUid },
   });
-  events.accelerator(accelerator, reason);
-  const hypervisor = createQemuHypervisor({
-    dirs: { vms: at('vms'), sockets: runtime.vms },
-    bindAddress: settings.guestBind,
-    qemuImg: createQemuImg(runner),
-    ...{ accelerator, guestUid, kvmGroup, logger },
-  });
+  const { accelerator } = choice;
+  events.accelerator(accelerator, choice.reason);
+  const dirs = { vms, sockets: runtime.vms };
+  const hypervisor = await openHypervisor(settings, { dirs, runner, choice, events, logger });
   stack.use(hypervisor);
   const engine = createSyncEngine();
   stack.use(engine);
@@ -293,6 +288,7 @@ function wireDeliveries(
   const costs = createFunctionalCosts({ guests });
   const copies = wireCopies(settings.stateDir, {
     ...machine,
+    guestsRead: guestsReadImages(settings),
     guests,
     deliveries,
     mirrors,

@@ -86,6 +86,8 @@ export function createEdgeEvents(logger: Logger) {
       logger.info({ event: 'scored', vm, version, seconds }, 'scores computed'),
     accelerator: (accelerator: string, reason: string) =>
       logger.info({ event: 'accelerator', accelerator, reason }, 'accelerator chosen'),
+    hypervisor: (uri: string, versions: readonly string[]) =>
+      logger.info({ event: 'hypervisor', uri, versions }, 'VMs are run by libvirt'),
     reconcilerFailed: (name: string, error: unknown) =>
       logger.warn({ event: 'reconciler_failed', name, ...errorFacts(error) }, 'will try again'),
   };

@@ -26,4 +26,18 @@ describe('the settings of an edge', () => {
       expect(() => readSettings({ ...least, [name]: value })).toThrow(name);
     }
   });
+
+  it('take plain QEMU, or the libvirt of this machine', () => {
+    expect(readSettings(least).hypervisor).toEqual({ driver: 'qemu' });
+    const libvirt = { ...least, VMDN_HYPERVISOR: 'libvirt', HOME: '/nowhere/ada' };
+    expect(readSettings(libvirt).hypervisor).toEqual({
+      driver: 'libvirt',
+      uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
+      env: { HOME: '/nowhere/ada' },
+    });
+    for (const uri of ['qemu+ssh://elsewhere/system', 'test:///default', 'qemu:///embed?root=/x']) {
+      const other = { ...libvirt, VMDN_LIBVIRT_URI: uri };
+      expect(() => readSettings(other)).toThrow('VMDN_LIBVIRT_URI');
+    }
+  });
 });

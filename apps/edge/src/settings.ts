@@ -13,7 +13,10 @@ import {
   decimal,
   flag,
   integer,
+  libvirtEnv,
+  libvirtUri,
   listenAddress,
+  ownLibvirt,
   parseSettings,
   pathList,
 } from '@vmdn/core/process/settings.ts';
@@ -50,6 +53,14 @@ const schema = z.object({
   VMDN_GUEST_BIND: z.ipv4().default('127.0.0.1'),
   /** User id of every guest's process when the edge is root; one of its own for each VM unless said. */
   VMDN_GUEST_UID: integer({ min: 1, max: 2_147_483_647 }).optional(),
+  /** What runs guests. */
+  VMDN_HYPERVISOR: z.enum(['qemu', 'libvirt']).default('qemu'),
+  /** Which libvirt; root's and an ordinary user's own have different ones. */
+  VMDN_LIBVIRT_URI: libvirtUri().optional(),
+  HOME: z.string().optional(),
+  XDG_RUNTIME_DIR: z.string().optional(),
+  XDG_CONFIG_HOME: z.string().optional(),
+  XDG_CACHE_HOME: z.string().optional(),
   VMDN_ACCELERATOR: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
   VMDN_PROBE_KERNEL: absolutePath().optional(),
   VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
@@ -99,6 +110,14 @@ export interface EdgeSettings {
   readonly memoryMiB: number;
   readonly guestBind: string;
   readonly guestUid: number | null;
+  readonly hypervisor:
+    | { readonly driver: 'qemu' }
+    | {
+        readonly driver: 'libvirt';
+        readonly uri: string;
+        /** What an ordinary user's libvirt is found by. */
+        readonly env: Readonly<Record<string, string>>;
+      };
   readonly accelerator: 'auto' | 'tcg' | 'kvm';
   /** Kernels to probe KVM with, the first that is there, before the machine's own. */
   readonly probeKernels: readonly string[];
@@ -151,6 +170,10 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     memoryMiB: raw.VMDN_MEMORY_MIB ?? Math.floor((totalmem() / MEBIBYTE) * MEMORY_SHARE),
     guestBind: raw.VMDN_GUEST_BIND,
     guestUid: raw.VMDN_GUEST_UID ?? null,
+    hypervisor:
+      raw.VMDN_HYPERVISOR === 'qemu'
+        ? { driver: 'qemu' }
+        : { driver: 'libvirt', uri: raw.VMDN_LIBVIRT_URI ?? ownLibvirt(), env: libvirtEnv(raw) },
     accelerator: raw.VMDN_ACCELERATOR,
     probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
     uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,

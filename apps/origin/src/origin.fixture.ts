@@ -170,6 +170,7 @@ export async function makeOrigin(pace: OriginPace = {}): Promise<TestOrigin> {
     region: undefined,
     location: { latitude: 47, longitude: 8 },
     vmsDir,
+    libvirt: undefined,
     applianceDir: join(dir, 'appliance'),
     uplinkBytesPerSecond: null,
     pin: 'never',

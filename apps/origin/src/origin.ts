@@ -24,6 +24,7 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createVirsh } from '@vmdn/core/io/command/virsh.ts';
 import {
   emptyPrivateDir,
   ensurePrivateDir,
@@ -44,7 +45,9 @@ import { openContentCache } from './io/content-cache.ts';
 import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
 import { openLedger } from './io/ledger.ts';
+import { createLibvirtVms } from './io/libvirt-vms.ts';
 import { openPins } from './io/pins.ts';
+import { severalPlaces } from './io/several-places.ts';
 import { createSourceLocks } from './io/source-locks.ts';
 import { createVmFolder } from './io/vm-folder.ts';
 import { PEM_BYTES_MAX } from './limits.ts';
@@ -55,6 +58,7 @@ import type {
   Ledger,
   Pins,
   SourceLocks,
+  VmDiscovery,
 } from './ports.ts';
 import { mountControlRoutes } from './routes/control-routes.ts';
 import { createAnnouncer } from './services/announcer.ts';
@@ -99,7 +103,7 @@ export async function createOrigin(
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
-  const discovery = createVmFolder(settings.vmsDir);
+  const discovery = findVmsOf(settings);
   const watcher = startVmWatcher({ ...parts, ...pace, discovery, pinKeeper, announcer });
   stack.use(watcher);
 
@@ -124,6 +128,14 @@ export async function createOrigin(
   stack.defer(() => server.close());
   const running = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/** The folder of specifications, and libvirt beside it. */
+function findVmsOf({ vmsDir, libvirt }: OriginSettings): VmDiscovery {
+  const folder = createVmFolder(vmsDir);
+  if (libvirt === undefined) return folder;
+  const virsh = createVirsh(createCommandRunner(), libvirt);
+  return severalPlaces([folder, createLibvirtVms({ ...libvirt, virsh })]);
 }
 
 interface Disks {

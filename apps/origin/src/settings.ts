@@ -13,8 +13,11 @@ import {
   absolutePath,
   bytes,
   decimal,
+  libvirtEnv,
+  libvirtUri,
   listenAddress,
   parseSettings,
+  pathList,
 } from '@vmdn/core/process/settings.ts';
 import { z } from 'zod';
 
@@ -31,6 +34,13 @@ const schema = z.object({
   VMDN_LONGITUDE: decimal({ min: -180, max: 180 }).optional(),
   /** The folder with `NAME.vm.json` files and disks. */
   VMDN_VMS_DIR: absolutePath(),
+  /** A libvirt whose domains are offered too, and the folders that their disks may lie in. */
+  VMDN_LIBVIRT_URI: libvirtUri().optional(),
+  VMDN_LIBVIRT_STORAGE: pathList().default([]),
+  HOME: z.string().optional(),
+  XDG_RUNTIME_DIR: z.string().optional(),
+  XDG_CONFIG_HOME: z.string().optional(),
+  XDG_CACHE_HOME: z.string().optional(),
   VMDN_UPLINK_BYTES_PER_SECOND: bytes().optional(),
   VMDN_PIN: z.enum(PIN_POLICIES).default('never'),
   VMDN_ENROLMENT_TOKEN: z.string().min(16).max(256).optional(),
@@ -52,6 +62,15 @@ export interface OriginSettings {
   readonly region: Name | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
   readonly vmsDir: string;
+  readonly libvirt:
+    | {
+        readonly uri: string;
+        /** What an ordinary user's libvirt is found by. */
+        readonly env: Readonly<Record<string, string>>;
+        /** Absolute. */
+        readonly roots: readonly string[];
+      }
+    | undefined;
   /** Where the appliance that inspects unusual guests is kept once it is made. */
   readonly applianceDir: string;
   /** Null: no limit. */
@@ -80,6 +99,14 @@ export function readSettings(env: Environment): OriginSettings {
     location:
       latitude === undefined || longitude === undefined ? undefined : { latitude, longitude },
     vmsDir: given.VMDN_VMS_DIR,
+    libvirt:
+      given.VMDN_LIBVIRT_URI === undefined
+        ? undefined
+        : {
+            uri: given.VMDN_LIBVIRT_URI,
+            env: libvirtEnv(given),
+            roots: given.VMDN_LIBVIRT_STORAGE,
+          },
     applianceDir: join(cacheDir(env), 'appliance'),
     uplinkBytesPerSecond: given.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
     pin: given.VMDN_PIN,
@@ -108,5 +135,10 @@ function requirePairs(given: Readonly<Record<string, unknown>>, context: z.Refin
     if ((given[one] === undefined) === (given[other] === undefined)) continue;
     const missing = given[one] === undefined ? one : other;
     context.addIssue({ code: 'custom', path: [missing], message: 'goes with its counterpart' });
+  }
+  const roots = given.VMDN_LIBVIRT_STORAGE as readonly string[];
+  if (given.VMDN_LIBVIRT_URI !== undefined && roots.length === 0) {
+    const message = 'set it to the folders that disks of domains may lie in';
+    context.addIssue({ code: 'custom', path: ['VMDN_LIBVIRT_STORAGE'], message });
   }
 }

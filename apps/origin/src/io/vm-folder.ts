@@ -6,9 +6,8 @@
  * I2: a specification that is wrong is reported by its file's name, and the others go on.
  */
 
-import { type FSWatcher, watch } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { readdir, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import {
@@ -18,6 +17,8 @@ import {
 import { fileError, readBoundedFile } from '@vmdn/core/io/files/files.ts';
 import { VMS_MAX } from '../limits.ts';
 import type { Discovery, VmDiscovery } from '../ports.ts';
+import { requireInside } from './inside.ts';
+import { watchFolders } from './watch-folders.ts';
 
 const SUFFIX = '.vm.json';
 /** Folders watched: that of the specifications and those of their disks. */
@@ -65,7 +66,7 @@ async function findVms(folder: string): Promise<Discovery> {
 }
 
 async function readSpecification(root: string, path: string): Promise<VmSpecification> {
-  const inside = await requireInside(root, path);
+  const inside = await requireInside([root], path);
   const bytes = await readBoundedFile(inside, VM_SPECIFICATION_BYTES_MAX);
   const specification = parseVmSpecification(new TextDecoder().decode(bytes));
   const disks = [];
@@ -74,67 +75,10 @@ async function readSpecification(root: string, path: string): Promise<VmSpecific
     for (const layer of disk.layers) {
       layers.push({
         ...layer,
-        path: await requireInside(root, resolve(dirname(inside), layer.path)),
+        path: await requireInside([root], resolve(dirname(inside), layer.path)),
       });
     }
     disks.push({ layers });
   }
   return { ...specification, disks };
-}
-
-/** The real path of a regular file within `root`. Throws `not_found`, `forbidden`. */
-async function requireInside(root: string, path: string): Promise<string> {
-  try {
-    const real = await realpath(path);
-    if (!real.startsWith(root + sep)) {
-      throw new VmdnError(
-        'forbidden',
-        `${path} leads out of ${root}; move or copy the disk into it.`,
-        {
-          data: { path },
-        },
-      );
-    }
-    if (!(await stat(real)).isFile()) {
-      throw new VmdnError('forbidden', `${path} is not a regular file.`, { data: { path } });
-    }
-    return real;
-  } catch (error) {
-    throw fileError(error, path);
-  }
-}
-
-/** Watches folders as far as the system lets us; what is missed, the caller's timer sees. */
-function watchFolders(wanted: () => readonly string[], onSign: () => void): Disposable {
-  const watchers = new Map<string, FSWatcher>();
-  const close = (path: string): void => {
-    watchers.get(path)?.close();
-    watchers.delete(path);
-  };
-  const update = (): void => {
-    const paths = wanted();
-    for (const path of watchers.keys()) if (!paths.includes(path)) close(path);
-    for (const path of paths) {
-      if (watchers.has(path)) continue;
-      try {
-        const watcher = watch(path, () => {
-          onSign();
-          update();
-        });
-        watcher.on('error', () => close(path));
-        watchers.set(path, watcher);
-      } catch {
-        // A folder that is not there yet, or no more watches to be had: the timer looks there.
-      }
-    }
-  };
-  update();
-  const again = setInterval(update, 5_000);
-  again.unref();
-  return {
-    [Symbol.dispose]() {
-      clearInterval(again);
-      for (const path of [...watchers.keys()]) close(path);
-    },
-  };
 }

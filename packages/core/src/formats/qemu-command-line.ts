@@ -71,7 +71,7 @@ export interface QemuMachine {
 export const CONSOLE_BUFFER_BYTES = 256 * 1024;
 export const CONSOLE_DEVICE = 'console0';
 /** Translated code that TCG keeps, in MiB: a small guest uses less, and it is not guest memory. */
-const TCG_CODE_MIB = 256;
+export const TCG_CODE_MIB = 256;
 
 export const QEMU_SANDBOX =
   'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';

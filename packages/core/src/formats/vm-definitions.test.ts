@@ -11,37 +11,10 @@ import {
 } from '../domain/vm-export.ts';
 import { libvirtDomain } from './libvirt-domain.ts';
 import { ovfEnvelope, ovfManifest } from './ovf.ts';
-import { createXmlScanner } from './xml-scanner.ts';
+import { readXml, type XmlNode } from './xml-tree.ts';
 import { xml, xmlDocument } from './xml-writer.ts';
 
-interface Element {
-  readonly name: string;
-  readonly attributes: ReadonlyMap<string, string>;
-  readonly children: Element[];
-  text: string;
-}
-
-/** The root of a document, read by the scanner of package indexes. */
-function readXml(text: string): Element {
-  const top: Element = { name: '', attributes: new Map(), children: [], text: '' };
-  const open = [top];
-  const scanner = createXmlScanner({
-    open(name, attributes) {
-      const element = { name, attributes: new Map(attributes), children: [], text: '' };
-      open.at(-1)!.children.push(element);
-      open.push(element);
-    },
-    close: () => void open.pop(),
-    text: (more) => {
-      open.at(-1)!.text += more;
-    },
-  });
-  scanner.push(Buffer.from(text));
-  scanner.end();
-  return top.children[0]!;
-}
-
-function all(element: Element, name: string): Element[] {
+function all(element: XmlNode, name: string): XmlNode[] {
   const deeper = element.children.flatMap((child) => all(child, name));
   return element.name === name ? [element, ...deeper] : deeper;
 }
@@ -96,7 +69,7 @@ describe('a definition for libvirt', () => {
   });
 
   it('starts by UEFI what is started by UEFI', () => {
-    const os = (firmware: 'bios' | 'uefi', hypervisor: 'kvm' | 'xen'): Element =>
+    const os = (firmware: 'bios' | 'uefi', hypervisor: 'kvm' | 'xen'): XmlNode =>
       all(readXml(libvirtDomain(vmWith(firmware, 1), hypervisor, '/x')), 'os')[0]!;
     expect(os('uefi', 'kvm').attributes.get('firmware')).toBe('efi');
     expect(os('bios', 'kvm').attributes.get('firmware')).toBeUndefined();

@@ -1,5 +1,6 @@
 /**
- * Room: formats. The part of XML 1.0 that rpm-md files use, piece by piece: elements, attributes, text.
+ * Room: formats. The part of XML 1.0 that rpm-md files and libvirt use, piece by piece: elements,
+ * attributes, text.
  *
  * I1: total and bounded: a tag, comment or run of text of more than TOKEN_CHARACTERS_MAX, more than
  *     DEPTH_MAX open elements, or tags that do not nest is `hostile_format`.
@@ -143,7 +144,7 @@ function unescapeXml(text: string): string {
 }
 
 function hostile(what: string): VmdnError {
-  return new VmdnError('hostile_format', `The repository's XML is refused: ${what}.`, {
+  return new VmdnError('hostile_format', `The XML is refused: ${what}.`, {
     data: { what },
   });
 }

@@ -45,6 +45,33 @@ export function listenAddress() {
   });
 }
 
+/** Where a libvirt on this machine is: its QEMU driver, by the usual socket or one that is named. */
+export function libvirtUri() {
+  return z
+    .string()
+    .regex(
+      /^qemu(\+unix)?:\/\/\/(system|session)(\?socket=\/[\w./+-]+)?$/,
+      'qemu:///system or qemu:///session, of this machine',
+    );
+}
+
+/** The libvirt of the user that this process runs as. */
+export function ownLibvirt(): string {
+  return process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session';
+}
+
+const LIBVIRT_VARIABLES = ['HOME', 'XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME'] as const;
+
+/** Those variables by which an ordinary user's libvirt is found and started. */
+export function libvirtEnv(
+  raw: Readonly<Partial<Record<(typeof LIBVIRT_VARIABLES)[number], string | undefined>>>,
+): Readonly<Record<string, string>> {
+  const known = LIBVIRT_VARIABLES.map((name) => [name, raw[name]] as const);
+  return Object.fromEntries(
+    known.filter((one): one is [(typeof one)[0], string] => one[1] !== undefined),
+  );
+}
+
 /** A whole number within bounds. */
 export function integer(bounds: { readonly min: number; readonly max: number }) {
   return z

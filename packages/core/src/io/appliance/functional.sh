@@ -138,11 +138,11 @@ in_tree() {
 
 # Fails where a package manager did not end well: its status, and a pattern for its words on it.
 require_installed() {
-  local status=$1 pattern=$2
-  if ((status == 124 || status == 137)); then
+  local ended=$1 pattern=$2
+  if ((ended == 124 || ended == 137)); then
     fail "$EXIT_PACKAGES" 'the package manager did not come to an end'
   fi
-  ((status == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$pattern" | tail -n 4 | tr '\n' ' ')"
+  ((ended == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$pattern" | tail -n 4 | tr '\n' ' ')"
 }
 
 unpack_packages() {

@@ -10,6 +10,7 @@ import { openDiskExport } from '../disk-export/disk-export.ts';
 import { describeDisk } from '../hashing/describe-disk.ts';
 import { createHashPool, type HashPool } from '../hashing/hash-pool.ts';
 import type { FunctionalFiles } from '../ports/functional-copy.ts';
+import { imageRights } from '../store/image-rights.ts';
 import { createFunctionalFiles } from './functional-files.ts';
 
 const runner = createCommandRunner();
@@ -24,6 +25,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vmdn-copies-'));
   pool = createHashPool();
   files = createFunctionalFiles({
+    rights: imageRights(false),
     ...{ dir: join(dir, 'copies'), socketDir: join(dir, 's'), runner, pool },
   });
 });

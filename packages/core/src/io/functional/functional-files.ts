@@ -7,33 +7,36 @@
  */
 
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
-import { ensurePrivateDir } from '../files/files.ts';
 import { describeDisk } from '../hashing/describe-disk.ts';
 import type { HashPool } from '../hashing/hash-pool.ts';
 import type { FunctionalFiles } from '../ports/functional-copy.ts';
 import { imageFingerprint } from '../store/image-record.ts';
+import type { ImageRights } from '../store/image-rights.ts';
 
 const DISK = 'disk.qcow2';
 
 export function createFunctionalFiles(means: {
   readonly dir: string;
+  readonly rights: ImageRights;
   readonly runner: CommandRunner;
   /** Where export sockets go; private, short. */
   readonly socketDir: string;
   readonly pool: HashPool;
 }): FunctionalFiles {
-  const { dir, runner, socketDir, pool } = means;
+  const { dir, rights, runner, socketDir, pool } = means;
   const folderOf = (vm: string): string => join(dir, vm);
   return {
     path: (vm) => join(folderOf(vm), DISK),
     async prepare(vm) {
       await rm(folderOf(vm), { recursive: true, force: true });
-      await ensurePrivateDir(folderOf(vm));
+      await rights.makeDir(dir);
+      await rights.makeDir(folderOf(vm));
     },
     async seal(layers, signal) {
+      await rights.give(dirname(layers[0]!.path), layers[0]!.path);
       const seal = await imageFingerprint(layers[0]!.path);
       const disk = await openDiskExport({ layers, socketDir, runner, signal });
       try {

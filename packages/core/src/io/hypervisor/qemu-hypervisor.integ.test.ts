@@ -7,17 +7,21 @@ import { createQemuHypervisor } from './qemu-hypervisor.ts';
 
 const qemuImg = createQemuImg(createCommandRunner());
 
-describeHypervisor('qemu', async (dir) => {
-  const dirs = { vms: join(dir, 'vms'), sockets: join(dir, 'run') };
-  await mkdir(dirs.vms, { recursive: true });
-  await mkdir(dirs.sockets, { recursive: true, mode: 0o711 });
-  await chmod(dir, 0o711);
-  return createQemuHypervisor({
-    dirs,
-    bindAddress: '127.0.0.1',
-    accelerator: 'tcg',
-    guestUid: null,
-    kvmGroup: null,
-    qemuImg,
-  });
-});
+describeHypervisor(
+  'qemu',
+  async (dir) => {
+    const dirs = { vms: join(dir, 'vms'), sockets: join(dir, 'run') };
+    await mkdir(dirs.vms, { recursive: true });
+    await mkdir(dirs.sockets, { recursive: true, mode: 0o711 });
+    await chmod(dir, 0o711);
+    return createQemuHypervisor({
+      dirs,
+      bindAddress: '127.0.0.1',
+      accelerator: 'tcg',
+      guestUid: null,
+      kvmGroup: null,
+      qemuImg,
+    });
+  },
+  { takesOtherFiles: false },
+);

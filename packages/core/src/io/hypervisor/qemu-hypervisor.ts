@@ -9,16 +9,9 @@
  *     by QEMU's lock on the pid file, by its lock on the overlay.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import { isVmdnError, VmdnError } from '../../domain/errors.ts';
+import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
-import type { ReadyCheck } from '../../domain/vm-specification.ts';
-import {
-  forwardedPorts,
-  hasEstablished,
-  type UsernetConnection,
-} from '../../formats/qmp-usernet.ts';
+import { forwardedPorts, type UsernetConnection } from '../../formats/qmp-usernet.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import type {
   Hypervisor,
@@ -28,30 +21,27 @@ import type {
   VmStatus,
 } from '../ports/hypervisor.ts';
 import { clearConsole, readConsole } from './console-log.ts';
+import { takeDefinition } from './known-definition.ts';
 import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.ts';
 import { readFromFiles } from './qemu-settle.ts';
 import { createQemuVm, launchQemu, type QemuDriverConfig, userOf } from './qemu-start.ts';
-import { acceptsTcp, answersHttp, HTTP_ATTEMPT_MS } from './ready-check.ts';
-import { readyTime } from './ready-time.ts';
 import {
   listVmDirs,
   readDefinition,
   removeVmFiles,
   type VmPaths,
   vmPaths,
-  writeDefinition,
   writePorts,
 } from './vm-files.ts';
 import { createVmMonitors, type VmMonitors } from './vm-monitors.ts';
+import { createTurns } from './vm-turns.ts';
+import { waitReady } from './wait-ready.ts';
 
 export type { QemuDriverConfig } from './qemu-start.ts';
 
-const READY_RETRY_MS = 250;
 /** QEMU flushes its disks when told to quit; a disk that is busy takes this long at most. */
 const QUIT_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 5000;
-/** The end of the console that goes into an error. */
-const CONSOLE_TAIL_CHARACTERS = 2000;
 
 interface Driver {
   readonly config: QemuDriverConfig;
@@ -86,12 +76,11 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
       return await readConsole(at(vm).consoleLog);
     },
     waitReady: (vm, check, { signal, heldUpSeconds }) =>
-      waitReady(driver, {
-        vm,
-        check,
-        signal,
-        heldUpSeconds,
+      waitReady({
+        ...{ vm, check, signal, heldUpSeconds },
         look: () => inTurn(vm, () => status(driver, vm)),
+        connections: () => driver.monitors.connections(vm),
+        consoleLog: () => readConsole(at(vm).consoleLog),
       }),
     async [Symbol.asyncDispose]() {
       await driver.monitors[Symbol.asyncDispose]();
@@ -100,43 +89,9 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
   };
 }
 
-/** One step at a time for each VM, in the order in which they were asked for (I2). */
-function createTurns(): {
-  inTurn<T>(vm: Id, step: () => Promise<T>): Promise<T>;
-  idle(): Promise<unknown>;
-} {
-  const last = new Map<Id, Promise<unknown>>();
-  return {
-    inTurn(vm, step) {
-      const turn = (last.get(vm) ?? Promise.resolve()).then(step);
-      const settled = turn
-        .catch(() => undefined)
-        .finally(() => {
-          if (last.get(vm) === settled) last.delete(vm);
-        });
-      last.set(vm, settled);
-      return turn;
-    },
-    idle: () => Promise.all(last.values()),
-  };
-}
-
-async function define(driver: Driver, definition: VmDefinition): Promise<void> {
-  const paths = driver.at(definition.vm);
-  const known = await readDefinition(paths);
-  if (known === null) return await createQemuVm(driver.config, paths, definition);
-  const asStored: unknown = JSON.parse(JSON.stringify(definition));
-  if (isDeepStrictEqual(known, asStored)) return;
-  // The same disks in other files: the store made them again, or on another base.
-  if (isDeepStrictEqual(withoutFiles(known), withoutFiles(definition))) {
-    return await writeDefinition(paths, definition);
-  }
-  throw new VmdnError('conflict', `The VM ${definition.vm} exists with another definition.`);
-}
-
-function withoutFiles(definition: VmDefinition): unknown {
-  const disks = definition.disks.map(({ filling: _, ...disk }) => ({ ...disk, layers: [] }));
-  return JSON.parse(JSON.stringify({ ...definition, disks }));
+async function define({ config, at }: Driver, definition: VmDefinition): Promise<void> {
+  const paths = at(definition.vm);
+  await takeDefinition(paths, definition, () => createQemuVm(config, paths, definition));
 }
 
 async function settle(driver: Driver, definition: VmDefinition): Promise<void> {
@@ -213,54 +168,6 @@ async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
   }
 }
 
-interface Waiting {
-  readonly vm: Id;
-  readonly check: ReadyCheck;
-  readonly signal: AbortSignal;
-  readonly heldUpSeconds: (() => number) | undefined;
-  look(): Promise<VmStatus>;
-}
-
-async function waitReady(driver: Driver, waiting: Waiting): Promise<void> {
-  const { vm, check, signal } = waiting;
-  const leftMs = readyTime(check.timeoutSeconds, waiting.heldUpSeconds);
-  for (;;) {
-    if (signal.aborted) throw new VmdnError('cancelled', 'Waiting for the guest was cancelled.');
-    const now = await waiting.look().catch(endedMeanwhile);
-    if (now?.state === 'running' && (await isReady(driver, now, check, leftMs()))) return;
-    if (now?.state !== 'running' || leftMs() <= 0) {
-      const log = await readConsole(driver.at(vm).consoleLog);
-      throw notReady(vm, check, now?.state === 'running', log);
-    }
-    await delay(READY_RETRY_MS, undefined, { signal }).catch(() => undefined);
-  }
-}
-
-/** A VM that ends while it is looked at is not running. */
-function endedMeanwhile(error: unknown): null {
-  if (isVmdnError(error, 'unavailable')) return null;
-  throw error;
-}
-
-async function isReady(
-  driver: Driver,
-  vm: RunningVm,
-  check: ReadyCheck,
-  leftMs: number,
-): Promise<boolean> {
-  const endpoint = vm.endpoints.find(({ port }) => port === check.port);
-  if (endpoint === undefined) {
-    throw new VmdnError('invalid_input', `The ready check names no port of the VM: ${check.port}.`);
-  }
-  const isEstablished = async (): Promise<boolean> => {
-    const connections = await driver.monitors.connections(vm.definition.vm).catch(() => []);
-    return hasEstablished(connections, endpoint.hostPort);
-  };
-  if (check.kind === 'tcp') return await acceptsTcp(endpoint, isEstablished);
-  const timeoutMs = Math.max(1, Math.min(HTTP_ATTEMPT_MS, Math.ceil(leftMs)));
-  return await answersHttp(endpoint, isEstablished, check.path ?? '/', timeoutMs);
-}
-
 function endpointsOf(
   config: QemuDriverConfig,
   definition: VmDefinition,
@@ -270,15 +177,5 @@ function endpointsOf(
   return definition.hardware.ports.flatMap(({ name, guest }) => {
     const hostPort = hostPorts.get(guest);
     return hostPort === undefined ? [] : [{ port: name, host: config.bindAddress, hostPort }];
-  });
-}
-
-function notReady(vm: Id, check: ReadyCheck, isRunning: boolean, log: string): VmdnError {
-  const what = check.kind === 'http' ? `answer ${check.path ?? '/'} with 2xx` : 'accept TCP';
-  const message = isRunning
-    ? `The guest did not ${what} on its port ${check.port} within ${check.timeoutSeconds} s.`
-    : 'The guest ended before it was ready.';
-  return new VmdnError('guest_not_ready', message, {
-    data: { vm, console: log.slice(-CONSOLE_TAIL_CHARACTERS) },
   });
 }

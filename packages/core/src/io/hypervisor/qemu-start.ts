@@ -69,7 +69,9 @@ interface Firmware {
 }
 
 /** Files of the UEFI firmware. Throws `tool_missing` when the node has none. */
-export async function requireFirmware(config: QemuDriverConfig): Promise<Firmware> {
+export async function requireFirmware(
+  config: Pick<QemuDriverConfig, 'firmwareDir'>,
+): Promise<Firmware> {
   const dir = config.firmwareDir ?? '/usr/share/OVMF';
   const firmware = { code: `${dir}/OVMF_CODE_4M.fd`, variables: `${dir}/OVMF_VARS_4M.fd` };
   for (const path of [firmware.code, firmware.variables]) {
@@ -86,7 +88,7 @@ export async function requireFirmware(config: QemuDriverConfig): Promise<Firmwar
 
 /** Makes the VM's directory and overlays; the definition, written last, makes it exist. */
 export async function createQemuVm(
-  config: QemuDriverConfig,
+  config: Pick<QemuDriverConfig, 'firmwareDir' | 'qemuImg'>,
   paths: VmPaths,
   definition: VmDefinition,
 ): Promise<void> {

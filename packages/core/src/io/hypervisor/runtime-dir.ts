@@ -3,13 +3,12 @@
  *
  * I1: as root, guests' users may pass through the directory of VM sockets and see nothing in it (0711);
  *     each VM's own directory belongs to its user alone. As an ordinary user all of it is 0700.
- * I2: a directory on the way that guests' users could not pass is told at the start, not at the first VM.
+ * I2: a directory on the way that guests' users could not pass is told at the start (files/passable-dir.ts).
  */
 
-import { chmod, mkdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { VmdnError } from '../../domain/errors.ts';
-import { ensurePrivateDir, fileError } from '../files/files.ts';
+import { join } from 'node:path';
+import { ensurePrivateDir } from '../files/files.ts';
+import { ensurePassableDir, requirePassableParents } from '../files/passable-dir.ts';
 
 export interface RuntimeDirs {
   /** Monitor sockets and pid files of VMs. */
@@ -19,9 +18,6 @@ export interface RuntimeDirs {
   /** Sockets of disk exports; only ours. */
   readonly exports: string;
 }
-
-const PASSABLE = 0o711;
-const OTHERS_PASS = 0o001;
 
 /** Makes the directories below `base`, an absolute path. Throws `forbidden`. */
 export async function prepareRuntimeDirs(base: string): Promise<RuntimeDirs> {
@@ -33,36 +29,10 @@ export async function prepareRuntimeDirs(base: string): Promise<RuntimeDirs> {
   const passable = [base, dirs.vms, dirs.lazy];
   if (process.getuid?.() === 0) {
     for (const dir of passable) await ensurePassableDir(dir);
-    await requirePassableParents(base);
+    await requirePassableParents(base, 'VMDN_RUNTIME_DIR');
   } else {
     for (const dir of passable) await ensurePrivateDir(dir);
   }
   await ensurePrivateDir(dirs.exports);
   return dirs;
-}
-
-/** Several edges may share the directory: its rights are never narrowed, not even for a moment. */
-async function ensurePassableDir(dir: string): Promise<void> {
-  try {
-    await mkdir(dir, { recursive: true, mode: PASSABLE });
-    const { uid, mode } = await stat(dir);
-    if (uid !== 0)
-      throw new VmdnError('forbidden', `${dir} does not belong to root; choose another.`);
-    if ((mode & 0o777) !== PASSABLE) await chmod(dir, PASSABLE);
-  } catch (error) {
-    throw fileError(error, dir);
-  }
-}
-
-async function requirePassableParents(base: string): Promise<void> {
-  for (let dir = dirname(base); ; dir = dirname(dir)) {
-    if (((await stat(dir)).mode & OTHERS_PASS) === 0) {
-      throw new VmdnError(
-        'forbidden',
-        `Guests' users can't pass through ${dir}; run "chmod o+x ${dir}", or set VMDN_RUNTIME_DIR.`,
-        { data: { dir } },
-      );
-    }
-    if (dir === dirname(dir)) return;
-  }
 }

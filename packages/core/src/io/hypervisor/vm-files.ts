@@ -3,6 +3,7 @@
  *
  *   <vms>/<vm>/definition.json   the VM as defined; written last: without it the VM does not exist
  *   <vms>/<vm>/disk-<n>.qcow2    overlays, each on its image
+ *   <vms>/<vm>/settled-<n>.qcow2 libvirt: the overlay of a disk that was filled while the VM ran
  *   <vms>/<vm>/uefi-variables.fd only with UEFI
  *   <vms>/<vm>/ports.json        host ports of the last start, taken again at the next if they are free
  *   <vms>/<vm>/console.log[.1]   serial console, bounded
@@ -80,6 +81,7 @@ export interface VmPaths {
   readonly monitor: string;
   readonly pidFile: string;
   overlay(index: number): string;
+  settledOverlay(index: number): string;
 }
 
 /** Where the files of one VM are. Throws `invalid_input` when the socket's path would be too long. */
@@ -104,6 +106,7 @@ export function vmPaths(dirs: { readonly vms: string; readonly sockets: string }
     monitor,
     pidFile: join(socketDir, 'pid'),
     overlay: (index) => join(dir, `disk-${index}.qcow2`),
+    settledOverlay: (index) => join(dir, `settled-${index}.qcow2`),
   };
 }
 

@@ -81,7 +81,8 @@ export interface Hypervisor {
   /**
    * The disks lie complete in the files of `definition`: a VM that runs reads them from now on, with no
    * pause but that of one request, and a later start uses them. May be repeated. Throws `not_found`,
-   * `conflict` when the VM runs on other files than these (it goes on with its export), `hostile_format`.
+   * `conflict` when the VM runs on other files than these and its driver cannot give it others (it goes on
+   * with its export), `hostile_format`.
    */
   settle(definition: VmDefinition): Promise<void>;
   /** The user that a VM's exports are for; null: the user of this process. */

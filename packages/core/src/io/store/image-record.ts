@@ -11,7 +11,10 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { VmdnError } from '../../domain/errors.ts';
+import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import { NAME_PATTERN, type Name } from '../../domain/names.ts';
+import type { Recipe } from '../../domain/recipe.ts';
+import { decodeRecipe, verifyRecipe } from '../../formats/recipe.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { readBoundedFile } from '../files/files.ts';
 import { DISK_FILE } from '../files/shared-file.ts';
@@ -72,6 +75,17 @@ export async function readImageRecord(dir: string): Promise<ImageRecord> {
 
 export async function writeImageRecord(dir: string, record: ImageRecord): Promise<void> {
   await durableWrite(join(dir, RECORD_FILE), Buffer.from(`${JSON.stringify(record)}\n`));
+}
+
+/** Reads the recipe beside an image, which is the one that is named. Throws `corrupt`, `not_found`. */
+export async function readRecipeFile(
+  path: string,
+  expected: { readonly digest: Digest; readonly keysRoot: Digest },
+): Promise<Recipe> {
+  const recipe = decodeRecipe(await readBoundedFile(path, MAX_RECIPE_BYTES));
+  const keysRoot = expected.keysRoot as unknown as Parameters<typeof verifyRecipe>[1]['keysRoot'];
+  verifyRecipe(recipe, { digest: expected.digest, keysRoot });
+  return recipe;
 }
 
 /** The fingerprint of a disk file. */

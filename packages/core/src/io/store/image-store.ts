@@ -27,17 +27,9 @@ import { basename, join } from 'node:path';
 import { giveBack } from '../../domain/columns.ts';
 import { type Digest, isDigest } from '../../domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
-import { MAX_RECIPE_BYTES } from '../../domain/limits.ts';
 import type { Name } from '../../domain/names.ts';
-import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
-import { decodeRecipe, verifyRecipe } from '../../formats/recipe.ts';
-import {
-  ensurePrivateDir,
-  fileError,
-  fsyncDir,
-  readBoundedFile,
-  sweepTemps,
-} from '../files/files.ts';
+import { nonZeroBytesOf } from '../../domain/recipe.ts';
+import { ensurePrivateDir, fileError, fsyncDir, sweepTemps } from '../files/files.ts';
 import { openLayeredFile } from '../files/layered-file.ts';
 import { DISK_FILE, diskFileBytes } from '../files/shared-file.ts';
 import type { ServedDisk } from '../ports/disk-library.ts';
@@ -51,10 +43,12 @@ import {
   isSameFingerprint,
   RECIPE_FILE,
   readImageRecord,
+  readRecipeFile,
   sweepExtras,
   syncDiskFile,
   writeImageRecord,
 } from './image-record.ts';
+import { type ImageRights, imageRights } from './image-rights.ts';
 import { takeOwnerLock } from './owner-lock.ts';
 import { moveToQuarantine, removeImageFiles } from './quarantine.ts';
 import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
@@ -65,6 +59,8 @@ import { firstBadSegment } from './verify-image.ts';
 export interface ImageStoreOptions {
   readonly root: string;
   readonly quotaBytes: number | null;
+  /** Whether guests' users read images by their paths; only for root. */
+  readonly guestsRead?: boolean;
   /** Told of images that had to go to quarantine. */
   readonly onQuarantine?: (digest: string, reason: string) => void;
 }
@@ -77,6 +73,7 @@ interface Entry {
 interface Store {
   readonly options: ImageStoreOptions;
   readonly dirs: { readonly staging: string; readonly images: string; readonly quarantine: string };
+  readonly rights: ImageRights;
   readonly entries: Map<Digest, Entry>;
   readonly listeners: Set<(kind: ImageKind) => void>;
   /** Checks under way, so that ten readers of a changed file read it through once. */
@@ -94,11 +91,12 @@ export async function openImageStore(
     images: join(options.root, 'images'),
     quarantine: join(options.root, 'quarantine'),
   };
-  for (const dir of [options.root, ...Object.values(dirs)]) await ensurePrivateDir(dir);
+  const rights = imageRights(options.guestsRead === true);
+  for (const dir of [options.root, dirs.images]) await rights.makeDir(dir);
+  for (const dir of [dirs.staging, dirs.quarantine]) await ensurePrivateDir(dir);
   const lock = takeOwnerLock(join(options.root, 'owner.lock'));
   const store: Store = {
-    options,
-    dirs,
+    ...{ options, dirs, rights },
     entries: new Map(),
     listeners: new Set(),
     checks: new Map(),
@@ -167,6 +165,7 @@ async function loadImages(store: Store): Promise<void> {
     try {
       await sweepExtras(dir);
       store.entries.set(name, await loadEntry(store, name));
+      await giveRights(store, dir, store.entries.get(name)!);
     } catch (error) {
       await quarantine(store, name, `not readable at start: ${describeError(error)}`);
     }
@@ -202,6 +201,14 @@ async function entryOf(dir: string, record: ImageRecord): Promise<Entry> {
   return { record, image: { digest, keysRoot, name, kind, ...sizes, ...places } };
 }
 
+/** An image from before guests' users were to read it keeps its fingerprint, unless it was changed. */
+async function giveRights(store: Store, dir: string, { record, image }: Entry): Promise<void> {
+  const before = await imageFingerprint(image.path);
+  if (!(await store.rights.give(dir, image.path))) return;
+  if (!isSameFingerprint(before, record.fingerprint)) return;
+  await replaceRecord(store, { ...record, fingerprint: await imageFingerprint(image.path) });
+}
+
 function changed({ listeners }: Store, { kind }: Pick<ImageRecord, 'kind'>): void {
   for (const listener of listeners) listener(kind);
 }
@@ -217,6 +224,7 @@ async function adopt(store: Store, adoption: Adoption): Promise<StoredImage> {
   try {
     const recipe = await readRecipeFile(join(stagingDir, RECIPE_FILE), adoption);
     const { format, base, path: disk } = await inspectStagedDisk(stagingDir, recipe);
+    await store.rights.give(stagingDir, disk);
     await syncDiskFile(disk);
     const fingerprint = await imageFingerprint(disk);
     const { virtualSizeBytes } = recipe;
@@ -270,16 +278,6 @@ function baseGone(digest: Digest, base: Digest | null): VmdnError {
 /** For a check whose answer is seen in the list afterwards. */
 function unlessGone(error: unknown): void {
   if (!isVmdnError(error, 'corrupt') && !isVmdnError(error, 'not_found')) throw error;
-}
-
-async function readRecipeFile(
-  path: string,
-  expected: { readonly digest: Digest; readonly keysRoot: Digest },
-): Promise<Recipe> {
-  const recipe = decodeRecipe(await readBoundedFile(path, MAX_RECIPE_BYTES));
-  const keysRoot = expected.keysRoot as unknown as Parameters<typeof verifyRecipe>[1]['keysRoot'];
-  verifyRecipe(recipe, { digest: expected.digest, keysRoot });
-  return recipe;
 }
 
 async function renameImage(store: Store, digest: Digest, name: Name): Promise<StoredImage> {

@@ -1,0 +1,102 @@
+/**
+ * A guest that runs before its disks are there: what it reads comes first over a slow link, the rest follows.
+ * Its edge is killed under it; in the end it needs nobody. Whatever runs the guests of the edge.
+ */
+
+import { join } from 'node:path';
+import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
+import { findGuest, type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
+import { proveSite } from '@vmdn/infra/lab/site-proof.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  beginTeleport,
+  compareDelivered,
+  removeVm,
+  teleportUntil,
+  verifiedBytes,
+  vmDescribed,
+  vmPlanned,
+} from '../harness/requests.ts';
+import { ORIGIN, startTestNetwork, type TestNetwork } from '../harness/test-network.ts';
+import { MIB, makeDisk } from '../harness/vms.ts';
+
+const VM = 'tiny';
+const EDGE = 'edge-1';
+/** A second disk, which the guest does not read: it is what is left when the guest is up. */
+const DATA_MIB = 96;
+const UPLINK_BYTES_PER_SECOND = 1_000_000;
+
+/** `edgeSettings`: asked for once, before the network starts. */
+export function describeLazyTeleport(
+  driver: string,
+  edgeSettings: () => Promise<Readonly<Record<string, string>>>,
+): void {
+  describe(`a lazy teleport, by ${driver}`, () => {
+    let network: TestNetwork;
+    let guest: Guest;
+    let sources: readonly DiskFile[];
+    let teleport: Teleport;
+
+    beforeAll(async () => {
+      guest = await findGuest(VM);
+      network = await startTestNetwork({
+        edges: [{ name: EDGE, region: 'eu-west', settings: await edgeSettings() }],
+        origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
+        vms: async (vmsDir) => {
+          const data = await makeDisk(join(vmsDir, 'data.raw'), {
+            seed: 'data',
+            dataMiB: DATA_MIB,
+          });
+          sources = [await placeVm(guest, vmsDir, VM, [data]), data];
+        },
+      });
+      await vmDescribed(network, VM);
+      await vmPlanned(network, VM, EDGE);
+    });
+    afterAll(async () => network?.[Symbol.asyncDispose]());
+
+    async function expectSite(): Promise<void> {
+      const [endpoint] = teleport.endpoints;
+      if (endpoint === undefined || guest.siteManifestPath === null)
+        throw new Error('there is no site');
+      const url = `http://${endpoint.host}:${endpoint.hostPort}/`;
+      const proof = await proveSite(url, guest.siteManifestPath);
+      expect(proof.differences).toEqual([]);
+      expect(proof.files).toBeGreaterThan(0);
+    }
+
+    it('runs the guest long before its disks are there', async () => {
+      const begun = await beginTeleport(network, VM, 'london', { lazy: true });
+      const isUp = ({ state }: Teleport): boolean => state === 'running';
+      teleport = await teleportUntil(network, begun.teleport, 'it runs', isUp);
+      const [, data] = teleport.disks;
+      expect(teleport.independentAt).toBeNull();
+      expect(data!.verifiedBytes).toBeLessThan((DATA_MIB / 2) * MIB);
+      await expectSite();
+    });
+
+    it('goes on, guest and all, when its edge is killed', async () => {
+      const before = verifiedBytes(teleport);
+      await network.node(EDGE).service.kill();
+      await network.node(EDGE).restart();
+      const isMore = (now: Teleport): boolean => verifiedBytes(now) > before + 4 * MIB;
+      await teleportUntil(network, teleport.teleport, 'more is there', isMore);
+      await expectSite();
+    });
+
+    it('ends with whole disks, byte for byte, and a guest that needs nobody', async () => {
+      const isDone = ({ independentAt }: Teleport): boolean => independentAt !== null;
+      teleport = await teleportUntil(network, teleport.teleport, 'it needs nobody', isDone);
+      for (const [index, source] of sources.entries()) {
+        const comparison = await compareDelivered(network, teleport, source, index);
+        expect(comparison).toMatchObject({ isEqual: true });
+      }
+      await network.node(ORIGIN).service.kill();
+      await network.node(EDGE).service.kill();
+      await expectSite();
+      await network.node(EDGE).restart();
+      await removeVm(network, teleport);
+    });
+  });
+}
