@@ -164,7 +164,7 @@ install_packages() {
     umount -- "$target/run/vmdn"
   fi
   "list_$format" | sort -u >/var/tmp/installed
-  missing=$(comm -23 <(sort -u "$job/expected") /var/tmp/installed | head -n 5 | cut -f1,2 | tr '\t\n' ' ,')
+  missing=$(comm -23 <(sort -u "$job/expected") /var/tmp/installed | head -n 5 | cut -f1,2 | tr '\t' ' ' | paste -sd,)
   [[ -z $missing ]] || fail "$EXIT_PACKAGES" "these were installed and are not there: $missing"
 }
 
