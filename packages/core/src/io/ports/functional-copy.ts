@@ -74,14 +74,9 @@ export interface FunctionalCopyResult {
 /**
  * Makes a functional copy. Throws `not_found` (no image of the same release and no kernel to begin with; a
  * package that no mirror has any more), `unsupported_format` (a disk whose system can't be mounted:
-<<<<<<< HEAD
  * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be
  * copied; a database could not be dumped, or what was restored differs), `tool_missing`, `timeout`,
  * `unavailable`, `corrupt`, `cancelled`.
-=======
- * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be copied),
- * `tool_missing`, `timeout`, `unavailable`, `corrupt`, `cancelled`.
->>>>>>> wt-rpm
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
 
