@@ -156,6 +156,16 @@ describe('the driver for libvirt', { timeout: 180_000 }, () => {
     expect(await hypervisor.consoleLog(vm)).not.toContain(READ_FAILED);
   });
 
+  it('starts a guest by UEFI, with variables of its own', async () => {
+    const { server, settled, vm } = await readingVm();
+    await using _ = server;
+    const hardware = { ...settled.hardware, memoryMiB: 256, firmware: 'uefi' } as const;
+    await hypervisor.define({ ...settled, hardware });
+    await hypervisor.start(vm);
+    // The disk has no EFI system partition: the firmware says that it looked there.
+    await expect.poll(() => hypervisor.consoleLog(vm), WAIT).toContain('BdsDxe');
+  });
+
   it('I3: a guest runs on when libvirtd is killed, and is found again', async () => {
     const { server, settled, vm } = await readingVm();
     await using _ = server;
