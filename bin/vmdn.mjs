@@ -47,7 +47,7 @@ const COMMANDS = {
   start: { script: 'infra/demo/main.ts', packages: ['run', 'guests'] },
   test: {
     script: 'infra/check/main.ts',
-    packages: ['run', 'appliance', 'guests'],
+    packages: ['run', 'appliance', 'libvirt', 'guests'],
     packagesForRoot: ['dev'],
   },
   bench: { script: 'test/bench/main.ts', packages: ['run', 'guests', 'bench'] },

@@ -48,6 +48,7 @@ bench|zstd|what VMDN is measured against: the compressed whole disk
 bench|openssl|what the hashing of a disk is measured against
 bench|nbdkit|what the NBD server is measured against, beside qemu-nbd
 bench|iproute2|network namespaces whose interfaces meter every method alike
+dev|ovmf|UEFI firmware, by which a test starts a guest of libvirt
 dev|gnupg|signs the small repositories that tests of package mirrors make
 dev|shellcheck|checks the shell scripts of this repository
 dev|ansible-core|ansible-playbook checks the playbooks that vmdn describe writes

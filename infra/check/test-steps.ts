@@ -23,7 +23,7 @@ const guests: Step = {
     const script = join(context.rootDir, 'infra/guests/build.sh');
     const { exitCode } = await runTool(context, 'bash', [script, ...TEST_GUESTS], { live: true });
     if (exitCode === 0) return passed(TEST_GUESTS.join(', '));
-    const fix = 'infra/setup.sh run appliance guests, then start again';
+    const fix = 'infra/setup.sh run appliance libvirt guests, then start again';
     return failed(`infra/guests/build.sh ended with ${exitCode}`, 'Its output stands above.', fix);
   },
 };

@@ -29,11 +29,11 @@ describe('the settings of an edge', () => {
 
   it('take plain QEMU, or the libvirt of this machine', () => {
     expect(readSettings(least).hypervisor).toEqual({ driver: 'qemu' });
-    const libvirt = { ...least, VMDN_HYPERVISOR: 'libvirt', HOME: '/nowhere/ada' };
+    const libvirt = { ...least, VMDN_HYPERVISOR: 'libvirt', HOME: '/tmp/ada' };
     expect(readSettings(libvirt).hypervisor).toEqual({
       driver: 'libvirt',
       uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
-      env: { HOME: '/nowhere/ada' },
+      env: { HOME: '/tmp/ada' },
     });
     for (const uri of ['qemu+ssh://elsewhere/system', 'test:///default', 'qemu:///embed?root=/x']) {
       const other = { ...libvirt, VMDN_LIBVIRT_URI: uri };

@@ -3,8 +3,7 @@
  *
  * I1: every file that a domain names lies within one of the storage roots, symbolic links followed; every
  *     layer is named by libvirt, and its header agrees before it is read (disk-export).
- * I2: a domain that is wrong is reported by its name, and the others go on. What an edge
- *     runs is none.
+ * I2: a domain that is wrong is reported by its id, and the others go on. What an edge runs is none.
  * I3: one that runs is found all the same, so that it is known what becomes of it: its disks cannot be
  *     locked, as those of any VM that runs (source-locks.ts).
  */

@@ -4,9 +4,9 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseDigest } from '../../domain/digest.ts';
 import { parseId, parseName } from '../../domain/names.ts';
@@ -154,6 +154,40 @@ describe('the driver for libvirt', { timeout: 180_000 }, () => {
     await readsOn(vm);
     expect(await isDisk()).toBe(after);
     expect(await hypervisor.consoleLog(vm)).not.toContain(READ_FAILED);
+  });
+
+  it('I1: begins a switch anew that a killed node left half made', async () => {
+    const { server, lazy, settled, vm } = await readingVm();
+    await using _ = server;
+    await hypervisor.define(lazy);
+    await hypervisor.start(vm);
+    await readsOn(vm);
+    // libvirt goes on with a copy that nobody waits for any more.
+    const half = join(dirname(lazy.disks[0]!.layers[0]!.path), 'half.qcow2');
+    await qemuImg.create({ path: half, format: 'qcow2', virtualSizeBytes: DISK_BYTES });
+    const user = await hypervisor.exportUser(vm);
+    if (user !== null) await chown(half, user.uid, user.gid);
+    const how = ['--dest', half, '--format', 'qcow2', '--reuse-external', '--transient-job'];
+    const args = ['-c', libvirt.uri, 'blockcopy', '--domain', vm, '--path', 'vda', ...how];
+    await createCommandRunner().run('virsh', args, { timeoutMs: 30_000 });
+    const disk = async () =>
+      readDomainState((await libvirt.virsh.dumpXml(vm)) ?? '').disks.get('vda');
+    expect(await disk()).toMatchObject({ isCopied: true });
+    await hypervisor.settle(settled);
+    expect(await disk()).toMatchObject({ isCopied: false });
+    await server.down();
+    await readsOn(vm);
+    expect(await hypervisor.consoleLog(vm)).not.toContain(READ_FAILED);
+  });
+
+  it('starts a guest by UEFI, with variables of its own', async () => {
+    const { server, settled, vm } = await readingVm();
+    await using _ = server;
+    const hardware = { ...settled.hardware, memoryMiB: 256, firmware: 'uefi' } as const;
+    await hypervisor.define({ ...settled, hardware });
+    await hypervisor.start(vm);
+    // The disk has no EFI system partition: the firmware says that it looked there.
+    await expect.poll(() => hypervisor.consoleLog(vm), WAIT).toContain('BdsDxe');
   });
 
   it('I3: a guest runs on when libvirtd is killed, and is found again', async () => {

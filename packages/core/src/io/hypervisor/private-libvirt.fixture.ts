@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ export async function startPrivateLibvirt(): Promise<PrivateLibvirt> {
   const isRoot = process.getuid?.() === 0;
   const socket = isRoot ? join(dir, 'libvirt-sock') : join(dir, 'libvirt', 'libvirt-sock');
   const uri = `qemu+unix:///${isRoot ? 'system' : 'session'}?socket=${socket}`;
-  const virsh = createVirsh(createCommandRunner(), { uri });
+  const virsh = createVirsh(createCommandRunner(), { uri, env: isRoot ? {} : homeIn(dir) });
   let daemon: ChildProcess | undefined;
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
     if (daemon === undefined || daemon.exitCode !== null) return;
@@ -55,12 +55,12 @@ export async function startPrivateLibvirt(): Promise<PrivateLibvirt> {
         ? spawn('unshare', ['--mount', '--propagation', 'slave', '--', SCRIPT, dir], {
             stdio: [...stdio],
           })
-        : spawn('libvirtd', [], { stdio: [...stdio], env: await homeIn(dir) });
+        : spawn('libvirtd', [], { stdio: [...stdio], env: homeIn(dir) });
       await vi.waitFor(() => virsh.version(), { timeout: START_TIMEOUT_MS, interval: 200 });
     },
     async [Symbol.asyncDispose]() {
       await kill('SIGTERM');
-      if (isRoot) await endByPidFile(join(dir, 'virtlogd.pid'));
+      await endByPidFile(join(dir, isRoot ? '' : 'libvirt', 'virtlogd.pid'));
       await rm(dir, { recursive: true, force: true });
     },
   };
@@ -69,15 +69,15 @@ export async function startPrivateLibvirt(): Promise<PrivateLibvirt> {
 }
 
 /** Where an ordinary user's libvirt keeps all of its things. */
-async function homeIn(dir: string): Promise<Record<string, string>> {
+function homeIn(dir: string): Record<string, string> {
   const homes = ['XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME', 'XDG_DATA_HOME', 'HOME'];
-  await mkdir(dir, { recursive: true });
   const path = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
   return { ...path, ...Object.fromEntries(homes.map((name) => [name, dir])) };
 }
 
 async function endByPidFile(path: string): Promise<void> {
-  const pid = Number((await readFile(path, 'utf8')).trim());
+  // An ordinary user's is started by libvirtd when the first guest is.
+  const pid = existsSync(path) ? Number((await readFile(path, 'utf8')).trim()) : 0;
   // A process that ended and that nobody has asked about yet has no command line.
   const isThere = (): boolean =>
     existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0;
