@@ -97,8 +97,8 @@ describe('a functional teleport of an RPM guest', () => {
       const [disk] = teleport.disks;
       expect(disk!.wireBytes.package).toBe(made.packageBytes);
       // The system came with packages: of the source's disk little more than its site was read.
-    expect(disk!.wireBytes.origin).toBeLessThan(made.packageBytes);
-    await proveIt(teleport);
+      expect(disk!.wireBytes.origin).toBeLessThan(made.packageBytes);
+      await proveIt(teleport);
       // Its script found nothing before it.
       expect(await asked(teleport, 'about/version')).toBe('1.1');
       expect(await asked(teleport, 'about/installed')).toBe('1');
