@@ -62,10 +62,10 @@ export interface FunctionalCopyResult {
 }
 
 /**
- * Makes a functional copy. Throws `not_found` (no image of the same release and no kernel to begin with; a
- * package that no mirror has any more), `unsupported_format` (a disk whose system can't be mounted:
- * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be copied),
- * `tool_missing`, `timeout`, `unavailable`, `corrupt`, `cancelled`.
+ * Makes a functional copy. Throws `not_found` (no image of the same release and no kernel to begin with;
+ * a package that no mirror has any more), `unsupported_format` (a disk whose system can't be mounted:
+ * encrypted, broken, unknown), `no_room`, `tool_failed` (a package's script failed; files could not be
+ * copied), `tool_missing`, `timeout`, `unavailable`, `corrupt`, `cancelled`.
  */
 export type FunctionalCopier = (job: FunctionalCopyJob) => Promise<FunctionalCopyResult>;
 
