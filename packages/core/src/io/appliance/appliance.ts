@@ -87,7 +87,8 @@ const SUPERMIN_DIRS = [
  * What the appliance needs beyond libguestfs' own: rpm reads the database of an RPM guest, rsync copies
  * files, the others make a system from scratch. Those that this machine lacks are not in it.
  */
-const MORE_PACKAGES = 'rpm\nrsync\nmmdebstrap\ngrub-common\ngrub-pc-bin\ngrub-efi-amd64-bin\n';
+const MORE_PACKAGES =
+  'rpm\nrsync\nmmdebstrap\nperl\ngrub-common\ngrub-pc-bin\ngrub-efi-amd64-bin\n';
 const FILE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/;
 const ARGUMENT = /^[A-Za-z0-9._/=:-]{1,200}$/;
 /** tar's headers and padding beside the files themselves. */

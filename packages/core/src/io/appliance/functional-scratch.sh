@@ -13,7 +13,8 @@
 # Sets root_device and boot_device, mounts the new file system at $target.
 make_disk() {
   local disk boot_type tool
-  for tool in mmdebstrap grub-mkimage; do
+  for tool in mmdebstrap perl grub-mkimage; do
+    [[ $format == deb || $tool == grub-mkimage ]] || continue
     command -v "$tool" >/dev/null || fail "$EXIT_TARGET" "the appliance lacks $tool; see infra/setup.sh appliance"
   done
   disk=$(readlink -f -- "/dev/disk/guestfs/$target_label")
