@@ -3,10 +3,9 @@
  * packages of a mirror, and of the origin's disk what those do not have. On the way the edge is killed.
  */
 
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { InstalledPackage } from '@vmdn/core/domain/description.ts';
 import { packageDifference } from '@vmdn/core/domain/functional.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import {
@@ -15,9 +14,6 @@ import {
   planTeleport,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
-import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
-import { openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
-import { inspectByTools } from '@vmdn/core/io/inspect/inspect-by-tools.ts';
 import {
   makeKey,
   publishSuite,
@@ -29,7 +25,7 @@ import { findGuest, type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
 import { proveSite } from '@vmdn/infra/lab/site-proof.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keptDebs } from '../harness/guest-debs.ts';
+import { keptDebs, packagesOn, writeSources } from '../harness/guest-debs.ts';
 import {
   beginTeleport,
   importImage,
@@ -47,7 +43,6 @@ const GONE_MS_MAX = 60_000;
 const COPY_MS_MAX = 1_200_000;
 
 const stack = new AsyncDisposableStack();
-const runner = createCommandRunner();
 let dir: string;
 let network: TestNetwork;
 let guest: Guest;
@@ -56,33 +51,14 @@ let source: DiskFile;
 let teleport: Teleport;
 let change: ReturnType<typeof packageDifference>;
 
-/** What is installed on a disk. */
-async function packagesOf(disk: DiskFile): Promise<readonly InstalledPackage[]> {
-  const layers = [{ path: disk.path, format: disk.format as 'raw' | 'qcow2' }];
-  const exported = await openDiskExport({ layers, socketDir: join(dir, 's'), runner });
-  try {
-    const socketPaths = [exported.socketPath];
-    const found = await inspectByTools({ socketPaths, workDir: join(dir, 'inspect'), runner });
-    return found.packages;
-  } finally {
-    await exported.close();
-  }
-}
-
 /** A mirror with what web-01 has and the base image has not. Returns the path of its sources file. */
 async function startOwnMirror(): Promise<string> {
   const mirror = stack.use(await startMirror());
   const key: SigningKey = await makeKey(dir, 'archive');
   stack.defer(() => key.close());
-  change = packageDifference(await packagesOf(guest.disk), await packagesOf(base.disk));
+  change = packageDifference(await packagesOn(guest.disk, dir), await packagesOn(base.disk, dir));
   await publishSuite(mirror, { key, debs: await keptDebs(change.install) });
-  const path = join(dir, 'own.sources');
-  const lines = [
-    ...['Types: deb', `URIs: ${mirror.url}/debian`, 'Suites: stable', 'Components: main'],
-    ...['Architectures: amd64', `Signed-By: ${key.binaryPath}`, ''],
-  ];
-  await writeFile(path, lines.join('\n'));
-  return path;
+  return await writeSources(join(dir, 'own.sources'), mirror, key);
 }
 
 const functional = () => beginTeleport(network, VM, 'london', { method: 'functional' });
