@@ -26,7 +26,7 @@ fail_database() {
   local side=$1 words=$2 code=$EXIT_DATABASES said
   stop_servers
   said=$(cat -- "$out/$side-server" "$out/$side-tools" 2>/dev/null)
-  if [[ $side == target ]] && grep -qE 'No space left|is full|Disk full' <<<"$said"; then code=$EXIT_ROOM; fi
+  if [[ $side == target ]] && grep -qE 'No space left|is full|Disk full|failed with error 28$' <<<"$said"; then code=$EXIT_ROOM; fi
   said=$(grep -aE 'ERROR|FATAL|PANIC|DETAIL|[Ee]rror[ :]|No space' <<<"$said" | tail -n 4 | tr '\n' ' ')
   fail "$code" "$words${said:+: $said}"
 }
