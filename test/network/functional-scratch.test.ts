@@ -1,6 +1,6 @@
 /**
- * A functional teleport of a Debian guest to an edge that has no image of its release: the system is made from
- * scratch, of nothing but verified packages of a mirror; of the origin's disk comes what those do not have.
+ * A functional teleport of a Debian guest to an edge that has no image of its release: the system is made
+ * from scratch, of nothing but verified packages of a mirror; of the origin's disk comes what those lack.
  */
 
 import { chmod, mkdtemp, rm } from 'node:fs/promises';

@@ -160,6 +160,7 @@ export async function prepareAppliance(runner: CommandRunner, cacheDir: string):
   const inputDir = join(cacheDir, 'supermin.d');
   const outputDir = join(cacheDir, 'fixed');
   await describeAppliance(inputDir);
+  const startedAt = new Date();
   const tempDir = await mkdtemp(join(cacheDir, 'make-'));
   try {
     const lockPath = join(cacheDir, 'lock');
@@ -167,9 +168,9 @@ export async function prepareAppliance(runner: CommandRunner, cacheDir: string):
   } finally {
     await rm(tempDir, { recursive: true, force: true });
   }
-  // supermin keeps the kernel's own time, by which it would make everything anew at each call.
-  const now = new Date();
-  await utimes(join(outputDir, 'kernel'), now, now);
+  // supermin keeps the kernel's own time, by which it would make everything anew at each call. What another
+  // process changed since the start is newer, and seen by the next call.
+  await utimes(join(outputDir, 'kernel'), startedAt, startedAt);
   // By this file libguestfs knows an appliance that is made (libguestfs-make-fixed-appliance(1)).
   await writeFile(join(outputDir, 'README.fixed'), 'A fixed appliance of libguestfs.\n');
   return outputDir;
@@ -186,8 +187,10 @@ async function describeAppliance(target: string): Promise<void> {
     }
     const ours = join(target, 'packages-vmdn');
     const before = await readFile(ours, 'utf8').catch(() => '');
-    // Its time is what supermin goes by.
-    if (before !== MORE_PACKAGES) await writeFile(ours, MORE_PACKAGES);
+    if (before === MORE_PACKAGES) return;
+    // supermin goes by the time of the folder, which a new file changes and a rewritten one does not.
+    await rm(ours, { force: true });
+    await writeFile(ours, MORE_PACKAGES);
     return;
   }
   throw new VmdnError('tool_missing', missingToolMessage('guestfish'));
