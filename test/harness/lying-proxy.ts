@@ -38,13 +38,18 @@ export interface LyingProxy extends AsyncDisposable {
   readonly lies: number;
 }
 
-/** Starts a proxy; `target` is asked for each request, since an origin may move. */
-export async function startLyingProxy(target: () => string): Promise<LyingProxy> {
+/** Starts a proxy; `target` is asked for each request, since an origin may move, or not be there yet. */
+export async function startLyingProxy(target: () => string | undefined): Promise<LyingProxy> {
   const sockets = new Set<Socket>();
   const proxy = { lie: 'honest' as Lie, lies: 0 };
   const server: Server = createServer((incoming, outgoing) => {
     const { host: _, ...headers } = incoming.headers;
-    const url = new URL(incoming.url ?? '/', target());
+    const base = target();
+    if (base === undefined) {
+      outgoing.destroy();
+      return;
+    }
+    const url = new URL(incoming.url ?? '/', base);
     const forwarded = request(url, { method: incoming.method, headers }, (answer) => {
       const isLie = proxy.lie !== 'honest' && answer.statusCode === 200;
       if (isLie) proxy.lies += 1;

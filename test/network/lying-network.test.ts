@@ -30,8 +30,9 @@ let proxy: LyingProxy;
 const sources = new Map<Lie, DiskFile>();
 
 beforeAll(async () => {
-  // The origin says that it is reached by way of the proxy.
-  proxy = await startLyingProxy(() => network.node(ORIGIN).service.url);
+  // The origin says that it is reached by way of the proxy: edges may ask before the network is all there.
+  let started: TestNetwork | undefined;
+  proxy = await startLyingProxy(() => started?.node(ORIGIN).service.url);
   network = await startTestNetwork({
     edges: [{ name: EDGE, region: 'eu-west' }],
     origin: { settings: { VMDN_ADVERTISE_URL: proxy.url } },
@@ -39,6 +40,7 @@ beforeAll(async () => {
       for (const lie of LIES) sources.set(lie, await placeSeededVm(vmsDir, lie, { dataMiB: 6 }));
     },
   });
+  started = network;
   for (const lie of LIES) {
     await vmDescribed(network, lie);
     await vmPlanned(network, lie, EDGE);

@@ -1,5 +1,15 @@
 import { existsSync } from 'node:fs';
-import { open, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  constants,
+  copyFile,
+  mkdir,
+  open,
+  readFile,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { isVmdnError } from '@vmdn/core/domain/errors.ts';
 import { callOriginControl } from '@vmdn/core/http/clients/origin-control-client.ts';
@@ -337,13 +347,18 @@ describe.skipIf(!existsSync(`${guest}.vm.json`))('a real guest (skipped until it
     await vi.waitFor(async () => expect((await status()).problems).toHaveLength(1), soon);
     expect((await status()).problems[0]!.problem).toMatch(/leads out of/);
     await origin.stop();
-    const before = await traceOf(`${guest}.qcow2`);
-    await origin.start({ vmsDir: join(cacheDir(process.env), 'guests') });
+    const vmsDir = join(origin.vmsDir, '..', 'real-vms');
+    await mkdir(vmsDir);
+    const disk = join(vmsDir, 'web-01.qcow2');
+    await copyFile(`${guest}.qcow2`, disk, constants.COPYFILE_FICLONE);
+    await writeFile(join(vmsDir, 'web-01.vm.json'), JSON.stringify(specification));
+    const before = await traceOf(disk);
+    await origin.start({ vmsDir });
     const { description } = await told('web-01/1', 'live');
     expect(description.os).toMatchObject({ id: 'debian', versionId: '12', architecture: 'amd64' });
     expect(description.packages.map((each) => each.name)).toContain('nginx');
     expect(description.services).toContain('nginx.service');
-    expect(await traceOf(`${guest}.qcow2`)).toBe(before);
+    expect(await traceOf(disk)).toBe(before);
   }, 120_000);
 });
 

@@ -322,7 +322,7 @@ copy_database() {
   rm -rf -- "${target:?}$data"
   mkdir -p -- "$target${data%/*}"
   install -d -m "$(stat -c %a -- "$source$data")" -o "${owner%:*}" -g "${owner#*:}" -- "$target$data" ||
-    fail "$EXIT_DATABASES" "the clone has no room for $data"
+    fail "$EXIT_ROOM" "the clone has no room for $data"
   rm -f -- "$out"/{source,target}-{server,tools}
   if ! open_view source "$source" "$data" || ! open_view target "$target" "$data"; then
     fail "$EXIT_DATABASES" 'a tree for the servers could not be mounted'
