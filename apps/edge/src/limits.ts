@@ -110,3 +110,6 @@ assertRelations();
 
 /** Plans for one disk, when the image that it would share storage with turns out bad: each takes one away. */
 export const PLANS_MAX = 4;
+
+/** Disks whose cost is remembered until a functional copy of them shows what it took: some 100 bytes each. */
+export const EXACT_COSTS_MAX = 4096;

@@ -3,6 +3,7 @@
  * from those that are made.
  *
  * I1: only a hint for who chooses a method; a copy that is asked for does not depend on it.
+ * I2: what is remembered of disks is bounded; those that were estimated longest ago are forgotten first.
  */
 
 import type { Description } from '@vmdn/core/domain/description.ts';
@@ -16,6 +17,7 @@ import {
   learnFunctionalRates,
 } from '@vmdn/core/domain/functional-estimate.ts';
 import type { MethodCost } from '@vmdn/core/domain/plan-estimate.ts';
+import { EXACT_COSTS_MAX } from '../limits.ts';
 import type { KnownGuests } from './known-guests.ts';
 
 export interface FunctionalCosts {
@@ -36,14 +38,21 @@ export function createFunctionalCosts(deps: {
 }): FunctionalCosts {
   let rates: FunctionalRates = DEFAULT_FUNCTIONAL_RATES;
   let revision = 0;
-  /** By the digest of the disk: of the versions that are offered, so few. */
+  /** By the digest of the disk, in the order in which they were estimated. */
   const exactCosts = new Map<Digest, MethodCost>();
   return {
     get revision() {
       return revision;
     },
     async estimate(guest, exact, signal) {
-      for (const { digest } of guest.disks) exactCosts.set(digest, exact);
+      for (const { digest } of guest.disks) {
+        exactCosts.delete(digest);
+        exactCosts.set(digest, exact);
+      }
+      for (const oldest of exactCosts.keys()) {
+        if (exactCosts.size <= EXACT_COSTS_MAX) break;
+        exactCosts.delete(oldest);
+      }
       const known = await deps.guests.images(signal);
       const images = known.map(({ image, ...found }) => ({ ...found, digest: image.digest }));
       return estimateFunctional(guest, images, exact, rates);
