@@ -96,6 +96,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     method: 'exact',
     skipFree: null,
     lazy: false,
+    power: 'on',
     functional: null,
     state,
     epoch: 1,

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
@@ -72,6 +73,7 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -391,6 +393,7 @@ export const CLIENT_OPERATIONS = [
   getImport,
   requestExport,
   getExport,
+  ...DELIVERED_OPERATIONS,
   cacheStatistics,
   createEnrolmentToken,
   openApi,
