@@ -214,9 +214,9 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       export: id,
       ...{ teleport, name, format, hypervisor },
     })),
-    captures: outline.captures.map(({ id, teleport, vm, version }) => ({
+    captures: outline.captures.map(({ id, teleport, vm, version, keepStopped }) => ({
       capture: id,
-      ...{ teleport, vm, version },
+      ...{ teleport, vm, version, keepStopped },
     })),
   };
 }

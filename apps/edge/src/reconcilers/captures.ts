@@ -3,7 +3,8 @@
  *
  * I1: a capture is tried once: whatever stops it is said and its VM goes on. Only a process that was killed
  *     leaves one to be begun anew.
- * I2: the end is reported until the coordinator has heard it; meanwhile the VM goes on.
+ * I2: the end is reported until the coordinator has heard it; meanwhile the VM goes on, unless it is to stay
+ *     off.
  * I3: what is described is held: the coordinator hears of the images before it hears of the version.
  */
 
@@ -75,10 +76,15 @@ async function workOff(
   if (end === undefined) {
     end = await captureOnce(deps, order, signal);
     ends.set(capture, end);
-    deps.holds.end(capture);
-    deps.onEnd();
+    if (end.state === 'failed' || !order.keepStopped) letGo(deps, order);
   }
   await tellEnd(deps, order, end, signal);
+}
+
+/** The VM may go on; one that is to stay off is held until the coordinator has heard of the end. */
+function letGo({ holds, onEnd }: Deps, { capture }: DesiredCapture): void {
+  holds.end(capture);
+  onEnd();
 }
 
 async function report(deps: Deps, { capture }: DesiredCapture, body: Report): Promise<void> {
@@ -98,6 +104,7 @@ async function tellEnd(
     await report(deps, order, end);
   } catch (error) {
     if (!isRefused(error)) throw error;
+    letGo(deps, order);
     await report(deps, order, failure(deps, order, error));
   }
 }

@@ -80,7 +80,13 @@ export const getCapture = defineOperation({
 export const DELIVERED_OPERATIONS = [setPower, requestCapture, getCapture] as const;
 
 /** A delivered VM that its edge should capture; meanwhile the edge keeps it off. */
-export const desiredCapture = z.object({ capture: id, teleport: id, vm: name, version });
+export const desiredCapture = z.object({
+  capture: id,
+  teleport: id,
+  vm: name,
+  version,
+  keepStopped: z.boolean(),
+});
 export type DesiredCapture = z.infer<typeof desiredCapture>;
 
 export const reportCapture = defineOperation({
