@@ -8,15 +8,16 @@
 import type { DescribedDisk } from '../../domain/description.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import { isVmdnError } from '../../domain/errors.ts';
-import { nonZeroBytesOf } from '../../domain/recipe.ts';
+import { nonZeroBytesOf, type Recipe } from '../../domain/recipe.ts';
 import { recipeFileBytes } from '../../formats/recipe.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { type DiskExport, openDiskExport } from '../disk-export/disk-export.ts';
-import { describeDisk } from '../hashing/describe-disk.ts';
+import { describeChanges } from '../hashing/describe-changes.ts';
 import type { HashPool } from '../hashing/hash-pool.ts';
 import type { CaptureOrder, CaptureVm } from '../ports/capture-vm.ts';
 import type { DiskInspector } from '../ports/guest-inspector.ts';
 import type { ImageStore, StoredImage } from '../ports/image-store.ts';
+import { readRecipeFile } from './image-record.ts';
 import { stageExport } from './stage-export.ts';
 
 interface Deps {
@@ -71,11 +72,14 @@ async function captureDisk(
 ): Promise<CapturedDisk> {
   const { signal, onProgress } = order;
   const which = `disk ${index + 1} of ${order.disks.length}`;
-  const { digest, keysRoot, recipe, readBytes } = await describeDisk({
+  const layers = order.disks[index]!;
+  const reading = {
     ...{ socketPath, virtualSizeBytes, signal, pool },
-    onProgress: (done) =>
+    onProgress: (done: number) =>
       onProgress(`${which}: ${Math.floor((100 * done) / virtualSizeBytes)} % read`),
-  });
+  };
+  const below = await recipeBelow(store, layers);
+  const { digest, keysRoot, recipe, readBytes } = await describeChanges(reading, below);
   const described: DescribedDisk = {
     ...{ digest, virtualSizeBytes, keysRoot },
     nonZeroBytes: nonZeroBytesOf(recipe),
@@ -85,7 +89,7 @@ async function captureDisk(
   const key = `capture-${order.id}-${index}` as const;
   try {
     onProgress(`${which}: copying what is new`);
-    const base = await baseBelow(store, order.disks[index]!);
+    const base = await imageAt(store, layers.at(-1)!, 'raw');
     const { ownBytes } = await stageExport(store, { key, socketPath, recipe, base, signal });
     const stagingDir = store.stagingDir(key);
     await store.adopt({ stagingDir, digest, keysRoot, name: null, kind: 'snapshot' });
@@ -96,13 +100,22 @@ async function captureDisk(
   }
 }
 
-/** The image that all layers of a VM's disk stand on; null: none that could be shared. */
-async function baseBelow(
+/** What is known of the image below a VM's overlay; null: it is none of the store's. */
+async function recipeBelow(
   store: ImageStore,
-  layers: readonly DiskLayer[],
+  [, delivered]: readonly DiskLayer[],
+): Promise<Recipe | null> {
+  const image = delivered === undefined ? null : await imageAt(store, delivered, delivered.format);
+  return image && (await readRecipeFile(image.recipePath, image));
+}
+
+/** The image in a file, as it was adopted; null: none of this format lies there. */
+async function imageAt(
+  store: ImageStore,
+  { path }: DiskLayer,
+  format: DiskLayer['format'],
 ): Promise<StoredImage | null> {
-  const lowest = layers.at(-1)!;
-  const found = store.list().find(({ path, format }) => path === lowest.path && format === 'raw');
+  const found = store.list().find((image) => image.path === path && image.format === format);
   if (found === undefined) return null;
   try {
     return await store.intact(found.digest);
