@@ -158,7 +158,7 @@ describe('the launcher', () => {
 
   it('stops before anything else when Debian packages are missing', async () => {
     await write('no-packages', '');
-    const { code, stdout } = await launch(['start']).outcome;
+    const { code, stdout } = await launch(['demo']).outcome;
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(await calls()).toEqual([]);
   });

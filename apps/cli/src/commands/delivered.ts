@@ -13,6 +13,7 @@ import {
   setPower,
 } from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import type { Command } from 'commander';
+import { POWER_WORDS } from '../text/power.ts';
 import { type CommandContext, examples } from './command.ts';
 import { createChangeTeller, POLL_MS } from './orders.ts';
 
@@ -21,9 +22,7 @@ async function runPower(context: CommandContext, raw: string, power: Power): Pro
   const client = await context.client();
   const reply = await client.call(setPower, { params, body: { power }, signal: context.signal });
   context.output.document(reply);
-  const words =
-    reply.power === power ? `is ${power}` : `is being ${power === 'on' ? 'started' : 'stopped'}`;
-  context.output.line(`${reply.vm} on ${reply.edge} ${words}.`);
+  context.output.line(`${reply.vm} on ${reply.edge} is ${POWER_WORDS[reply.power]}.`);
 }
 
 interface CaptureOptions {

@@ -76,7 +76,7 @@ function edgeWith({ keepStopped = false, ...ways }: Edge = {}) {
 }
 
 describe('a capture', () => {
-  it('I3: stops the guest, captures it, tells what is held and then what that is; the VM goes on', async () => {
+  it('I3: stops the guest, captures it, tells what is held, then what that is; it goes on', async () => {
     const { done, last, run, holds } = edgeWith();
     expect(holds.isHeld(TELEPORT)).toBe(true);
     await run();

@@ -1,5 +1,5 @@
 /**
- * Room: formats. The recipe of a disk that was written to: rows of what was written, and of what is as it was.
+ * Room: formats. The recipe of a disk that was written to: rows of what was written, and of all the rest.
  *
  * I1: each segment's row is taken whole from one of the two recipes; nothing is hashed.
  */

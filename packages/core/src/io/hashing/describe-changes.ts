@@ -1,6 +1,6 @@
 /**
- * Room: io, hashing. Describes a disk whose top layer was written to above an image that is described already:
- * only what the top layer holds is read.
+ * Room: io, hashing. Describes a disk whose top layer was written to above an image that is described
+ * already: only what the top layer holds is read.
  *
  * I1: the result is that of describing the whole disk, provided that what lies below is the image.
  * I2: a segment that the top layer holds any part of is read whole, what it made zero counts as zero.

@@ -40,7 +40,7 @@ const flagged = async (...extents: [number, number][]): Promise<boolean[]> => {
 };
 
 describe('the map of what must be read', () => {
-  test('I3: what the top layer holds, in part too, is told apart; a server that can not tell says so', async () => {
+  test('I3: what the top layer holds, in part too, is told apart, where the server can', async () => {
     const layers: [number, number][] = [
       [SEGMENT, 2],
       [SEGMENT, 0],

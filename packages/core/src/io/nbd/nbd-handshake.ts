@@ -36,7 +36,10 @@ interface Reply {
   readonly data: Uint8Array;
 }
 
-/** Negotiates from the greeting to NBD_OPT_GO, with block status by `context`. Throws `corrupt`, `not_found`, `too_large`. */
+/**
+ * Negotiates from the greeting to NBD_OPT_GO, with block status by `context`. Throws `corrupt`, `not_found`,
+ * `too_large`.
+ */
 export function* handshake(
   exportName: string,
   context: string,
