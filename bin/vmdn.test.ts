@@ -130,7 +130,7 @@ describe('the launcher', () => {
   });
 
   it('I1: keeps stdout for the command alone', async () => {
-    const { stdout, stderr } = await launch(['start', '--json']).outcome;
+    const { stdout, stderr } = await launch(['demo', '--json']).outcome;
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
     expect(stderr).toContain('setup run guests');
   });

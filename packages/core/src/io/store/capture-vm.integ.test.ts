@@ -143,6 +143,26 @@ describe('a capture', { timeout: 120_000 }, () => {
     expect((await contentOf(image)).equals(expected)).toBe(true);
   });
 
+  it('of a functional copy, which has no recipe, is read whole and stands on the same image', async () => {
+    const [copy] = await overlayOn(base, `write -P 0x12 ${2 * SEGMENT} ${SEGMENT}`);
+    const path = join(dir, 'above-copy.qcow2');
+    const { virtualSizeBytes } = base;
+    await qemuImg.createOverlay({ path, backing: copy!, virtualSizeBytes });
+    const write = `write -P 0x13 0 ${BLOCK}`;
+    await runner.run('qemu-io', ['-f', 'qcow2', '-c', write, '--', path], { timeoutMs });
+    const layers: DiskLayer[] = [{ path, format: 'qcow2' }, copy!, ...layersOf(base)];
+    const { disks, readBytes } = await captureVm(orderOf([layers]));
+    const expected = Buffer.from(DISK)
+      .fill(0x12, 2 * SEGMENT, 3 * SEGMENT)
+      .fill(0x13, 0, BLOCK);
+    const image = await store.intact(disks[0]!.digest);
+    expect(image).toMatchObject({
+      ...{ base: base.digest, digest: digestOfRecipe(referenceRecipe(expected)) },
+    });
+    expect(readBytes).toBeGreaterThan(2 * SEGMENT);
+    expect((await contentOf(image)).equals(expected)).toBe(true);
+  });
+
   it('of a disk that stands on no image of the store is one on its own', async () => {
     const path = join(dir, 'alone.qcow2');
     const { virtualSizeBytes } = base;
