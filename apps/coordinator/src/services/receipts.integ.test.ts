@@ -40,7 +40,7 @@ beforeEach(async () => {
   ]);
   edge = edges[0]!;
   other = edges[1]!;
-  const body = { vm: 'web-01', near: { region: 'eu-west' } };
+  const body = { vm: 'web-01', near: { region: 'eu-west' }, lazy: false };
   teleport = (await network.user.call(client.requestTeleport, { body })).teleport;
 });
 afterEach(() => network[Symbol.asyncDispose]());

@@ -104,16 +104,28 @@ describe('a request for a teleport', () => {
     await tell(2);
     const first = await request(open);
     expect(first).toMatchObject({ method: 'functional', chosen: { estimatedSeconds: 2 } });
+    expect(first.lazy).toBe(false);
     await tell(200);
     expect(await request(open)).toMatchObject({ teleport: first.teleport, method: 'functional' });
     const second = await request({ method: 'cheapest' });
-    expect(second).toMatchObject({ method: 'exact', chosen: { functional: cost } });
+    expect(second).toMatchObject({ method: 'exact', lazy: true, chosen: { functional: cost } });
     await tell(2);
     expect(await request({ method: 'cheapest', lazy: true })).toMatchObject({ method: 'exact' });
     const body = { vm: 'web-01', near: { region: 'eu-west' }, method: 'cheapest' } as const;
     expect(await network.user.call(client.planTeleport, { body })).toMatchObject({
       method: 'functional',
     });
+  });
+
+  it('runs at once unless it waits for its disk by request, or for a copy that is made', async () => {
+    await startTestVm(network);
+    expect(await request()).toMatchObject({ method: 'exact', lazy: true });
+    expect(await request({ lazy: false })).toMatchObject({ method: 'exact', lazy: false });
+    const requestId = randomUUID();
+    const { teleport } = await request({ requestId });
+    expect(await request({ requestId, lazy: true })).toMatchObject({ teleport });
+    const other = request({ requestId, lazy: false });
+    await expect(other).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('for something unknown says what is known', async () => {
@@ -281,7 +293,7 @@ describe('an edge’s report', () => {
 describe('following', () => {
   it('yields each change and ends after the final state', async () => {
     const { edges } = await startTestVm(network);
-    const { teleport } = await request();
+    const { teleport } = await request({ lazy: false });
     const seen: string[] = [];
     for await (const view of network.user.followTeleport(teleport as never)) {
       seen.push(view.state);
@@ -310,7 +322,7 @@ describe('following', () => {
 
   it('I2: of a VM that is not lazy it takes no boot before all is verified', async () => {
     const { edges } = await startTestVm(network);
-    const { teleport } = await request();
+    const { teleport } = await request({ lazy: false });
     await report(edges[0]!, teleport, { state: 'syncing' });
     const early = report(edges[0]!, teleport, { state: 'booting' });
     await expect(early).rejects.toMatchObject({ code: 'conflict' });
