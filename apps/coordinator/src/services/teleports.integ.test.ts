@@ -5,8 +5,9 @@ import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts'
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query } from '../testing/test-database.ts';
 import {
   announce,
   beat,
@@ -17,22 +18,9 @@ import {
   report,
   startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function request(changes: object = {}, from = network.user): Promise<Teleport> {
   const body = { vm: 'web-01', near: { region: 'eu-west' }, ...changes };
@@ -92,7 +80,7 @@ describe('a request for a teleport', () => {
     expect(new Set(all.map((one) => one.teleport)).size).toBe(1);
     const other = request({ requestId, near: { region: 'us-east' } });
     await expect(other).rejects.toMatchObject({ code: 'conflict' });
-    expect(await query(databaseUrl, 'select id from teleports')).toHaveLength(1);
+    expect(await query(network.databaseUrl, 'select id from teleports')).toHaveLength(1);
   });
 
   it('that leaves the method open gets the quickest of the edge, and the same again', async () => {
@@ -199,7 +187,7 @@ describe('a request for a teleport', () => {
     const body = { vm: 'web-01', near: { latitude: 53, longitude: -6 } };
     const plan = await network.user.call(client.planTeleport, { body });
     expect(plan).toMatchObject({ vm: 'web-01', version: 1, chosen: { edge: 'dublin' } });
-    expect(await query(databaseUrl, 'select id from teleports')).toHaveLength(0);
+    expect(await query(network.databaseUrl, 'select id from teleports')).toHaveLength(0);
   });
 
   it('is routed around an edge that was not heard of lately', async () => {
@@ -208,7 +196,7 @@ describe('a request for a teleport', () => {
       ['frankfurt', 'eu-central'],
     ]);
     await query(
-      databaseUrl,
+      network.databaseUrl,
       "update nodes set last_seen_at = now() - interval '10 s' where name = 'dublin'",
     );
     const teleport = await request();
@@ -274,7 +262,7 @@ describe('an edge’s report', () => {
     const before = await request();
     await expect(report(edges[0]!, before.teleport, body)).rejects.toMatchObject({ code });
     expect(await stateOf(before.teleport)).toEqual(before);
-    expect(await query(databaseUrl, 'select * from deliveries')).toHaveLength(0);
+    expect(await query(network.databaseUrl, 'select * from deliveries')).toHaveLength(0);
   });
 
   it('from an edge that does not hold the teleport is stale (I1)', async () => {
@@ -338,7 +326,7 @@ describe('following', () => {
 describe('two coordinators on one database', () => {
   it('are one: a request at one wakes a poll and a stream at the other', async () => {
     const { edges } = await startTestVm(network);
-    await using second = await startTestCoordinator(databaseUrl);
+    await using second = await startTestCoordinator(network.databaseUrl);
     const edge = edges[0]!.at(second.url);
     const { revision } = await edge.call(node.desiredState, {});
     const startedAt = Date.now();
@@ -357,7 +345,7 @@ describe('two coordinators on one database', () => {
   });
 
   it('sign with one key, and each admits the other’s users', async () => {
-    await using second = await startTestCoordinator(databaseUrl);
+    await using second = await startTestCoordinator(network.databaseUrl);
     const left = await enrolTestNode(network, { kind: 'origin', name: 'left' });
     const right = await enrolTestNode(second, { kind: 'origin', name: 'right' });
     expect(left.coordinatorKey).toEqual(right.coordinatorKey);
