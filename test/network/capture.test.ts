@@ -25,6 +25,7 @@ import {
   beginTeleport,
   importImage,
   teleportEnd,
+  teleportUntil,
   vmDescribed,
   vmPlanned,
 } from '../harness/requests.ts';
@@ -117,8 +118,10 @@ beforeAll(async () => {
   await importImage(network, HOME, 'web-02-as-it-left', source!);
   await vmDescribed(network, VM);
   await vmPlanned(network, VM, EDGE);
-  const begun = await beginTeleport(network, VM, 'dublin');
-  delivered = await teleportEnd(network, begun.teleport);
+  const begun = await beginTeleport(network, VM, 'dublin', { lazy: true });
+  const needsNobody = ({ independentAt }: Teleport): boolean => independentAt !== null;
+  const { teleport } = begun;
+  delivered = await teleportUntil(network, teleport, 'it needs nobody', needsNobody);
   expect(delivered).toMatchObject({ state: 'running', edge: EDGE, power: 'on' });
 });
 afterAll(async () => network?.[Symbol.asyncDispose]());

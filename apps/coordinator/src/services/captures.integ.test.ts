@@ -5,32 +5,24 @@ import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   announce,
   describeTestVm,
   digest,
   report,
-  startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let origin: TestNode;
 let edge: TestNode;
 let other: TestNode;
 let teleport: Id;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
   const started = await startTestVm(network, [
     ['dublin', 'eu-west'],
     ['ashburn', 'us-east'],
@@ -40,7 +32,6 @@ beforeEach(async () => {
   const body = { vm: 'web-01', near: { region: 'dublin' } };
   ({ teleport } = await network.user.call(client.requestTeleport, { body }));
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 const desired = (who: TestNode) => who.client.call(node.desiredState, { query: {} });
 const power = (wanted: 'on' | 'off') =>

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
+import { listImages } from './coordinator-images.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
@@ -15,7 +16,6 @@ import {
   byteCount,
   databaseWay,
   description,
-  digest,
   functionalCopy,
   functionalCost,
   holderFault,
@@ -36,6 +36,7 @@ import {
 } from './schemas.ts';
 
 export { getExport, requestExport } from './coordinator-files.ts';
+export { listImages } from './coordinator-images.ts';
 export {
   getImport,
   getSeed,
@@ -255,30 +256,6 @@ export const listEdges = defineOperation({
         holderFaults: z.array(holderFault),
         /** Receipts that it sent and that were refused: not signed by it, or of something else. */
         refusedReceipts: z.number().int().nonnegative(),
-      }),
-    ),
-  }),
-});
-
-export const listImages = defineOperation({
-  id: 'listImages',
-  method: 'get',
-  path: '/v1/images',
-  summary: 'The images that nodes hold.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    images: z.array(
-      z.object({
-        digest,
-        name: name.nullable(),
-        kind: z.enum(['base', 'snapshot', 'package']),
-        virtualSizeBytes: byteCount,
-        nonZeroBytes: byteCount,
-        holders: z.array(z.object({ node: name, allocatedBytes: byteCount })),
       }),
     ),
   }),
