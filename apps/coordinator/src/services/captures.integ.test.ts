@@ -190,7 +190,7 @@ describe('a capture', () => {
     await expect(done).rejects.toMatchObject({ code: 'conflict' });
   });
 
-  it('is withdrawn when its edge has not all of its disks any more, and nothing else is', async () => {
+  it('can be had exactly while its edge holds all of its disks, and nothing else is touched', async () => {
     await deliver();
     const { capture: id } = await capture({ vm: 'used' });
     await hold(edge, digest('a'), digest('c'));
@@ -206,5 +206,7 @@ describe('a capture', () => {
     const body = { vm: 'used', near: { region: 'ashburn' } };
     const late = network.user.call(client.requestTeleport, { body });
     await expect(late).rejects.toMatchObject({ code: 'withdrawn' });
+    await hold(edge, digest('c'));
+    expect(await state('used')).toBe('pinned');
   });
 });
