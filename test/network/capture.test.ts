@@ -176,7 +176,7 @@ describe('a captured VM', () => {
     const { digest, wireBytes, virtualSizeBytes } = disk!;
     expect(wireBytes.origin).toBe(0);
     expect(wireBytes.peer).toBeGreaterThan(0);
-    expect(wireBytes.peer).toBeLessThan(virtualSizeBytes / 50);
+    expect(wireBytes.peer).toBeLessThan(virtualSizeBytes / 1000);
     const [here, there] = [
       await deliveredDisk(network.node(HOME).stateDir, digest),
       await deliveredDisk(network.node(EDGE).stateDir, digest),
