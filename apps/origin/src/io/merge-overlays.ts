@@ -185,8 +185,7 @@ class Merge {
       if (now !== null && now.run !== null) throw startedMeanwhile();
       await inspectLayers([{ path: merging, format: 'qcow2' }, ...disk.layers]);
       await this.#deps.qemuImg.commit({ path: merging });
-      await using file = await open(disk.layers[0]!.path, 'r+');
-      await file.sync();
+      await syncFile(disk.layers[0]!.path);
       await this.#mark(disk);
     } catch (error) {
       await giveNameBack(disk);
@@ -222,6 +221,11 @@ class Merge {
     const path = await presentName(disk);
     if (path !== null) await this.#deps.qemuImg.info({ path, format: 'qcow2' });
   }
+}
+
+async function syncFile(path: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.sync();
 }
 
 function deviceOf(found: DomainDisks, { target }: JournalDisk): DomainDisk | undefined {
