@@ -58,8 +58,10 @@ const DATABASES = [
 
 const LAZY = [
   '--lazy',
-  'start the VM at once: what it reads is fetched first, the rest of its disk follows',
+  'start the VM at once: what it reads comes first, the rest follows (default of exact teleports)',
 ] as const;
+
+const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
 
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): RequestedMethod {
@@ -129,7 +131,8 @@ async function runTeleport(
   vm: string,
   options: WishOptions & { readonly detach?: boolean; readonly lazy?: boolean },
 ): Promise<void> {
-  const body = { ...wishBody(vm, options), ...(options.lazy === true ? { lazy: true } : {}) };
+  const { lazy } = options;
+  const body = { ...wishBody(vm, options), ...(lazy === undefined ? {} : { lazy }) };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -229,6 +232,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
+    .option(...NO_LAZY)
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
@@ -236,7 +240,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
-        'vmdn teleport web-01 --near paris --lazy',
+        'vmdn teleport web-01 --near paris --no-lazy',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',

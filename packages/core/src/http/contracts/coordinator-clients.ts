@@ -132,7 +132,10 @@ export const requestTeleport = defineOperation({
   query: nothing,
   body: z.object({
     ...wish,
-    /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
+    /**
+     * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
+     * exact VM starts at once, and a functional copy when it is made.
+     */
     lazy: z.boolean().optional(),
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
