@@ -3,7 +3,8 @@
  * serial port whether it has run on this disk before, writes that it has, and halts.
  *
  * It shows what a driver must do for any guest: boot from the disk, read the image, keep writes
- * over a restart, and never write to the image. A second one reads its disk for ever and says what it read.
+ * over a restart, and never write to the image. A second one reads its disk for ever and says what it read; a
+ * third one counts, and writes each number to its disk.
  */
 
 import { createHash } from 'node:crypto';
@@ -151,4 +152,66 @@ export async function hashOf(path: string): Promise<string> {
   return createHash('sha256')
     .update(await readFile(path))
     .digest('hex');
+}
+
+/** The writing guest says a dot after so many writes, and READ_FAILED for one that failed. */
+export const WRITES_FOR_A_DOT = 16;
+
+/** The writing guest's numbers go round in so many slots, 4 KiB apart, behind the first one. */
+const SLOTS = 128;
+const SLOT_BYTES = 4096;
+
+/**
+ * A raw disk of at least 1 MiB whose guest counts for ever and writes each number (32 bits, little endian) to
+ * slot `number % 128`, one write after the other. It goes on counting where its disk says that it was.
+ */
+export function writingDisk(sizeBytes: number): Buffer {
+  const disk = Buffer.alloc(sizeBytes);
+  writingBootSector().copy(disk);
+  return disk;
+}
+
+/**
+ * The last number that a writing guest's disk holds. Throws when one before it is missing: a disk that holds
+ * a later write and lacks an earlier one was never what the guest had.
+ */
+export function lastWritten(disk: Uint8Array): number {
+  const view = new DataView(disk.buffer, disk.byteOffset, disk.byteLength);
+  const slots = Array.from({ length: SLOTS }, (_, i) => view.getUint32((i + 1) * SLOT_BYTES, true));
+  const last = Math.max(...slots);
+  for (let number = Math.max(1, last - SLOTS + 1); number <= last; number += 1) {
+    const found = slots[number % SLOTS];
+    if (found !== number) throw new Error(`${number} is missing before ${last}: there is ${found}`);
+  }
+  return last;
+}
+
+function writingBootSector(): Buffer {
+  const code = Buffer.from(
+    [
+      'fa31c08ed88ec08ed0bc007c8816f07d', // cli; ds = es = ss = 0; sp = 0x7c00; [0x7df0] = dl
+      'c706f27d0000 66c706007e00000000', // slot [0x7df2] = 0; number [0x7e00] = 0
+      'c706047d0080', // read to 0x8000
+      'a1f27d c1e003 83c008 a3087d', // look: LBA [0x7d08] = slot * 8 + 8
+      'be007d b80042 8a16f07d cd13', // read it
+      '66a10080 663b06007e 7604 66a3007e', // number = the larger one
+      'ff06f27d 813ef27d8000 72cd', // slot += 1; look, up to 128
+      'c706047d007e', // write from 0x7e00
+      '66ff06007e', // next: number += 1
+      'a1007e 257f00 c1e003 83c008 a3087d', // LBA = number % 128 * 8 + 8
+      'be007d b80043 8a16f07d cd13', // write it
+      '7306 b021 baf803 ee', // failed: say READ_FAILED
+      'f606007e0f 7506 b02e baf803 ee', // each 16: say a dot
+      'ebc9', // jmp next
+    ]
+      .join('')
+      .replaceAll(' ', ''),
+    'hex',
+  );
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  code.copy(sector);
+  // What the BIOS is told to read or write: one sector.
+  Buffer.from([16, 0, 1, 0]).copy(sector, 0x100);
+  sector.writeUInt16LE(0xaa55, 510);
+  return sector;
 }
