@@ -71,9 +71,7 @@ export async function countingDomain(devices = '', ofDisk = ''): Promise<Countin
   const told = async (): Promise<number> =>
     (await readFile(serial, 'latin1').catch(() => '')).length * WRITES_FOR_A_DOT;
   const qemuImg = createQemuImg(runner);
-  const hardware = {
-    ...{ vcpus: 1, memoryMiB: 64, firmware: 'bios', ports: [], ready: null },
-  } as const;
+  const hardware = { vcpus: 1, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const;
   return {
     ...{ libvirt, dir, disk, journalDir, virsh, told, qemuImg },
     vm: { name: VM, hardware, disks: [{ layers: [{ path: disk, format: 'raw' }] }] },

@@ -8,12 +8,13 @@ import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
+import { describeVm, listVms } from './coordinator-vms.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
+  consistency,
   databaseWay,
-  description,
   digest,
   functionalCopy,
   functionalCost,
@@ -31,7 +32,6 @@ import {
   teleportMethod,
   teleportState,
   timestamp,
-  versionState,
 } from './schemas.ts';
 
 export { getExport, requestExport } from './coordinator-files.ts';
@@ -43,6 +43,7 @@ export {
   type Seed,
 } from './coordinator-orders.ts';
 export { cacheStatistics } from './coordinator-statistics.ts';
+export { describeVm, listVms } from './coordinator-vms.ts';
 export { getReceipt, type KeptReceipt } from './receipts.ts';
 
 /** One edge as a destination for one VM, chosen or not, and why. */
@@ -68,6 +69,7 @@ export const teleport = z.object({
   teleport: id,
   vm: name,
   version: z.number().int(),
+  consistency,
   near: place,
   method: teleportMethod,
   skipFree: skippedFree,
@@ -213,6 +215,7 @@ export const planTeleport = defineOperation({
   reply: z.object({
     vm: name,
     version: z.number().int(),
+    consistency,
     method: teleportMethod,
     skipFree: skippedFree,
     spilled: z.boolean(),
@@ -277,58 +280,6 @@ export const listImages = defineOperation({
         virtualSizeBytes: byteCount,
         nonZeroBytes: byteCount,
         holders: z.array(z.object({ node: name, allocatedBytes: byteCount })),
-      }),
-    ),
-  }),
-});
-
-export const listVms = defineOperation({
-  id: 'listVms',
-  method: 'get',
-  path: '/v1/vms',
-  summary: 'The VMs that origins describe, newest version of each.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    vms: z.array(
-      z.object({
-        vm: name,
-        version: z.number().int(),
-        state: versionState,
-        origin: name,
-        os: z.string().nullable(),
-        packages: z.number().int(),
-        virtualSizeBytes: byteCount,
-        nonZeroBytes: byteCount,
-        describedAt: timestamp,
-      }),
-    ),
-  }),
-});
-
-export const describeVm = defineOperation({
-  id: 'describeVm',
-  method: 'get',
-  path: '/v1/vms/{vm}',
-  summary: "The newest description of a VM and each edge's score for it.",
-  caller: 'client',
-  status: 200,
-  params: z.object({ vm: name }),
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    state: versionState,
-    origin: name,
-    description,
-    scores: z.array(
-      z.object({
-        edge: name,
-        disks: z.array(planSummary),
-        functional: functionalCost.nullable(),
-        computedAt: timestamp,
       }),
     ),
   }),
