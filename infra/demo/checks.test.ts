@@ -33,6 +33,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     teleport: '0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10' as Id,
     vm: 'web-01' as Name,
     version: 1,
+    consistency: 'off',
     near: { region: 'london' as Name },
     method: 'exact',
     skipFree: null,

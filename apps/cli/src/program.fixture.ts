@@ -97,6 +97,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     teleport: TELEPORT,
     vm: 'web-01' as Name,
     version: 3,
+    consistency: 'off',
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
@@ -222,8 +223,9 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);
-    const { chosen, others, vm, version, method, skipFree } = teleportIn('routed', skipped(body));
-    return { vm, version, method, skipFree, spilled: false, chosen, others };
+    const routed = teleportIn('routed', skipped(body));
+    const { chosen, others, vm, version, consistency, method, skipFree } = routed;
+    return { vm, version, consistency, method, skipFree, spilled: false, chosen, others };
   });
   mountOperation(app, describeVm, guard, async () => ({
     state: 'live' as const,

@@ -18,6 +18,7 @@ import {
 import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
+import { consistencyLines } from '../text/consistency.ts';
 import { POWER_WORDS } from '../text/power.ts';
 import { renderTable } from '../text/table.ts';
 import {
@@ -153,6 +154,7 @@ async function runPlan(context: CommandContext, vm: string, options: WishOptions
   output.line(
     `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
   );
+  for (const line of consistencyLines(plan.consistency)) output.line(line);
   for (const line of skippedLines(plan.skipFree)) output.line(line);
   output.line('');
   output.line(methodTable(plan.chosen));

@@ -1,7 +1,7 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
-import { edgeTable, statisticsLines } from './lists.ts';
+import { edgeTable, statisticsLines, vmTable } from './lists.ts';
 
 const row = {
   requests: { hit: 0, partial: 0, miss: 0 },
@@ -26,6 +26,20 @@ describe('the statistics', () => {
     const onlyPackages = { ...none, packages };
     expect(text({ total: onlyPackages, byEdge: [] })).toContain('ahead of time');
     expect(text({ total: none, byEdge: [] })).not.toContain('ahead of time');
+  });
+});
+
+describe('the table of VMs', () => {
+  it('says of a version whose VM ran what its disks hold', () => {
+    const vm = {
+      ...{ vm: 'web-01' as Name, version: 4, origin: 'origin-1' as Name, os: null, packages: 0 },
+      ...{ virtualSizeBytes: 2 ** 30, nonZeroBytes: 2 ** 20, describedAt: '2026-01-02T03:04:05Z' },
+    };
+    const shown = (consistency: 'off' | 'agent' | 'crash'): string =>
+      vmTable([{ ...vm, state: consistency === 'off' ? 'live' : 'pinned', consistency }]);
+    expect(shown('off')).toMatch(/ live +origin-1/);
+    expect(shown('crash')).toMatch(/ pinned, ran \(crash\) +origin-1/);
+    expect(shown('agent')).toMatch(/ pinned, ran \(agent\) +origin-1/);
   });
 });
 

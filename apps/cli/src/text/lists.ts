@@ -12,6 +12,7 @@ import type {
   listVms,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { ReplyOf } from '@vmdn/core/http/contracts/operation.ts';
+import { consistencyLines } from './consistency.ts';
 import {
   DASH,
   formatBytes,
@@ -119,7 +120,7 @@ export function vmTable(vms: readonly Vm[]): string {
   const rows = vms.map((vm) => [
     vm.vm,
     String(vm.version),
-    vm.state,
+    vm.consistency === 'off' ? vm.state : `${vm.state}, ran (${vm.consistency})`,
     vm.origin,
     vm.os ?? 'not recognised',
     String(vm.packages),
@@ -166,6 +167,7 @@ export function descriptionLines(reply: VmDescription, withPackages: boolean): s
   const lines = [
     `${description.vm} version ${description.version}, ${state}`,
     `described: by ${origin}, ${formatTime(description.describedAt)} UTC`,
+    ...consistencyLines(description.consistency ?? 'off').map((line) => `           ${line}`),
     `system:    ${os === null ? 'not recognised' : `${os.prettyName} (${os.architecture})`}`,
     `hardware:  ${hardware.vcpus} CPUs, ${hardware.memoryMiB} MiB memory, ${hardware.firmware} firmware`,
     `ports:     ${hardware.ports.map(({ name, guest }) => `${name} ${guest}`).join(', ') || 'none'}`,

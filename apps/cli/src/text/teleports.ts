@@ -15,6 +15,7 @@ import {
 } from '@vmdn/core/domain/tiers.ts';
 import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type Place, placeWords } from '../arguments.ts';
+import { consistencyLines } from './consistency.ts';
 import { plannedTable } from './planned.ts';
 import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
 import { renderTable } from './table.ts';
@@ -183,6 +184,7 @@ export function routedLines(teleport: Teleport): string[] {
   const where = `${chosen.edge}, ${km} km from ${placeWords(near as Place)}`;
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
+    ...consistencyLines(teleport.consistency),
     ...skippedLines(teleport.skipFree),
     destinationTable(chosen, others),
   ];

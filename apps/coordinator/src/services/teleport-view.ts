@@ -2,6 +2,7 @@
  * Room: coordinator, services. A teleport as users see it: its row and what was delivered.
  */
 
+import type { Consistency } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { powerStanding } from '@vmdn/core/domain/power.ts';
@@ -14,15 +15,21 @@ export function skippedValue(disks: readonly FreeSpaceRow[]) {
   return { skippedBytes, kept: [...kept] };
 }
 
+interface VersionFacts {
+  readonly freeSpace: readonly FreeSpaceRow[];
+  readonly consistency: Consistency;
+}
+
 function viewOf(
   row: TeleportRow,
   disks: readonly DeliveryValue[],
-  freeSpace: readonly FreeSpaceRow[],
+  { freeSpace, consistency }: VersionFacts,
 ) {
   return {
     teleport: row.id,
     vm: row.vm,
     version: row.version,
+    consistency,
     near: row.near,
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
@@ -52,7 +59,7 @@ function viewOf(
 
 export type TeleportView = ReturnType<typeof viewOf>;
 
-/** Views of rows, with one query for all deliveries and one for all that skip free space. */
+/** Views of rows, with one query each for all deliveries, all versions and all that skip free space. */
 export async function viewTeleports(
   tables: Tables,
   rows: readonly TeleportRow[],
@@ -60,9 +67,13 @@ export async function viewTeleports(
   const delivered = await tables.deliveries.present(rows.map((row) => row.id));
   const skipping = rows.filter((row) => row.skipFree);
   const freeSpace = skipping.length === 0 ? [] : await tables.vms.freeSpaceOf(skipping);
+  const versions = rows.length === 0 ? [] : await tables.vms.consistencyOf(rows);
   return rows.map((row) => {
-    const mine = freeSpace.filter((disk) => disk.vmId === row.vmId && disk.version === row.version);
-    return viewOf(row, delivered.get(row.id) ?? [], mine);
+    const isOfIt = ({ vmId, version }: { readonly vmId: Id; readonly version: number }): boolean =>
+      vmId === row.vmId && version === row.version;
+    const { consistency } = versions.find(isOfIt)!;
+    const facts = { freeSpace: freeSpace.filter(isOfIt), consistency };
+    return viewOf(row, delivered.get(row.id) ?? [], facts);
   });
 }
 

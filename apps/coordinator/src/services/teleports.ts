@@ -196,8 +196,10 @@ export async function planTeleport(
     const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;
+    const [facts] = await tables.vms.consistencyOf([version]);
     return {
       ...{ vm, version: version.version, method: chosen.method },
+      consistency: facts!.consistency,
       ...{ spilled, chosen, others: [...others] },
       skipFree: skipFree ? skippedValue(await tables.vms.freeSpaceOf([version])) : null,
     };

@@ -1,6 +1,11 @@
 /** Room: store. VMs, their versions with disks, and the edges' scores for them. */
 
-import type { Description, SkipFreeDisk, VersionState } from '@vmdn/core/domain/description.ts';
+import type {
+  Consistency,
+  Description,
+  SkipFreeDisk,
+  VersionState,
+} from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
@@ -78,7 +83,17 @@ export interface ListedVm {
   readonly virtualSizeBytes: number;
   readonly nonZeroBytes: number;
   readonly describedAt: string;
+  readonly consistency: Consistency;
 }
+
+export interface ConsistencyRow {
+  readonly vmId: Id;
+  readonly version: number;
+  readonly consistency: Consistency;
+}
+
+/** Absent from descriptions of what was off, of origins that knew nothing else. */
+const consistency = sql<Consistency>`coalesce(description->>'consistency', 'off')`;
 
 const AVAILABLE = ['live', 'pinned'] as const;
 
@@ -250,6 +265,14 @@ function versionContents(db: Db) {
         .orderBy('position')
         .execute(),
 
+    /** What of the VM each version's disks hold. */
+    consistencyOf: (versions: readonly VersionKey[]): Promise<ConsistencyRow[]> =>
+      db
+        .selectFrom('vm_versions')
+        .select(['vm_id as vmId', 'version', consistency.as('consistency')])
+        .where(isOneOf(versions))
+        .execute(),
+
     async description(vm: Id, version: number): Promise<Description> {
       const row = await db
         .selectFrom('vm_versions')
@@ -309,7 +332,8 @@ function versionLists(db: Db) {
             where disks.vm_id = v.vm_id and disks.version = v.version) as "virtualSizeBytes",
           (select sum(non_zero_bytes)::bigint from disks
             where disks.vm_id = v.vm_id and disks.version = v.version) as "nonZeroBytes",
-          v.description->>'describedAt' as "describedAt"
+          v.description->>'describedAt' as "describedAt",
+          coalesce(v.description->>'consistency', 'off') as consistency
         from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
         where vms.project_id = ${project}
         order by vms.name, v.version desc`.execute(db);

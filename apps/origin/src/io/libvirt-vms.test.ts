@@ -1,7 +1,7 @@
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLibvirtVms } from './libvirt-vms.ts';
 import { severalPlaces } from './several-places.ts';
@@ -26,14 +26,22 @@ function domainXml(name: string, file: string): string {
 }
 
 /** A libvirt with these domains. */
-function placeOf(documents: readonly string[]) {
+function placeOf(
+  documents: readonly string[],
+  below?: Parameters<typeof createLibvirtVms>[0]['below'],
+) {
   const domains = documents.map((document, at) => [idOf(at), document] as const);
   const known = new Map(domains);
   const virsh = {
     persistent: async () => [...known.keys()],
     dumpXml: async (domain: Id) => known.get(domain) ?? null,
   };
-  return createLibvirtVms({ virsh, uri: 'qemu:///session', roots: [root] });
+  return createLibvirtVms({
+    virsh,
+    uri: 'qemu:///session',
+    roots: [root],
+    ...(below && { below }),
+  });
 }
 
 describe('VMs that libvirt has', () => {
@@ -62,6 +70,18 @@ describe('VMs that libvirt has', () => {
     expect(found.problems).toMatchObject([
       { where: idOf(0), error: { code: 'unsupported_format' } },
     ]);
+  });
+
+  it('I4: have the disks below overlays of ours, whatever name those have now', async () => {
+    const path = join(root, 'disk.raw');
+    await writeFile(path, 'disk');
+    const layers = [{ path, format: 'raw' }] as const;
+    const below = (file: string) => (file === `${path}.over` ? layers : undefined);
+    const place = placeOf([domainXml('over', `${path}.over`)], below);
+    const { vms } = await place.find();
+    expect(vms.map(({ name, disks }) => [name, disks])).toEqual([['over', [{ layers }]]]);
+    expect(place.domainOf('over' as Name)).toBe(idOf(0));
+    expect(place.domainOf('other' as Name)).toBeUndefined();
   });
 
   it('stand beside those of a folder, which keeps a name that both have', async () => {

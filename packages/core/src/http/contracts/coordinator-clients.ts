@@ -11,12 +11,13 @@ import { listImages } from './coordinator-images.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
+import { describeVm, listVms } from './coordinator-vms.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
   byteCount,
+  consistency,
   databaseWay,
-  description,
   functionalCopy,
   functionalCost,
   holderFault,
@@ -33,7 +34,6 @@ import {
   teleportMethod,
   teleportState,
   timestamp,
-  versionState,
 } from './schemas.ts';
 
 export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
@@ -47,6 +47,7 @@ export {
   type Seed,
 } from './coordinator-orders.ts';
 export { cacheStatistics } from './coordinator-statistics.ts';
+export { describeVm, listVms } from './coordinator-vms.ts';
 export { getReceipt, type KeptReceipt } from './receipts.ts';
 
 /** One edge as a destination for one VM, chosen or not, and why. */
@@ -72,6 +73,7 @@ export const teleport = z.object({
   teleport: id,
   vm: name,
   version: z.number().int(),
+  consistency,
   near: place,
   method: teleportMethod,
   skipFree: skippedFree,
@@ -218,6 +220,7 @@ export const planTeleport = defineOperation({
   reply: z.object({
     vm: name,
     version: z.number().int(),
+    consistency,
     method: teleportMethod,
     skipFree: skippedFree,
     spilled: z.boolean(),
@@ -258,58 +261,6 @@ export const listEdges = defineOperation({
         holderFaults: z.array(holderFault),
         /** Receipts that it sent and that were refused: not signed by it, or of something else. */
         refusedReceipts: z.number().int().nonnegative(),
-      }),
-    ),
-  }),
-});
-
-export const listVms = defineOperation({
-  id: 'listVms',
-  method: 'get',
-  path: '/v1/vms',
-  summary: 'The VMs that origins describe, newest version of each.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    vms: z.array(
-      z.object({
-        vm: name,
-        version: z.number().int(),
-        state: versionState,
-        origin: name,
-        os: z.string().nullable(),
-        packages: z.number().int(),
-        virtualSizeBytes: byteCount,
-        nonZeroBytes: byteCount,
-        describedAt: timestamp,
-      }),
-    ),
-  }),
-});
-
-export const describeVm = defineOperation({
-  id: 'describeVm',
-  method: 'get',
-  path: '/v1/vms/{vm}',
-  summary: "The newest description of a VM and each edge's score for it.",
-  caller: 'client',
-  status: 200,
-  params: z.object({ vm: name }),
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    state: versionState,
-    origin: name,
-    description,
-    scores: z.array(
-      z.object({
-        edge: name,
-        disks: z.array(planSummary),
-        functional: functionalCost.nullable(),
-        computedAt: timestamp,
       }),
     ),
   }),

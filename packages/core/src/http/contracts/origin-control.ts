@@ -4,9 +4,8 @@
  */
 
 import { z } from 'zod';
-import { CONSISTENCIES } from '../../domain/description.ts';
 import { defineOperation } from './operation.ts';
-import { name, nothing, versionState } from './schemas.ts';
+import { consistency, name, nothing, versionState } from './schemas.ts';
 
 /** Name of the socket in the origin's runtime folder. */
 export const CONTROL_SOCKET_NAME = 'control.sock';
@@ -27,7 +26,7 @@ export const originStatus = defineOperation({
         vm: name,
         version: z.number().int().min(1),
         state: versionState,
-        consistency: z.enum(CONSISTENCIES),
+        consistency,
         locked: z.boolean(),
         problem: z.string().nullable(),
       }),

@@ -124,12 +124,14 @@ export const describedDisk = z.object({
     })
     .optional(),
 });
+/** What of a VM a version's disks hold: whether it was off, or what was there of it while it ran. */
+export const consistency = z.enum(CONSISTENCIES);
 export const description = z.object({
   schema: z.literal(DESCRIPTION_SCHEMA),
   vm: name,
   version: z.number().int().min(1),
   describedAt: timestamp,
-  consistency: z.enum(CONSISTENCIES).optional(),
+  consistency: consistency.optional(),
   ...guestFacts.shape,
   databases: guestFacts.shape.databases.optional(),
   mounts: guestFacts.shape.mounts.optional(),
