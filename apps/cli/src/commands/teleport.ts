@@ -18,6 +18,7 @@ import {
 import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
+import { POWER_WORDS } from '../text/power.ts';
 import { renderTable } from '../text/table.ts';
 import {
   destinationTable,
@@ -58,8 +59,10 @@ const DATABASES = [
 
 const LAZY = [
   '--lazy',
-  'start the VM at once: what it reads is fetched first, the rest of its disk follows',
+  'start the VM at once: what it reads comes first, the rest follows (default of exact teleports)',
 ] as const;
+
+const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
 
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): RequestedMethod {
@@ -129,7 +132,8 @@ async function runTeleport(
   vm: string,
   options: WishOptions & { readonly detach?: boolean; readonly lazy?: boolean },
 ): Promise<void> {
-  const body = { ...wishBody(vm, options), ...(options.lazy === true ? { lazy: true } : {}) };
+  const { lazy } = options;
+  const body = { ...wishBody(vm, options), ...(lazy === undefined ? {} : { lazy }) };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -171,9 +175,9 @@ async function runStatus(
   if (options.follow === true) return follow(context, teleport);
   context.output.document(teleport);
   context.output.line('');
-  context.output.line(
-    `state: ${teleport.state}${teleport.message ? ` (${teleport.message})` : ''}`,
-  );
+  const { state, power, message } = teleport;
+  const isOn = power === 'on' ? '' : `, its VM is ${POWER_WORDS[power]}`;
+  context.output.line(`state: ${state}${isOn}${message ? ` (${message})` : ''}`);
   for (const line of finishedLines(teleport)) context.output.line(line);
 }
 
@@ -229,6 +233,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
+    .option(...NO_LAZY)
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
@@ -236,7 +241,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
-        'vmdn teleport web-01 --near paris --lazy',
+        'vmdn teleport web-01 --near paris --no-lazy',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',

@@ -205,13 +205,14 @@ function reportBody(given: {
   errorCode?: string;
   independent?: boolean;
   functional?: FunctionalCopy;
+  power?: 'on' | 'off';
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }
 
 /** An origin with one VM and an edge beside it. */
 export async function startTestVm(
-  coordinator: TestCoordinator,
+  coordinator: Pick<TestCoordinator, 'url' | 'user'>,
   edges: readonly (readonly [name: string, region: string])[] = [['dublin', 'eu-west']],
 ): Promise<{ origin: TestNode; edges: TestNode[] }> {
   const origin = await enrolTestNode(coordinator, { kind: 'origin', name: 'origin-1' });
