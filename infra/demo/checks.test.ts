@@ -36,7 +36,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     near: { region: 'london' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
     functional: null,
     state: 'running',
     epoch: 1,

@@ -95,7 +95,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
     functional: null,
     state,
     epoch: 1,

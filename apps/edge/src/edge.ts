@@ -20,6 +20,7 @@ import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { type Appliance, createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { createFreshIdentity } from '@vmdn/core/io/appliance/fresh-identity.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
@@ -113,6 +114,7 @@ export async function createEdge(
         freeVcpus: work.capacity.free().vcpus,
         accelerator: machine.accelerator,
       },
+      networks: [...settings.hypervisor.networks.keys()],
       holderFaults: [...work.breakers.faults()],
       uplink: { bytes: uplink.passedBytes, limitBytesPerSecond: uplink.limitBytesPerSecond },
     }),
@@ -335,7 +337,11 @@ function startWork(
     sign: (receipt) => signReceipt(key, self, receipt),
     onWritten: () => wake('receipts'),
   });
-  const held = { store, hypervisor, engine, lazyDisks, copies, records, capacity, receipts };
+  const freshIdentity = createFreshIdentity(machine.appliance);
+  const held = {
+    ...{ store, hypervisor, freshIdentity, engine, lazyDisks },
+    ...{ copies, records, capacity, receipts },
+  };
   const teleports = createTeleportsReconciler({ ...common, coordinatorKey, ...held }, desired);
   stack.defer(() => teleports.stop());
   const { runner, socketDir } = machine;

@@ -103,6 +103,8 @@ function teleportEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    identityMade: (teleport: string, hostname: string, done: readonly string[]) =>
+      logger.info({ event: 'identity_made', teleport, hostname, done }, 'VM has its own identity'),
     functionalCopied: (teleport: string, copy: object) =>
       logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
     snapshotKept: (digest: string, why: string) =>

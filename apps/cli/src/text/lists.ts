@@ -51,7 +51,7 @@ export function edgeTable(nodes: readonly Node[]): string {
       'uplink sent',
       'uplink limit',
     ),
-    ...left('accelerator'),
+    ...left('accelerator', 'networks'),
   ];
   const rows = nodes.map((node) => [
     node.name,
@@ -67,6 +67,7 @@ export function edgeTable(nodes: readonly Node[]): string {
       ? DASH
       : `${formatBytes(node.uplinkLimitBytesPerSecond)}/s`,
     node.accelerator ?? DASH,
+    node.networks.join(' ') || DASH,
   ]);
   const none = 'No node is enrolled yet: vmdn enrolment-token --kind edge';
   return [renderTable(columns, rows, none), ...nodes.flatMap(faultLines)].join('\n');

@@ -25,6 +25,7 @@ import type {
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { contentHash } from './secrets.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** Everything but the signatures: what the revision is made of. */
 interface Outline {
@@ -188,6 +189,9 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       method: row.method,
       dropSnapshot: row.dropSnapshot,
       databases: row.databases,
+      identity: row.identity,
+      hostname: hostnameOf(row),
+      networks: row.networks,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });

@@ -6,6 +6,7 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
 import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** What is skipped of a version's disks. */
 export function skippedValue(disks: readonly FreeSpaceRow[]) {
@@ -26,6 +27,9 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    identity: row.identity,
+    hostname: hostnameOf(row),
+    networks: { ...row.networks },
     functional: row.functional,
     state: row.state,
     epoch: row.epoch,

@@ -18,6 +18,12 @@ import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
+  type IdentityRequest,
+  identityWishOf,
+  identityWords,
+  requireIdentity,
+} from './teleport-identity.ts';
+import {
   skippedValue,
   type TeleportView,
   unknownTeleport,
@@ -26,7 +32,7 @@ import {
 } from './teleport-view.ts';
 import { unknownVm } from './versions.ts';
 
-export interface TeleportRequest {
+export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
@@ -52,7 +58,8 @@ function wishOf(request: TeleportRequest) {
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
   const allowed = method === 'cheapest' && (lazy || skipFree) ? 'exact' : method;
-  return { method: allowed, skipFree, lazy, databases, withinKm: request.withinKm ?? null };
+  const withinKm = request.withinKm ?? null;
+  return { method: allowed, skipFree, lazy, databases, withinKm, ...identityWishOf(request) };
 }
 
 interface RequestedVersion {
@@ -78,16 +85,20 @@ async function requestedVersion(
   );
 }
 
-/** The same for a method. Throws `unsupported_format` for a guest that it is known to be unfit for. */
+/**
+ * The same for a method, an identity and networks. Throws `unsupported_format` for a guest that is known to
+ * be unfit for them, `invalid_input` for networks that it is not on.
+ */
 async function versionFor(
   tables: Tables,
   project: Id,
-  { vm, method }: TeleportRequest,
+  request: TeleportRequest,
 ): Promise<RequestedVersion> {
+  const { vm, method } = request;
   const version = await requestedVersion(tables, project, vm);
-  if (method !== 'functional') return version;
   const description = await tables.vms.description(version.vmId, version.version);
-  const obstacle = functionalObstacle(description);
+  requireIdentity(description, vm, request);
+  const obstacle = method === 'functional' ? functionalObstacle(description) : null;
   if (obstacle === null) return version;
   const words = `"${vm}" can't be copied functionally: ${obstacle}; ${OTHER_METHODS}.`;
   throw new VmdnError('unsupported_format', words, { data: { vm } });
@@ -127,14 +138,19 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
+  const wish = wishOf(request);
+  const { method, skipFree, lazy, databases, withinKm } = wish;
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
-  const asked = [request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)];
+  const asked = [
+    ...[request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)],
+    ...identityWords(wish),
+  ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     present.databases,
     placeWords(present.near),
+    ...identityWords(present),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
   throw new VmdnError(
@@ -157,10 +173,11 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazy, databases, withinKm, ...who } = wishOf(request);
   const version = await versionFor(tables, project, request);
   const { near } = request;
-  const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+  const how = { near, withinKm, skipFree, method, networks: who.networks };
+  const wish = { project, ...version, ...how, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
     project,
@@ -168,6 +185,7 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     ...{ near, withinKm, skipFree, lazy, databases },
+    ...who,
     method: answer.chosen.method,
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
@@ -183,10 +201,11 @@ export async function planTeleport(
   request: TeleportRequest,
 ) {
   return await context.store.read(async (tables) => {
-    const { method, skipFree, withinKm } = wishOf(request);
+    const { method, skipFree, withinKm, networks } = wishOf(request);
     const version = await versionFor(tables, project, request);
     const { vm, near } = request;
-    const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+    const how = { near, withinKm, skipFree, method, networks };
+    const wish = { project, ...version, ...how, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;
     return {

@@ -28,6 +28,7 @@ const demand: Demand = {
   memoryMiB: 512,
   vcpus: 1,
   originBytesPerSecond: 10_000_000,
+  networks: [],
 };
 
 function plan(estimatedSeconds: number, local = 0): PlanNumbers {
@@ -52,6 +53,7 @@ function edge(name: string, facts: Partial<RoutableEdge> = {}): RoutableEdge {
     promised: { storeBytes: 0, memoryMiB: 0, vcpus: 0 },
     plans: [plan(60)],
     functional: null,
+    networks: null,
     held: new Set(),
     ...facts,
   };

@@ -4,10 +4,12 @@
  */
 
 import { z } from 'zod';
+import { listEdges } from './coordinator-edges.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
+import { identityView, identityWish, networksWish } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
@@ -17,7 +19,6 @@ import {
   digest,
   functionalCopy,
   functionalCost,
-  holderFault,
   id,
   location,
   name,
@@ -34,6 +35,7 @@ import {
   versionState,
 } from './schemas.ts';
 
+export { listEdges } from './coordinator-edges.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
 export {
   getImport,
@@ -72,6 +74,7 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  ...identityView,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -117,6 +120,7 @@ const wish = {
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
    */
   skipFree: z.boolean().optional(),
+  ...networksWish,
 };
 
 const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(1000).optional() });
@@ -134,6 +138,7 @@ export const requestTeleport = defineOperation({
     ...wish,
     /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
     lazy: z.boolean().optional(),
+    ...identityWish,
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -215,43 +220,6 @@ export const planTeleport = defineOperation({
     spilled: z.boolean(),
     chosen: destination,
     others: z.array(destination),
-  }),
-});
-
-export const listEdges = defineOperation({
-  id: 'listEdges',
-  method: 'get',
-  path: '/v1/edges',
-  summary: 'The edges and origins, their health and room.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    nodes: z.array(
-      z.object({
-        node: id,
-        name,
-        kind: nodeKind,
-        region: name.nullable(),
-        location: location.nullable(),
-        healthy: z.boolean(),
-        lastSeenAt: timestamp.nullable(),
-        protocol: z.number().int(),
-        freeStoreBytes: byteCount.nullable(),
-        freeMemoryMiB: z.number().int().nullable(),
-        accelerator: z.enum(['kvm', 'tcg']).nullable(),
-        images: z.number().int(),
-        runningVms: z.number().int(),
-        uplinkBytes: byteCount.nullable(),
-        uplinkLimitBytesPerSecond: byteCount.nullable(),
-        /** Trouble that this node had with other holders since it started. */
-        holderFaults: z.array(holderFault),
-        /** Receipts that it sent and that were refused: not signed by it, or of something else. */
-        refusedReceipts: z.number().int().nonnegative(),
-      }),
-    ),
   }),
 });
 

@@ -16,7 +16,13 @@ import type { Id } from '../../domain/names.ts';
 import { type LibvirtDomainState, readDomainState } from '../../formats/libvirt-guest.ts';
 import { parseUsernetConnections } from '../../formats/qmp-usernet.ts';
 import type { Virsh } from '../command/virsh.ts';
-import type { Hypervisor, RunningVm, VmDefinition, VmStatus } from '../ports/hypervisor.ts';
+import type {
+  Hypervisor,
+  PrepareOverlays,
+  RunningVm,
+  VmDefinition,
+  VmStatus,
+} from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
 import { takeDefinition } from './known-definition.ts';
 import { settleLibvirtVm } from './libvirt-settle.ts';
@@ -54,7 +60,8 @@ export function createLibvirtHypervisor(config: LibvirtDriverConfig): Hypervisor
   const pump = startGoOn(driver, list);
   const consoleLog = (vm: Id): Promise<string> => readLibvirtConsole(at(vm));
   return {
-    define: (definition) => inTurn(definition.vm, () => define(driver, definition)),
+    define: (definition, prepare) =>
+      inTurn(definition.vm, () => define(driver, definition, prepare)),
     start: (vm) => inTurn(vm, () => start(driver, vm)),
     settle: (definition) => inTurn(definition.vm, () => settle(driver, definition)),
     async exportUser(vm) {
@@ -90,10 +97,16 @@ async function domainOf({ config, virsh }: Driver, vm: Id): Promise<LibvirtDomai
   throw new VmdnError('conflict', message, { data: { vm } });
 }
 
-async function define(driver: Driver, definition: VmDefinition): Promise<void> {
+async function define(
+  driver: Driver,
+  definition: VmDefinition,
+  prepare?: PrepareOverlays,
+): Promise<void> {
   const paths = driver.at(definition.vm);
   await domainOf(driver, definition.vm);
-  await takeDefinition(paths, definition, () => createQemuVm(driver.config, paths, definition));
+  await takeDefinition(paths, definition, () =>
+    createQemuVm(driver.config, paths, definition, prepare),
+  );
 }
 
 async function status(driver: Driver, vm: Id): Promise<VmStatus> {
