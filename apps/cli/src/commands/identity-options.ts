@@ -40,7 +40,7 @@ export function withIdentity(command: Command): Command {
 /** The part of a request. Throws `invalid_input`. */
 export function networksBody({ network = [] }: NetworkOptions) {
   if (network.length === 0) return {};
-  const networks: Record<Name, Name> = {};
+  const networks: Record<string, Name> = {};
   for (const raw of network) {
     const [source = '', dest = '', ...more] = raw.split('=');
     if (dest === '' || more.length > 0) {

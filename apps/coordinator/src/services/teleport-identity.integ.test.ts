@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Description } from '@vmdn/core/domain/description.ts';
 import { freshHostname } from '@vmdn/core/domain/identity.ts';
-import type { Name } from '@vmdn/core/domain/names.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -151,7 +150,7 @@ describe('the networks of a teleport', () => {
   });
 
   it('may be others at the edge, by name', async () => {
-    const networks = { lan: name('user'), dmz: name('user') } as Record<Name, Name>;
+    const networks = { lan: name('user'), dmz: name('user') };
     const teleport = await request({ ...onNet, networks });
     expect(teleport.networks).toEqual(networks);
     expect(await desiredOf(teleport)).toMatchObject({ networks });

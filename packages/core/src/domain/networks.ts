@@ -25,7 +25,7 @@ export type EdgeNetwork =
   | { readonly kind: 'network'; readonly name: Name };
 
 /** Networks of a VM, each with the edge's network that it is to be. */
-export type NetworkMap = Readonly<Record<Name, Name>>;
+export type NetworkMap = Readonly<Record<string, Name>>;
 
 /** The networks that a VM names, each once, in their order. */
 export function networksOf({ interfaces = [] }: Pick<VmHardware, 'interfaces'>): readonly Name[] {
