@@ -146,7 +146,8 @@ rename_host() {
   if is_file /etc/hostname; then old=$(head -n 1 "$target/etc/hostname" | tr -d '[:space:]'); fi
   rewrite /etc/hostname <<<"$hostname"
   if is_file "$hosts"; then
-    awk -v old="$old" -v new="$hostname" '
+    # No `awk` in the appliance: who makes that link has not run there.
+    gawk -v old="$old" -v new="$hostname" '
       BEGIN { short = old; sub(/[.].*/, "", short); newshort = new; sub(/[.].*/, "", newshort) }
       /^[ \t]*#/ || NF < 2 { print; next }
       {
@@ -158,11 +159,13 @@ rename_host() {
         }
         print
       }
-      END { if (!known) print "127.0.1.1 " new }' "$target$hosts" >/var/tmp/hosts
+      END { if (!known) print "127.0.1.1 " new }' "$target$hosts" >/var/tmp/hosts ||
+      fail "$EXIT_WRITE" "$hosts could not be read"
     rewrite "$hosts" </var/tmp/hosts
   fi
   if is_file /etc/sysconfig/network; then
-    sed "s/^HOSTNAME=.*/HOSTNAME=$hostname/" "$target/etc/sysconfig/network" >/var/tmp/network
+    sed "s/^HOSTNAME=.*/HOSTNAME=$hostname/" "$target/etc/sysconfig/network" >/var/tmp/network ||
+      fail "$EXIT_WRITE" '/etc/sysconfig/network could not be read'
     rewrite /etc/sysconfig/network </var/tmp/network
   fi
   note "hostname $hostname"
@@ -172,8 +175,10 @@ rename_host() {
 follow_cards() {
   local path old new
   while IFS= read -r path; do
-    cp -- "$target$path" /var/tmp/config
-    while read -r old new; do sed -i "s/$old/$new/gI" /var/tmp/config; done <"$job/macs"
+    cp -- "$target$path" /var/tmp/config || fail "$EXIT_WRITE" "$path could not be read"
+    while read -r old new; do
+      sed -i "s/$old/$new/gI" /var/tmp/config || fail "$EXIT_WRITE" "$path could not be changed"
+    done <"$job/macs"
     cmp -s -- "$target$path" /var/tmp/config && continue
     rewrite "$path" </var/tmp/config
     note "card addresses in $path"
