@@ -141,7 +141,7 @@ describe('a fresh identity', { timeout: 900_000 }, () => {
       const path = `/etc/ssh/ssh_host_${kind}_key`;
       expect(await contentOf(source, `${path}.pub`)).not.toContain(keys[0]![kind]);
       // Rewritten in place: rights and owner are what they were.
-      const rights = /Mode: +0600 [^]*?User: +0 +Group: +0 /;
+      const rights = /Mode: +0600 (.|\n)*?User: +0 +Group: +0 /;
       expect(await debugfs(runner, stat, `stat ${path}`)).toMatch(rights);
     }
     expect(await fsck(runner, stat)).toBe(0);
