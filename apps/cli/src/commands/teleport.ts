@@ -66,8 +66,10 @@ const DATABASES = [
 
 const LAZY = [
   '--lazy',
-  'start the VM at once: what it reads is fetched first, the rest of its disk follows',
+  'start the VM at once: what it reads comes first, the rest follows (default of exact teleports)',
 ] as const;
+
+const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
 
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): RequestedMethod {
@@ -138,7 +140,7 @@ async function runTeleport(
   vm: string,
   options: WishOptions & IdentityOptions & { readonly detach?: boolean; readonly lazy?: boolean },
 ): Promise<void> {
-  const lazy = options.lazy === true ? { lazy: true } : {};
+  const lazy = options.lazy === undefined ? {} : { lazy: options.lazy };
   const body = { ...wishBody(vm, options), ...identityBody(options), ...lazy };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
@@ -238,7 +240,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...METHOD)
     .option(...DATABASES)
     .option(...SKIP_FREE)
-    .option(...LAZY);
+    .option(...LAZY)
+    .option(...NO_LAZY);
   withIdentity(withNetworks(teleport))
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
@@ -247,7 +250,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
-        'vmdn teleport web-01 --near paris --lazy',
+        'vmdn teleport web-01 --near paris --no-lazy',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
         'vmdn teleport web-01 --near paris --identity fresh --hostname web-02',

@@ -4,8 +4,8 @@ import { freshHostname } from '@vmdn/core/domain/identity.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   announce,
   beat,
@@ -13,23 +13,15 @@ import {
   digest,
   enrolTestNode,
   name,
-  startTestCoordinator,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
 const debian = { id: 'debian', versionId: '12', prettyName: 'Debian 12', architecture: 'amd64' };
 
-let database: TestDatabase;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let edges: { readonly dublin: TestNode; readonly galway: TestNode };
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
   const origin = await enrolTestNode(network, { kind: 'origin', name: 'origin-1' });
   await beat(origin);
   const plain = describeTestVm('web-01', 1, digest('a'));
@@ -49,7 +41,6 @@ beforeEach(async () => {
   };
   edges = { dublin: await enrol('dublin'), galway: await enrol('galway') };
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 const near = { region: name('eu-west') };
 
@@ -69,14 +60,15 @@ describe('the identity of a teleport', () => {
   it('is the same unless said, and its edge is told so', async () => {
     const teleport = await request();
     const same = { identity: 'same', hostname: null, networks: {} };
-    expect(teleport).toMatchObject(same);
+    expect(teleport).toMatchObject({ ...same, lazy: true });
     expect(await desiredOf(teleport)).toMatchObject(same);
   });
 
   it('is fresh where that is asked for, with a host name of its own or a wished one', async () => {
     const teleport = await request({ identity: 'fresh' });
     const hostname = freshHostname(teleport.vm, teleport.teleport);
-    expect(teleport).toMatchObject({ identity: 'fresh', hostname });
+    // Its disk is written before the first start: it is complete by then.
+    expect(teleport).toMatchObject({ identity: 'fresh', hostname, lazy: false });
     expect(await desiredOf(teleport)).toMatchObject({ identity: 'fresh', hostname });
     const named = await request({ identity: 'fresh', hostname: 'web-02.example.org' });
     expect(await desiredOf(named)).toMatchObject({ hostname: 'web-02.example.org' });

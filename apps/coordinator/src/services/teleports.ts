@@ -45,21 +45,27 @@ export interface TeleportRequest extends IdentityRequest {
 
 /** What a request means where it says nothing. Throws `invalid_input`. */
 function wishOf(request: TeleportRequest) {
-  const { method = 'exact', skipFree = false, lazy = false, databases = 'files' } = request;
+  const { method = 'exact', skipFree = false, lazy, databases = 'files' } = request;
   if (method === 'exact' && databases === 'dump') {
     const words = 'An exact disk has its databases as they are: ask for a dump with functional.';
     throw new VmdnError('invalid_input', words);
   }
-  if (method === 'functional' && (lazy || skipFree)) {
-    const words = lazy
-      ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
-      : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
+  if (method === 'functional' && (lazy === true || skipFree)) {
+    const words =
+      lazy === true
+        ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
+        : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
     throw new VmdnError('invalid_input', words);
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
-  const allowed = method === 'cheapest' && (lazy || skipFree) ? 'exact' : method;
-  const withinKm = request.withinKm ?? null;
-  return { method: allowed, skipFree, lazy, databases, withinKm, ...identityWishOf(request) };
+  const allowed = method === 'cheapest' && (lazy === true || skipFree) ? 'exact' : method;
+  const who = identityWishOf(request);
+  return {
+    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null, who },
+    /** Of a VM that comes so: it runs at once, unless that can't be or is not wanted. */
+    lazyBy: (chosen: TeleportRow['method']) =>
+      lazy ?? (chosen === 'exact' && who.identity === 'same'),
+  };
 }
 
 interface RequestedVersion {
@@ -138,13 +144,12 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const wish = wishOf(request);
-  const { method, skipFree, lazy, databases, withinKm } = wish;
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
   const asked = [
-    ...[request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)],
-    ...identityWords(wish),
+    ...[request.vm, withinKm, meant, skipFree, lazyBy(meant), databases, placeWords(request.near)],
+    ...identityWords(who),
   ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
@@ -173,7 +178,7 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazy, databases, withinKm, ...who } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   const version = await versionFor(tables, project, request);
   const { near } = request;
   const how = { near, withinKm, skipFree, method, networks: who.networks };
@@ -184,9 +189,10 @@ async function addTeleport(
     requestId: request.requestId ?? null,
     vm: version.vmId,
     version: version.version,
-    ...{ near, withinKm, skipFree, lazy, databases },
+    ...{ near, withinKm, skipFree, databases },
     ...who,
     method: answer.chosen.method,
+    lazy: lazyBy(answer.chosen.method),
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
@@ -201,10 +207,10 @@ export async function planTeleport(
   request: TeleportRequest,
 ) {
   return await context.store.read(async (tables) => {
-    const { method, skipFree, withinKm, networks } = wishOf(request);
+    const { method, skipFree, withinKm, who } = wishOf(request);
     const version = await versionFor(tables, project, request);
     const { vm, near } = request;
-    const how = { near, withinKm, skipFree, method, networks };
+    const how = { near, withinKm, skipFree, method, networks: who.networks };
     const wish = { project, ...version, ...how, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;

@@ -136,7 +136,10 @@ export const requestTeleport = defineOperation({
   query: nothing,
   body: z.object({
     ...wish,
-    /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
+    /**
+     * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
+     * exact VM of the same identity starts at once, a functional copy or a fresh one when it is made.
+     */
     lazy: z.boolean().optional(),
     ...identityWish,
     /** Chosen by the client; the same one again gives the same teleport. */
