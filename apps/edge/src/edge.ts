@@ -59,6 +59,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
+import { inTurns } from './services/fresh-identity.ts';
 import { createFunctionalCosts } from './services/functional-costs.ts';
 import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
@@ -337,7 +338,7 @@ function startWork(
     sign: (receipt) => signReceipt(key, self, receipt),
     onWritten: () => wake('receipts'),
   });
-  const freshIdentity = createFreshIdentity(machine.appliance);
+  const freshIdentity = inTurns(createFreshIdentity(machine.appliance));
   const held = {
     ...{ store, hypervisor, freshIdentity, engine, lazyDisks },
     ...{ copies, records, capacity, receipts },

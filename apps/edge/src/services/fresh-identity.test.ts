@@ -1,7 +1,7 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { FreshIdentityJob } from '@vmdn/core/io/ports/fresh-identity.ts';
 import { describe, expect, it } from 'vitest';
-import { freshOverlays } from './fresh-identity.ts';
+import { freshOverlays, inTurns } from './fresh-identity.ts';
 import type { Pass } from './teleport-pass.ts';
 
 const TELEPORT = '0b6f5a4e-0d6c-4c61-8a43-111111111111' as Id;
@@ -61,5 +61,27 @@ describe('the overlays of a new VM', () => {
     const { pass, written, told } = passOf({}, async () => Promise.reject(new Error('no system')));
     await expect(freshOverlays(pass)!(overlays)).rejects.toThrow('no system');
     expect([written, told]).toEqual([[], []]);
+  });
+});
+
+describe('identities that are written', () => {
+  it('I3: come one after the other, and one that was called off meanwhile never begins', async () => {
+    const begun: string[] = [];
+    const first = Promise.withResolvers<string[]>();
+    const fresh = inTurns(async ({ hostname }) => {
+      begun.push(hostname);
+      return hostname === 'a' ? await first.promise : [];
+    });
+    const off = new AbortController();
+    const job = (hostname: string, signal = new AbortController().signal) => {
+      return fresh({ disks: overlays, hostname, macs: [], signal });
+    };
+    const all = [job('a'), job('b', off.signal), job('c')];
+    await expect.poll(() => begun).toEqual(['a']);
+    off.abort(new Error('called off'));
+    first.resolve([]);
+    const ended = await Promise.allSettled(all);
+    expect(ended.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(begun).toEqual(['a', 'c']);
   });
 });
