@@ -37,6 +37,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     method: 'exact',
     skipFree: null,
     ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
+    power: 'on',
     functional: null,
     state: 'running',
     epoch: 1,

@@ -8,12 +8,16 @@ import { parseName } from '@vmdn/core/domain/names.ts';
 import { callOriginControl } from '@vmdn/core/http/clients/origin-control-client.ts';
 import {
   CONTROL_SOCKET_NAME,
+  describeRunning,
   originStatus,
   releaseDisks,
 } from '@vmdn/core/http/contracts/origin-control.ts';
 import { runtimeDirOf } from './settings.ts';
 
-/** `status`, or `release [VM [SECONDS]]`. Throws `invalid_input`, `unavailable`, the origin's own errors. */
+/**
+ * `status`, `release [VM [SECONDS]]`, or `describe VM`. Throws `invalid_input`, `unavailable`, the origin's
+ * own errors.
+ */
 export async function askOrigin(
   words: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -30,5 +34,9 @@ export async function askOrigin(
       seconds: seconds === undefined ? undefined : Number(seconds),
     });
   }
-  throw new VmdnError('invalid_input', 'Say `status` or `release [VM [SECONDS]]`.');
+  if (word === 'describe' && vm !== undefined && seconds === undefined) {
+    return await callOriginControl(socketPath, describeRunning, { vm: parseName(vm, 'VM') });
+  }
+  const message = 'Say `status`, `release [VM [SECONDS]]` or `describe VM`.';
+  throw new VmdnError('invalid_input', message);
 }

@@ -12,6 +12,7 @@ import { distanceKm, FARTHEST_KM } from '@vmdn/core/domain/geography.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { HOLDERS_MAX, WATCH_TIMER_MS } from '../limits.ts';
 import type {
+  CaptureRow,
   DiskRow,
   ExportRow,
   HolderRow,
@@ -34,6 +35,7 @@ interface Outline {
   readonly seeds: readonly { readonly seed: OpenSeedRow; readonly holders: readonly HolderRow[] }[];
   readonly imports: readonly ImportRow[];
   readonly exports: readonly ExportRow[];
+  readonly captures: readonly CaptureRow[];
 }
 
 interface OutlinedVersion {
@@ -87,6 +89,7 @@ async function outlineOf(
   const seeds = await tables.orders.openSeeds(node.id);
   const imports = await tables.orders.openImports(node.id);
   const exports = await tables.exports.open(node.id);
+  const captures = await tables.captures.open(node.id);
   const digests = [...disks, ...seeds].map((disk) => disk.digest);
   const { silenceSeconds } = context.timing;
   const found = await tables.images.holders(project, [...new Set(digests)], silenceSeconds);
@@ -104,6 +107,7 @@ async function outlineOf(
     seeds: seeds.map((seed) => ({ seed, holders: holdersOf(holders, seed.digest) })),
     imports,
     exports,
+    captures,
   };
 }
 
@@ -154,10 +158,11 @@ function revisionOf(outline: Outline, window: number): string {
       origin.publicKey.x,
       holders.map(holderWords),
     ]),
-    outline.teleports.map((row) => [row.id, row.epoch, row.state, row.version]),
+    outline.teleports.map((row) => [row.id, row.epoch, row.state, row.version, row.power]),
     outline.seeds.map(({ seed, holders }) => [seed, holders.map(holderWords)]),
     outline.imports.map((order) => order.id),
     outline.exports.map((order) => order.id),
+    outline.captures.map((order) => order.id),
   ]);
 }
 
@@ -192,6 +197,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       identity: row.identity,
       hostname: hostnameOf(row),
       networks: row.networks,
+      power: row.power,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });
@@ -211,6 +217,10 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
     exports: outline.exports.map(({ id, teleport, name, format, hypervisor }) => ({
       export: id,
       ...{ teleport, name, format, hypervisor },
+    })),
+    captures: outline.captures.map(({ id, teleport, vm, version, keepStopped }) => ({
+      capture: id,
+      ...{ teleport, vm, version, keepStopped },
     })),
   };
 }

@@ -4,6 +4,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
 import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
 import { hostnameOf } from './teleport-identity.ts';
@@ -30,6 +31,7 @@ function viewOf(
     identity: row.identity,
     hostname: hostnameOf(row),
     networks: { ...row.networks },
+    power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,
     epoch: row.epoch,

@@ -3,12 +3,16 @@
  * origin's own user can open it.
  */
 
-import { originStatus, releaseDisks } from '@vmdn/core/http/contracts/origin-control.ts';
+import {
+  describeRunning,
+  originStatus,
+  releaseDisks,
+} from '@vmdn/core/http/contracts/origin-control.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import { CONTROL_BODY_BYTES_MAX, RELEASE_SECONDS } from '../limits.ts';
 import type { OperatorDesk } from '../services/release-vms.ts';
 
-/** Mounts status and release. */
+/** Mounts status, release and describe. */
 export function mountControlRoutes(app: App, desk: OperatorDesk): void {
   const byFilePermissions = async (): Promise<null> => null;
   mountOperation(app, originStatus, byFilePermissions, async () => desk.status());
@@ -19,6 +23,16 @@ export function mountControlRoutes(app: App, desk: OperatorDesk): void {
     async ({ body }) => ({
       released: [...(await desk.release(body.vm, body.seconds ?? RELEASE_SECONDS))],
     }),
+    { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
+  );
+  mountOperation(
+    app,
+    describeRunning,
+    byFilePermissions,
+    async ({ body }) => {
+      desk.describe(body.vm);
+      return { asked: body.vm };
+    },
     { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
   );
 }

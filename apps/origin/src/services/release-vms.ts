@@ -1,6 +1,6 @@
 /**
  * Room: origin, services. What an operator asks on the origin's own machine: let go of a VM's disks so
- * that it can be started, and how the VMs stand.
+ * that it can be started, describe one that runs, and how the VMs stand.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -11,6 +11,8 @@ import type { VersionBook, VersionStanding } from './version-book.ts';
 export interface OperatorDesk {
   /** Lets go of one VM's disks, or of all; returns the VMs. Throws `not_found`. */
   release(vm: Name | undefined, seconds: number): Promise<readonly Name[]>;
+  /** Has a VM that runs described at the next look. Throws `not_found`, `invalid_input`. */
+  describe(vm: Name): void;
   status(): OriginStatus;
 }
 
@@ -18,6 +20,8 @@ interface VmStatus {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionStanding['state'];
+  /** Whether it was off when this version was described, or what of it the disks hold. */
+  readonly consistency: VersionStanding['consistency'];
   /** Whether its disks are locked against writers at this moment. */
   readonly locked: boolean;
   readonly problem: string | null;
@@ -33,6 +37,7 @@ export interface OriginStatus {
 export function createOperatorDesk(options: {
   readonly book: VersionBook;
   readonly locks: SourceLocks;
+  readonly describeRunning: (vm: Name) => void;
   readonly problems: () => ReadonlyMap<string, string>;
   readonly now: () => number;
 }): OperatorDesk {
@@ -49,15 +54,14 @@ export function createOperatorDesk(options: {
       }
       return names;
     },
+    describe: options.describeRunning,
     status() {
       const problems = options.problems();
       const newest = book.standings().filter((standing) => standing.isNewest);
       const names = new Set<string>(newest.map((standing) => standing.vm));
       return {
-        vms: newest.map(({ vm, version, state }) => ({
-          vm,
-          version,
-          state,
+        vms: newest.map(({ vm, version, state, consistency }) => ({
+          ...{ vm, version, state, consistency },
           locked: (book.source(vm)?.disks ?? []).some((disk) => locks.isLocked(disk)),
           problem: problems.get(vm) ?? null,
         })),

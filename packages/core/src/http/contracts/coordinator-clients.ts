@@ -4,6 +4,8 @@
  */
 
 import { z } from 'zod';
+import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
+import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
 import { listEdges } from './coordinator-edges.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
@@ -20,9 +22,7 @@ import {
   functionalCopy,
   functionalCost,
   id,
-  location,
   name,
-  nodeKind,
   nothing,
   place,
   planSummary,
@@ -35,6 +35,7 @@ import {
   versionState,
 } from './schemas.ts';
 
+export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 export { listEdges } from './coordinator-edges.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
 export {
@@ -75,6 +76,7 @@ export const teleport = z.object({
   skipFree: skippedFree,
   lazy: z.boolean(),
   ...identityView,
+  power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -302,47 +304,6 @@ export const describeVm = defineOperation({
   }),
 });
 
-export const listRegions = defineOperation({
-  id: 'listRegions',
-  method: 'get',
-  path: '/v1/regions',
-  summary: 'Places that have a name: regions of the public clouds and cities.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    regions: z.array(location.extend({ region: name, title: z.string(), kind: z.string() })),
-  }),
-});
-
-export const createEnrolmentToken = defineOperation({
-  id: 'createEnrolmentToken',
-  method: 'post',
-  path: '/v1/enrolment-tokens',
-  summary: 'A token that enrols one node, once, within its time.',
-  caller: 'client',
-  status: 201,
-  params: nothing,
-  query: nothing,
-  body: z.object({ kind: nodeKind, validSeconds: seconds.min(1).max(604_800).optional() }),
-  reply: z.object({ enrolmentToken: z.string(), kind: nodeKind, expiresAt: timestamp }),
-});
-
-export const openApi = defineOperation({
-  id: 'openApi',
-  method: 'get',
-  path: '/v1/openapi.json',
-  summary: 'This API as an OpenAPI 3.1 document.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.record(z.string(), z.unknown()),
-});
-
 export const CLIENT_OPERATIONS = [
   requestTeleport,
   getTeleport,
@@ -362,6 +323,7 @@ export const CLIENT_OPERATIONS = [
   getImport,
   requestExport,
   getExport,
+  ...DELIVERED_OPERATIONS,
   cacheStatistics,
   createEnrolmentToken,
   openApi,

@@ -7,6 +7,7 @@
  */
 
 import { z } from 'zod';
+import { desiredCapture, power, reportCapture } from './coordinator-delivered.ts';
 import { desiredExport, desiredImport, reportExport, reportImport } from './coordinator-files.ts';
 import { diskDelivery } from './coordinator-teleports.ts';
 import { edgeNetworks, identityView } from './identity.ts';
@@ -170,6 +171,8 @@ export const desiredTeleport = z.object({
   ...identityView,
   /** Once it is cancelled its disks go too, unless somebody else needs them; not from an old coordinator. */
   dropSnapshot: z.boolean().default(false),
+  /** Whether the VM, once it was delivered, should be on; not from an old coordinator. */
+  power: power.default('on'),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
@@ -206,6 +209,7 @@ export const desiredState = defineOperation({
     imports: z.array(desiredImport),
     /** None from an old coordinator. */
     exports: z.array(desiredExport).default([]),
+    captures: z.array(desiredCapture).default([]),
   }),
 });
 export type DesiredState = z.infer<(typeof desiredState)['reply']>;
@@ -323,4 +327,5 @@ export const NODE_OPERATIONS = [
   reportSeed,
   reportImport,
   reportExport,
+  reportCapture,
 ] as const;

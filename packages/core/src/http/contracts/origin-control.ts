@@ -1,9 +1,10 @@
 /**
  * Room: http, contracts. What an origin answers on its control socket (a unix socket that only its own
- * user can open): how its VMs stand, and to let go of a VM's disks.
+ * user can open): how its VMs stand, to let go of a VM's disks, and to describe one that runs.
  */
 
 import { z } from 'zod';
+import { CONSISTENCIES } from '../../domain/description.ts';
 import { defineOperation } from './operation.ts';
 import { name, nothing, versionState } from './schemas.ts';
 
@@ -26,6 +27,7 @@ export const originStatus = defineOperation({
         vm: name,
         version: z.number().int().min(1),
         state: versionState,
+        consistency: z.enum(CONSISTENCIES),
         locked: z.boolean(),
         problem: z.string().nullable(),
       }),
@@ -50,4 +52,17 @@ export const releaseDisks = defineOperation({
     seconds: z.number().int().min(0).max(86_400).optional(),
   }),
   reply: z.object({ released: z.array(name) }),
+});
+
+export const describeRunning = defineOperation({
+  id: 'describeRunning',
+  method: 'post',
+  path: '/v1/origin/describe',
+  summary: 'Describe a VM that runs now, and not when it is due.',
+  caller: 'public',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({ vm: name }),
+  reply: z.object({ asked: name }),
 });
