@@ -37,7 +37,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     near: { region: 'london' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
     power: 'on',
     functional: null,
     state: 'running',

@@ -3,7 +3,9 @@
  * plain HTTP where it is not.
  */
 
+import type { IdentityWay } from '@vmdn/core/domain/identity.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { NetworkMap } from '@vmdn/core/domain/networks.ts';
 import { isFinal, isSettled } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
@@ -64,6 +66,9 @@ export function beginTeleport(
     readonly lazy?: boolean;
     readonly method?: 'exact' | 'functional';
     readonly databases?: 'files' | 'dump';
+    readonly identity?: IdentityWay;
+    readonly hostname?: string;
+    readonly networks?: NetworkMap;
   } = {},
 ): Promise<Teleport> {
   const body = { vm: vm as Name, near: { region: near as Name }, lazy: false, ...how };

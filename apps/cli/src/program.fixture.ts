@@ -101,7 +101,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
     power: 'on',
     functional: null,
     state,

@@ -103,6 +103,8 @@ function teleportEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    identityMade: (teleport: string, hostname: string, done: readonly string[]) =>
+      logger.info({ event: 'identity_made', teleport, hostname, done }, 'VM has its own identity'),
     vmStopped: (teleport: string) => logger.info({ event: 'vm_stopped', teleport }, 'VM stopped'),
     vmCaptured: (teleport: string, capture: object) =>
       logger.info({ event: 'vm_captured', teleport, ...capture }, 'VM captured'),

@@ -30,8 +30,16 @@ import {
   teleportRow,
 } from '../text/teleports.ts';
 import { type CommandContext, examples } from './command.ts';
+import {
+  type IdentityOptions,
+  identityBody,
+  type NetworkOptions,
+  networksBody,
+  withIdentity,
+  withNetworks,
+} from './identity-options.ts';
 
-interface WishOptions {
+interface WishOptions extends NetworkOptions {
   readonly near: string;
   readonly within?: string;
   readonly skipFree?: boolean;
@@ -89,6 +97,7 @@ function wishBody(vm: string, options: WishOptions) {
     ...(options.skipFree === true ? { skipFree: true } : {}),
     ...(options.method === undefined ? {} : { method: parseMethod(options.method) }),
     ...(options.databases === undefined ? {} : { databases: parseDatabases(options.databases) }),
+    ...networksBody(options),
   };
 }
 
@@ -131,10 +140,10 @@ async function follow(context: CommandContext, first: Teleport): Promise<void> {
 async function runTeleport(
   context: CommandContext,
   vm: string,
-  options: WishOptions & { readonly detach?: boolean; readonly lazy?: boolean },
+  options: WishOptions & IdentityOptions & { readonly detach?: boolean; readonly lazy?: boolean },
 ): Promise<void> {
-  const { lazy } = options;
-  const body = { ...wishBody(vm, options), ...(lazy === undefined ? {} : { lazy }) };
+  const lazy = options.lazy === undefined ? {} : { lazy: options.lazy };
+  const body = { ...wishBody(vm, options), ...identityBody(options), ...lazy };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -226,7 +235,7 @@ async function runList(
 }
 
 export function addTeleportCommands(program: Command, context: () => CommandContext): void {
-  program
+  const teleport = program
     .command('teleport <vm>')
     .description('run a VM near a place, and watch it get there')
     .requiredOption(...NEAR)
@@ -235,7 +244,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
-    .option(...NO_LAZY)
+    .option(...NO_LAZY);
+  withIdentity(withNetworks(teleport))
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
@@ -246,17 +256,20 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris --no-lazy',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
+        'vmdn teleport web-01 --near paris --identity fresh --hostname web-02',
+        'vmdn teleport web-01 --near paris --network default=lan',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )
     .action((vm: string, options) => runTeleport(context(), vm, options));
-  program
+  const plan = program
     .command('plan <vm>')
     .description('what a teleport would move from where, without moving it')
     .requiredOption(...NEAR)
     .option(...WITHIN)
     .option(...METHOD)
-    .option(...SKIP_FREE)
+    .option(...SKIP_FREE);
+  withNetworks(plan)
     .addHelpText('after', examples('vmdn plan web-01 --near tokyo'))
     .action((vm: string, options) => runPlan(context(), vm, options));
   program

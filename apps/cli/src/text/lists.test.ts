@@ -49,6 +49,7 @@ describe('the table of nodes', () => {
       ...{ node: '018f0000-0000-7000-8000-000000000001' as Id, name: 'dublin' as Name },
       ...{ kind: 'edge' as const, region: null, location: null, healthy: true, lastSeenAt: null },
       ...{ protocol: 1, freeStoreBytes: null, freeMemoryMiB: null, accelerator: null },
+      networks: ['user', 'lan'] as Name[],
       ...{ images: 0, runningVms: 0, uplinkBytes: null, uplinkLimitBytesPerSecond: null },
     };
     const holderFaults = [
@@ -57,6 +58,7 @@ describe('the table of nodes', () => {
     ];
     const shown = edgeTable([{ ...node, holderFaults, refusedReceipts: 2 }]);
     expect(shown).toContain('dublin had trouble with edge paris: timeout 3, corrupt 1');
+    expect(shown).toMatch(/dublin .* user lan *$/m);
     expect(shown).toContain('dublin sent 2 receipts that were refused');
     const fine = edgeTable([{ ...node, holderFaults: [], refusedReceipts: 0 }]);
     expect(fine).not.toMatch(/trouble|refused/);

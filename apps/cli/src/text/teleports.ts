@@ -151,6 +151,22 @@ export function skippedLines(skipFree: Teleport['skipFree']): string[] {
   return [`skip-free: ${formatBytes(skippedBytes)} of free space stay home${rest}`];
 }
 
+/** Whose identity it has and on which networks it is, where that is not as its source has it. */
+export function identityLines({
+  identity,
+  hostname,
+  networks,
+}: Pick<Teleport, 'identity' | 'hostname' | 'networks'>): string[] {
+  const fresh =
+    `identity: fresh; ${hostname} by name, with a UUID, MAC addresses, machine-id and SSH host keys ` +
+    'of its own';
+  const mapped = Object.entries(networks).map(([own, edges]) => `${own} is ${edges}`);
+  return [
+    ...(identity === 'fresh' ? [fresh] : []),
+    ...(mapped.length === 0 ? [] : [`networks: ${mapped.join(', ')} at the edge`]),
+  ];
+}
+
 /** How a functional copy was made, and what is known of it; no line when there is none. */
 export function functionalLines(copy: Teleport['functional']): string[] {
   if (copy === null) return [];
@@ -186,6 +202,7 @@ export function routedLines(teleport: Teleport): string[] {
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
     ...consistencyLines(teleport.consistency),
     ...skippedLines(teleport.skipFree),
+    ...identityLines(teleport),
     destinationTable(chosen, others),
   ];
 }

@@ -99,8 +99,9 @@ async function routeAgain(
   row: TeleportRow,
   version: number,
 ): Promise<RouteAnswer | null> {
-  const { project, vmId, near, withinKm, skipFree, method, id } = row;
-  const wish = { project, vmId, version, near, withinKm, skipFree, method, teleport: id };
+  const { project, vmId, near, withinKm, skipFree, method, networks, id } = row;
+  const how = { near, withinKm, skipFree, method, networks };
+  const wish = { project, vmId, version, ...how, teleport: id };
   return answerOf(await findRoute(context, tables, wish));
 }
 

@@ -65,6 +65,7 @@ export async function listNodes(context: Context, { project }: ClientIdentity) {
       protocol: node.protocol,
       freeStoreBytes: node.freeStoreBytes,
       freeMemoryMiB: node.freeMemoryMiB,
+      networks: [...(node.networks ?? [])],
       accelerator: node.accelerator,
       images: images.get(node.id) ?? 0,
       runningVms: running.get(node.id) ?? 0,

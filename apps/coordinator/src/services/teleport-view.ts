@@ -8,6 +8,7 @@ import type { Id } from '@vmdn/core/domain/names.ts';
 import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
 import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** What is skipped of a version's disks. */
 export function skippedValue(disks: readonly FreeSpaceRow[]) {
@@ -34,6 +35,9 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    identity: row.identity,
+    hostname: hostnameOf(row),
+    networks: { ...row.networks },
     power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,

@@ -18,6 +18,12 @@ import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
+  type IdentityRequest,
+  identityWishOf,
+  identityWords,
+  requireIdentity,
+} from './teleport-identity.ts';
+import {
   skippedValue,
   type TeleportView,
   unknownTeleport,
@@ -26,7 +32,7 @@ import {
 } from './teleport-view.ts';
 import { unknownVm } from './versions.ts';
 
-export interface TeleportRequest {
+export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
@@ -53,10 +59,12 @@ function wishOf(request: TeleportRequest) {
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
   const allowed = method === 'cheapest' && (lazy === true || skipFree) ? 'exact' : method;
+  const who = identityWishOf(request);
   return {
-    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null },
+    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null, who },
     /** Of a VM that comes so: it runs at once, unless that can't be or is not wanted. */
-    lazyBy: (chosen: TeleportRow['method']) => lazy ?? chosen === 'exact',
+    lazyBy: (chosen: TeleportRow['method']) =>
+      lazy ?? (chosen === 'exact' && who.identity === 'same'),
   };
 }
 
@@ -83,16 +91,20 @@ async function requestedVersion(
   );
 }
 
-/** The same for a method. Throws `unsupported_format` for a guest that it is known to be unfit for. */
+/**
+ * The same for a method, an identity and networks. Throws `unsupported_format` for a guest that is known to
+ * be unfit for them, `invalid_input` for networks that it is not on.
+ */
 async function versionFor(
   tables: Tables,
   project: Id,
-  { vm, method }: TeleportRequest,
+  request: TeleportRequest,
 ): Promise<RequestedVersion> {
+  const { vm, method } = request;
   const version = await requestedVersion(tables, project, vm);
-  if (method !== 'functional') return version;
   const description = await tables.vms.description(version.vmId, version.version);
-  const obstacle = functionalObstacle(description);
+  requireIdentity(description, vm, request);
+  const obstacle = method === 'functional' ? functionalObstacle(description) : null;
   if (obstacle === null) return version;
   const words = `"${vm}" can't be copied functionally: ${obstacle}; ${OTHER_METHODS}.`;
   throw new VmdnError('unsupported_format', words, { data: { vm } });
@@ -132,15 +144,18 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
-  const lazy = lazyBy(meant);
-  const asked = [request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)];
+  const asked = [
+    ...[request.vm, withinKm, meant, skipFree, lazyBy(meant), databases, placeWords(request.near)],
+    ...identityWords(who),
+  ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     present.databases,
     placeWords(present.near),
+    ...identityWords(present),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
   throw new VmdnError(
@@ -163,10 +178,11 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   const version = await versionFor(tables, project, request);
   const { near } = request;
-  const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+  const how = { near, withinKm, skipFree, method, networks: who.networks };
+  const wish = { project, ...version, ...how, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
     project,
@@ -174,6 +190,7 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     ...{ near, withinKm, skipFree, databases },
+    ...who,
     method: answer.chosen.method,
     lazy: lazyBy(answer.chosen.method),
     leaseSeconds: context.timing.leaseSeconds,
@@ -190,10 +207,11 @@ export async function planTeleport(
   request: TeleportRequest,
 ) {
   return await context.store.read(async (tables) => {
-    const { method, skipFree, withinKm } = wishOf(request);
+    const { method, skipFree, withinKm, who } = wishOf(request);
     const version = await versionFor(tables, project, request);
     const { vm, near } = request;
-    const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+    const how = { near, withinKm, skipFree, method, networks: who.networks };
+    const wish = { project, ...version, ...how, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;
     const [facts] = await tables.vms.consistencyOf([version]);

@@ -6,7 +6,9 @@
  */
 
 import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
+import type { IdentityWay } from '@vmdn/core/domain/identity.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { NetworkMap } from '@vmdn/core/domain/networks.ts';
 import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
@@ -38,6 +40,9 @@ export interface TeleportRow {
   readonly skipFree: boolean;
   readonly lazy: boolean;
   readonly databases: DatabaseWay;
+  readonly identity: IdentityWay;
+  readonly hostname: string | null;
+  readonly networks: NetworkMap;
   readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
   readonly epoch: number;
@@ -66,7 +71,7 @@ export interface TeleportRow {
 
 type Requested =
   | ('project' | 'requestId' | 'version' | 'near' | 'withinKm')
-  | ('method' | 'skipFree' | 'lazy' | 'databases');
+  | ('method' | 'skipFree' | 'lazy' | 'databases' | 'identity' | 'hostname' | 'networks');
 type Routed = 'spilled' | 'chosen' | 'others';
 
 export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
@@ -115,6 +120,9 @@ const COLUMNS = [
   'teleports.skip_free as skipFree',
   'teleports.lazy',
   'teleports.databases',
+  'teleports.identity',
+  'teleports.hostname',
+  'teleports.networks',
   'teleports.functional',
   'teleports.state',
   'teleports.epoch',
@@ -207,6 +215,9 @@ function teleportRoutes(db: Db) {
           skip_free: teleport.skipFree,
           lazy: teleport.lazy,
           databases: teleport.databases,
+          identity: teleport.identity,
+          hostname: teleport.hostname,
+          networks: JSON.stringify(teleport.networks),
           state: 'routed',
           edge_id: teleport.edge,
           lease_expires_at: leaseOf(teleport.leaseSeconds),

@@ -112,6 +112,7 @@ export async function enrolTestNode(
 export async function beat(
   edge: Pick<TestNode, 'client'>,
   room: { readonly freeStoreBytes?: number; readonly freeMemoryMiB?: number } = {},
+  facts: { readonly networks?: Name[] } = {},
 ): Promise<void> {
   await edge.client.call(node.heartbeat, {
     body: {
@@ -124,6 +125,7 @@ export async function beat(
         accelerator: 'tcg',
         ...room,
       },
+      ...facts,
     },
   });
 }

@@ -25,6 +25,7 @@ import {
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
 import { dropSnapshots } from './drop-snapshots.ts';
+import { freshOverlays } from './fresh-identity.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { makeCopy, withChecks } from './teleport-copy.ts';
 import {
@@ -155,7 +156,7 @@ async function confirm(pass: Pass): Promise<void> {
 async function define(pass: Pass): Promise<void> {
   const { hypervisor } = pass.deps;
   const startedMs = performance.now();
-  await hypervisor.define(await definitionOf(pass));
+  await hypervisor.define(await definitionOf(pass), freshOverlays(pass));
   await save(pass, withSeconds(pass.record, { define: secondsSince(startedMs) }));
 }
 

@@ -6,12 +6,14 @@
 import { z } from 'zod';
 import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
+import { listEdges } from './coordinator-edges.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { listImages } from './coordinator-images.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
 import { describeVm, listVms } from './coordinator-vms.ts';
+import { identityView, identityWish, networksWish } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
@@ -20,11 +22,8 @@ import {
   databaseWay,
   functionalCopy,
   functionalCost,
-  holderFault,
   id,
-  location,
   name,
-  nodeKind,
   nothing,
   place,
   planSummary,
@@ -37,6 +36,7 @@ import {
 } from './schemas.ts';
 
 export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
+export { listEdges } from './coordinator-edges.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
 export { listImages } from './coordinator-images.ts';
 export {
@@ -78,6 +78,7 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  ...identityView,
   power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
@@ -124,6 +125,7 @@ const wish = {
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
    */
   skipFree: z.boolean().optional(),
+  ...networksWish,
 };
 
 const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(1000).optional() });
@@ -141,9 +143,10 @@ export const requestTeleport = defineOperation({
     ...wish,
     /**
      * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
-     * exact VM starts at once, and a functional copy when it is made.
+     * exact VM of the same identity starts at once, a functional copy or a fresh one when it is made.
      */
     lazy: z.boolean().optional(),
+    ...identityWish,
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -226,43 +229,6 @@ export const planTeleport = defineOperation({
     spilled: z.boolean(),
     chosen: destination,
     others: z.array(destination),
-  }),
-});
-
-export const listEdges = defineOperation({
-  id: 'listEdges',
-  method: 'get',
-  path: '/v1/edges',
-  summary: 'The edges and origins, their health and room.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    nodes: z.array(
-      z.object({
-        node: id,
-        name,
-        kind: nodeKind,
-        region: name.nullable(),
-        location: location.nullable(),
-        healthy: z.boolean(),
-        lastSeenAt: timestamp.nullable(),
-        protocol: z.number().int(),
-        freeStoreBytes: byteCount.nullable(),
-        freeMemoryMiB: z.number().int().nullable(),
-        accelerator: z.enum(['kvm', 'tcg']).nullable(),
-        images: z.number().int(),
-        runningVms: z.number().int(),
-        uplinkBytes: byteCount.nullable(),
-        uplinkLimitBytesPerSecond: byteCount.nullable(),
-        /** Trouble that this node had with other holders since it started. */
-        holderFaults: z.array(holderFault),
-        /** Receipts that it sent and that were refused: not signed by it, or of something else. */
-        refusedReceipts: z.number().int().nonnegative(),
-      }),
-    ),
   }),
 });
 
