@@ -17,7 +17,6 @@ import { identityView, identityWish, networksWish } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
-  byteCount,
   consistency,
   databaseWay,
   functionalCopy,
