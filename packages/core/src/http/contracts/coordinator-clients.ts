@@ -267,7 +267,7 @@ export const listVms = defineOperation({
   id: 'listVms',
   method: 'get',
   path: '/v1/vms',
-  summary: 'The VMs that origins describe, newest version of each.',
+  summary: 'The VMs that origins describe and edges captured, newest version of each.',
   caller: 'client',
   status: 200,
   params: nothing,
