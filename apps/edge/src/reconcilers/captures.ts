@@ -169,7 +169,10 @@ async function describeVm(
     seconds: (performance.now() - stoppedMs) / 1000,
   });
   const describedAt = new Date().toISOString();
-  return { schema: DESCRIPTION_SCHEMA, vm, version, describedAt, ...facts, hardware, disks };
+  return {
+    ...{ schema: DESCRIPTION_SCHEMA, vm, version, describedAt, consistency: 'off' },
+    ...{ ...facts, hardware, disks },
+  };
 }
 
 /** Says something at most once a second; the next mention, or the end, says the same and more. */
