@@ -38,6 +38,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     method: 'exact',
     skipFree: null,
     lazy: false,
+    power: 'on',
     functional: null,
     state: 'running',
     epoch: 1,

@@ -10,6 +10,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type {
@@ -39,6 +40,7 @@ export interface ProgressReport {
   readonly stallSeconds?: number | undefined;
   readonly trace?: TraceUseValue | undefined;
   readonly functional?: FunctionalCopyValue | undefined;
+  readonly power?: Power | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
@@ -108,6 +110,7 @@ async function applyReport(
     functional: report.functional,
     leaseSeconds: context.timing.leaseSeconds,
   });
+  if (report.power !== undefined) await tables.teleports.notePower(row.id, report.power);
   await tables.notify(`teleport:${row.id}`);
   if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
   return report.state;

@@ -5,6 +5,7 @@
 import type { Consistency } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
 import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
 
@@ -33,6 +34,7 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,
     epoch: row.epoch,

@@ -4,6 +4,8 @@
  */
 
 import { z } from 'zod';
+import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
+import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
@@ -34,6 +36,7 @@ import {
   timestamp,
 } from './schemas.ts';
 
+export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
 export {
   getImport,
@@ -74,6 +77,7 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -285,47 +289,6 @@ export const listImages = defineOperation({
   }),
 });
 
-export const listRegions = defineOperation({
-  id: 'listRegions',
-  method: 'get',
-  path: '/v1/regions',
-  summary: 'Places that have a name: regions of the public clouds and cities.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    regions: z.array(location.extend({ region: name, title: z.string(), kind: z.string() })),
-  }),
-});
-
-export const createEnrolmentToken = defineOperation({
-  id: 'createEnrolmentToken',
-  method: 'post',
-  path: '/v1/enrolment-tokens',
-  summary: 'A token that enrols one node, once, within its time.',
-  caller: 'client',
-  status: 201,
-  params: nothing,
-  query: nothing,
-  body: z.object({ kind: nodeKind, validSeconds: seconds.min(1).max(604_800).optional() }),
-  reply: z.object({ enrolmentToken: z.string(), kind: nodeKind, expiresAt: timestamp }),
-});
-
-export const openApi = defineOperation({
-  id: 'openApi',
-  method: 'get',
-  path: '/v1/openapi.json',
-  summary: 'This API as an OpenAPI 3.1 document.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.record(z.string(), z.unknown()),
-});
-
 export const CLIENT_OPERATIONS = [
   requestTeleport,
   getTeleport,
@@ -345,6 +308,7 @@ export const CLIENT_OPERATIONS = [
   getImport,
   requestExport,
   getExport,
+  ...DELIVERED_OPERATIONS,
   cacheStatistics,
   createEnrolmentToken,
   openApi,

@@ -7,7 +7,12 @@
  * third one counts, and writes each number to its disk.
  */
 
-import { open } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, open, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseDigest } from '../../domain/digest.ts';
+import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
+import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
 
 const LOAD_ADDRESS = 0x7c00;
 const SECTOR_BYTES = 512;
@@ -108,6 +113,45 @@ function readingBootSector(): Buffer {
   code.copy(sector);
   sector.writeUInt16LE(0xaa55, 510);
   return sector;
+}
+
+/**
+ * A disk that boots, with its code in one of its two files; all else is zero, and the base full of what the
+ * guest would take for a mark that it has run.
+ */
+export async function writeSharedBootDisk(dir: string, codeFile: number, sizeBytes: number) {
+  const code = bootSector(NEXT_SEGMENT);
+  const place = await mkdtemp(join(dir, 'shared-'));
+  await chmod(place, 0o711);
+  const base = parseDigest('ba'.repeat(32));
+  const paths = [join(place, 'disk', 'disk.qcow2'), join(place, base, 'disk.raw')] as const;
+  for (const path of paths) await mkdir(dirname(path));
+  const below = Buffer.alloc(sizeBytes, 'V');
+  if (codeFile === BASE_FILE) below.set(code);
+  await writeFile(paths[1], below);
+  const { dataAt, fileBytes, segments } = sharedLayout(sizeBytes);
+  const fileOfSegment = new Uint8Array(segments).fill(ZERO_FILE).fill(codeFile, 0, 1);
+  await using file = await open(paths[0], 'wx');
+  await file.truncate(fileBytes);
+  const shared = { virtualSizeBytes: sizeBytes, base, fileOfSegment };
+  for (const { offset, bytes } of encodeSharedTables(shared)) {
+    await file.write(bytes, 0, bytes.length, offset);
+  }
+  if (codeFile === OWN_FILE) await file.write(code, 0, code.length, dataAt);
+  const hashes = new Map(
+    await Promise.all(paths.map(async (path) => [path, await hashOf(path)] as const)),
+  );
+  const layers = [
+    { path: paths[0], format: 'qcow2' },
+    { path: paths[1], format: 'raw' },
+  ] as const;
+  return { layers, hashes };
+}
+
+export async function hashOf(path: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
 }
 
 /** The writing guest says a dot after so many writes, and READ_FAILED for one that failed. */
