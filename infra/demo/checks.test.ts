@@ -37,6 +37,8 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     method: 'exact',
     skipFree: null,
     lazy: false,
+    move: null,
+    movedBy: null,
     functional: null,
     state: 'running',
     epoch: 1,

@@ -96,6 +96,8 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     method: 'exact',
     skipFree: null,
     lazy: false,
+    move: null,
+    movedBy: null,
     functional: null,
     state,
     epoch: 1,

@@ -5,7 +5,7 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
-import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
+import type { DeliveryValue, FreeSpaceRow, MoveRow, Tables, TeleportRow } from '../ports.ts';
 
 /** What is skipped of a version's disks. */
 export function skippedValue(disks: readonly FreeSpaceRow[]) {
@@ -13,11 +13,32 @@ export function skippedValue(disks: readonly FreeSpaceRow[]) {
   return { skippedBytes, kept: [...kept] };
 }
 
+/** How the sources of rows stand, for those that are moves and for those whose VM was moved. */
+interface Moves {
+  readonly own: ReadonlyMap<Id, MoveRow>;
+  readonly standing: ReadonlyMap<Id, Id>;
+}
+
+async function movesOf(tables: Tables, rows: readonly TeleportRow[]): Promise<Moves> {
+  const own = await tables.moves.of(rows.filter(({ isMove }) => isMove).map(({ id }) => id));
+  const standing = await tables.moves.standing([...new Set(rows.map(({ vmId }) => vmId))]);
+  return {
+    own: new Map(own.map((move) => [move.teleport, move])),
+    standing: new Map(standing.map((move) => [move.vmId, move.teleport])),
+  };
+}
+
+function moveView({ fence, fencedAt, problem }: MoveRow) {
+  return { fence, fencedAt: fencedAt?.toISOString() ?? null, problem };
+}
+
 function viewOf(
   row: TeleportRow,
   disks: readonly DeliveryValue[],
   freeSpace: readonly FreeSpaceRow[],
+  moves: Moves,
 ) {
+  const move = moves.own.get(row.id);
   return {
     teleport: row.id,
     vm: row.vm,
@@ -26,6 +47,8 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    move: move === undefined ? null : moveView(move),
+    movedBy: row.isMove ? null : (moves.standing.get(row.vmId) ?? null),
     functional: row.functional,
     state: row.state,
     epoch: row.epoch,
@@ -56,11 +79,12 @@ export async function viewTeleports(
   rows: readonly TeleportRow[],
 ): Promise<TeleportView[]> {
   const delivered = await tables.deliveries.present(rows.map((row) => row.id));
+  const moves = await movesOf(tables, rows);
   const skipping = rows.filter((row) => row.skipFree);
   const freeSpace = skipping.length === 0 ? [] : await tables.vms.freeSpaceOf(skipping);
   return rows.map((row) => {
     const mine = freeSpace.filter((disk) => disk.vmId === row.vmId && disk.version === row.version);
-    return viewOf(row, delivered.get(row.id) ?? [], mine);
+    return viewOf(row, delivered.get(row.id) ?? [], mine, moves);
   });
 }
 

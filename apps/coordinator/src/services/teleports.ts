@@ -16,6 +16,7 @@ import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
+import { addMove, callOff, requireDiscard, requireUnmoved } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
   skippedValue,
@@ -34,6 +35,7 @@ export interface TeleportRequest {
   readonly databases?: DatabaseWay | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
+  readonly move?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
@@ -130,11 +132,15 @@ async function earlierRequest(
   const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
-  const asked = [request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)];
+  const asked = [
+    ...[request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)],
+    request.move ?? false,
+  ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     present.databases,
     placeWords(present.near),
+    present.isMove,
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
   throw new VmdnError(
@@ -159,6 +165,7 @@ async function addTeleport(
 ): Promise<TeleportView> {
   const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
+  if (request.move === true) await requireUnmoved(tables, version.vmId, request.vm);
   const { near } = request;
   const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
@@ -172,6 +179,7 @@ async function addTeleport(
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
+  if (request.move === true) await addMove(tables, id, version.vmId);
   await tables.notify(`edge:${answer.edge}`, `teleport:${id}`);
   return await viewTeleport(tables, project, id);
 }
@@ -217,15 +225,21 @@ export async function listTeleports(
   );
 }
 
+interface CancelWish {
+  readonly snapshot?: 'keep' | 'drop' | undefined;
+  readonly writes?: 'keep' | 'discard' | undefined;
+}
+
 /**
  * Cancels a teleport, or stops and removes the VM it delivered, with its disks where that is wished. Throws
- * `not_found`, and `conflict` where they stay although the wish is to drop them.
+ * `not_found`, and `conflict` where they stay although the wish is to drop them, or where writes would be
+ * lost.
  */
 export async function cancelTeleport(
   context: Context,
   { project }: ClientIdentity,
   teleport: Id,
-  { snapshot = 'keep' }: { readonly snapshot?: 'keep' | 'drop' | undefined } = {},
+  { snapshot = 'keep', writes = 'keep' }: CancelWish = {},
 ): Promise<TeleportView> {
   const isDropped = snapshot === 'drop';
   const { view, isNews } = await context.store.transaction(async (tables) => {
@@ -236,11 +250,13 @@ export async function cancelTeleport(
       const words = 'This teleport was over before; its disks stay with its edge as a snapshot.';
       throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
     }
+    requireDiscard(row, writes);
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
       const rest = isDropped ? ', with its snapshot' : '';
       const message = `${what} at the user's wish${rest}.`;
       await tables.teleports.cancel(teleport, message, isDropped);
+      await callOff(tables, row);
       await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
     }
     return { view: await viewTeleport(tables, project, teleport), isNews: isPossible };

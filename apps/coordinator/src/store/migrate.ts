@@ -25,6 +25,7 @@ import { vmExports } from './migrations/0013-exports.ts';
 import { databases } from './migrations/0015-databases.ts';
 import { functionalCost } from './migrations/0017-functional-cost.ts';
 import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
+import { moves } from './migrations/0020-moves.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -45,6 +46,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0015-databases': databases,
   '0017-functional-cost': functionalCost,
   '0018-drop-snapshot': dropSnapshot,
+  '0020-moves': moves,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

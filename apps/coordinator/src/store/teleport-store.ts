@@ -35,6 +35,8 @@ export interface TeleportRow {
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
   readonly lazy: boolean;
+  /** The VM leaves its source (move-store.ts). */
+  readonly isMove: boolean;
   readonly databases: DatabaseWay;
   readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
@@ -142,7 +144,9 @@ function rows(db: Db) {
     .selectFrom('teleports')
     .innerJoin('vms', 'vms.id', 'teleports.vm_id')
     .innerJoin('nodes', 'nodes.id', 'teleports.edge_id')
-    .select(COLUMNS);
+    .leftJoin('moves', 'moves.teleport_id', 'teleports.id')
+    .select(COLUMNS)
+    .select(sql<boolean>`moves.teleport_id is not null`.as('isMove'));
 }
 
 function teleportReads(db: Db) {
@@ -334,11 +338,14 @@ function teleportLeases(db: Db) {
         .execute();
     },
 
-    /** What an edge should work on, keep running, or remove; oldest first. */
+    /**
+     * What an edge should work on, keep running, or remove; oldest first. Of a failed move it must say the
+     * last.
+     */
     ofEdge: (edge: Id): Promise<TeleportRow[]> =>
       rows(db)
         .where('teleports.edge_id', '=', edge)
-        .where('teleports.state', '!=', 'failed')
+        .where(sql<boolean>`(teleports.state <> 'failed' or moves.teleport_id is not null)`)
         .where('teleports.released', '=', false)
         .orderBy('teleports.created_at')
         .orderBy('teleports.id')

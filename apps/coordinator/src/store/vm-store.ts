@@ -72,6 +72,7 @@ export interface ListedVm {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionState;
+  readonly movedBy: Id | null;
   readonly origin: Name;
   readonly os: string | null;
   readonly packages: number;
@@ -295,8 +296,9 @@ function versionLists(db: Db) {
             .onRef('teleports.vm_id', '=', 'vm_versions.vm_id')
             .onRef('teleports.version', '=', 'vm_versions.version'),
         )
+        .leftJoin('moves', 'moves.teleport_id', 'teleports.id')
         .where('teleports.edge_id', '=', edge)
-        .where('teleports.state', '!=', 'failed')
+        .where(sql<boolean>`(teleports.state <> 'failed' or moves.teleport_id is not null)`)
         .where('teleports.released', '=', false)
         .execute(),
 
@@ -309,7 +311,9 @@ function versionLists(db: Db) {
             where disks.vm_id = v.vm_id and disks.version = v.version) as "virtualSizeBytes",
           (select sum(non_zero_bytes)::bigint from disks
             where disks.vm_id = v.vm_id and disks.version = v.version) as "nonZeroBytes",
-          v.description->>'describedAt' as "describedAt"
+          v.description->>'describedAt' as "describedAt",
+          (select teleport_id from moves where moves.vm_id = vms.id
+            and moves.fence not in ('over', 'forced')) as "movedBy"
         from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
         where vms.project_id = ${project}
         order by vms.name, v.version desc`.execute(db);

@@ -189,7 +189,7 @@ export async function report(
   edge: Pick<TestNode, 'client'>,
   teleport: string,
   body: Partial<Parameters<typeof reportBody>[0]>,
-): Promise<{ state: string; epoch: number }> {
+): Promise<{ state: string; epoch: number; awaits?: string | undefined }> {
   return await edge.client.call(reports.reportProgress, {
     params: { teleport },
     body: reportBody(body),
@@ -205,6 +205,7 @@ function reportBody(given: {
   errorCode?: string;
   independent?: boolean;
   functional?: FunctionalCopy;
+  gone?: boolean;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }

@@ -4,7 +4,9 @@
  */
 
 import { z } from 'zod';
+import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
+import { moveFence } from './coordinator-moves.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
@@ -34,6 +36,7 @@ import {
   versionState,
 } from './schemas.ts';
 
+export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
 export {
   getImport,
@@ -72,6 +75,10 @@ export const teleport = z.object({
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  /** Of a move: how the VM's source stands; null: a copy, which leaves the source alone. */
+  move: moveFence.nullable().default(null),
+  /** The move by which the VM has left its source, of a copy of what it was then; else null. */
+  movedBy: id.nullable().default(null),
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -134,6 +141,8 @@ export const requestTeleport = defineOperation({
     ...wish,
     /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
     lazy: z.boolean().optional(),
+    /** The source can't start any more once the VM may start elsewhere; unless said, it is left alone. */
+    move: z.boolean().optional(),
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -192,6 +201,8 @@ export const cancelTeleport = defineOperation({
   query: z.object({
     /** What becomes of the delivered disks: they are a source for further teleports (unless said), or go. */
     snapshot: z.enum(['keep', 'drop']).optional(),
+    /** Of a moved VM that runs: what it wrote there is lost with it, which must be said. */
+    writes: z.enum(['keep', 'discard']).optional(),
   }),
   body: nothing,
   reply: teleport,
@@ -295,6 +306,8 @@ export const listVms = defineOperation({
         vm: name,
         version: z.number().int(),
         state: versionState,
+        /** The move by which it has left its source, or is about to. */
+        movedBy: id.nullable().default(null),
         origin: name,
         os: z.string().nullable(),
         packages: z.number().int(),
@@ -329,47 +342,6 @@ export const describeVm = defineOperation({
       }),
     ),
   }),
-});
-
-export const listRegions = defineOperation({
-  id: 'listRegions',
-  method: 'get',
-  path: '/v1/regions',
-  summary: 'Places that have a name: regions of the public clouds and cities.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    regions: z.array(location.extend({ region: name, title: z.string(), kind: z.string() })),
-  }),
-});
-
-export const createEnrolmentToken = defineOperation({
-  id: 'createEnrolmentToken',
-  method: 'post',
-  path: '/v1/enrolment-tokens',
-  summary: 'A token that enrols one node, once, within its time.',
-  caller: 'client',
-  status: 201,
-  params: nothing,
-  query: nothing,
-  body: z.object({ kind: nodeKind, validSeconds: seconds.min(1).max(604_800).optional() }),
-  reply: z.object({ enrolmentToken: z.string(), kind: nodeKind, expiresAt: timestamp }),
-});
-
-export const openApi = defineOperation({
-  id: 'openApi',
-  method: 'get',
-  path: '/v1/openapi.json',
-  summary: 'This API as an OpenAPI 3.1 document.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.record(z.string(), z.unknown()),
 });
 
 export const CLIENT_OPERATIONS = [

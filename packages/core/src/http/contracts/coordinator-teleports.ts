@@ -73,8 +73,15 @@ export const reportProgress = defineOperation({
     /** Segments of an earlier boot that were asked for ahead. */
     trace: traceUse.optional(),
     functional: functionalCopy.optional(),
+    /** Of one that is over: nothing of its VM is left here. */
+    gone: z.boolean().optional(),
   }),
-  reply: z.object({ state: teleportState, epoch: z.number().int() }),
+  reply: z.object({
+    state: teleportState,
+    epoch: z.number().int(),
+    /** What must come first, in words: the report was not taken; say it again. */
+    awaits: z.string().optional(),
+  }),
 });
 
 export const renewGrant = defineOperation({
