@@ -60,7 +60,11 @@ export function beginTeleport(
   network: Network,
   vm: string,
   near: string,
-  how: { readonly lazy?: boolean; readonly method?: 'exact' | 'functional' } = {},
+  how: {
+    readonly lazy?: boolean;
+    readonly move?: boolean;
+    readonly method?: 'exact' | 'functional';
+  } = {},
 ): Promise<Teleport> {
   const body = { vm: vm as Name, near: { region: near as Name }, ...how };
   return network.client.call(requestTeleport, { body });

@@ -10,10 +10,14 @@ import {
   CONTROL_SOCKET_NAME,
   originStatus,
   releaseDisks,
+  takeBackVm,
 } from '@vmdn/core/http/contracts/origin-control.ts';
 import { runtimeDirOf } from './settings.ts';
 
-/** `status`, or `release [VM [SECONDS]]`. Throws `invalid_input`, `unavailable`, the origin's own errors. */
+/**
+ * `status`, `release [VM [SECONDS]]`, or `unfence VM [--force]`. Throws `invalid_input`, `unavailable`, the
+ * origin's own errors.
+ */
 export async function askOrigin(
   words: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -30,5 +34,12 @@ export async function askOrigin(
       seconds: seconds === undefined ? undefined : Number(seconds),
     });
   }
-  throw new VmdnError('invalid_input', 'Say `status` or `release [VM [SECONDS]]`.');
+  // After `unfence VM` there is the force, or nothing.
+  const isForce = seconds === undefined || seconds === '--force';
+  if (word === 'unfence' && vm !== undefined && isForce && more.length === 0) {
+    const body = { vm: parseName(vm, 'VM'), force: seconds !== undefined };
+    return await callOriginControl(socketPath, takeBackVm, body);
+  }
+  const known = 'Say `status`, `release [VM [SECONDS]]` or `unfence VM --force`.';
+  throw new VmdnError('invalid_input', known);
 }

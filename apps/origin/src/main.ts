@@ -1,6 +1,7 @@
 /**
- * Room: origin. The process: `main.ts` runs an origin until a signal; `main.ts status` and
- * `main.ts release [VM [SECONDS]]` ask the one that runs with the same environment.
+ * Room: origin. The process: `main.ts` runs an origin until a signal; `main.ts status`,
+ * `main.ts release [VM [SECONDS]]` and `main.ts unfence VM --force` ask the one that runs with the same
+ * environment.
  */
 
 import { runQuery } from '@vmdn/core/process/run-query.ts';

@@ -16,6 +16,7 @@ import {
   createCoordinatorClient,
 } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { desiredFences, reportFence } from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import { announceVersion, setVersionState } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { CONTROL_SOCKET_NAME } from '@vmdn/core/http/contracts/origin-control.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
@@ -41,9 +42,12 @@ import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
+import type { FencedAs, FenceFiles, FenceJournal, FenceWishes } from './fence-ports.ts';
 import { openContentCache } from './io/content-cache.ts';
 import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
+import { createFenceFiles } from './io/fence-files.ts';
+import { openFenceJournal } from './io/fence-journal.ts';
 import { openLedger } from './io/ledger.ts';
 import { createLibvirtVms } from './io/libvirt-vms.ts';
 import { openPins } from './io/pins.ts';
@@ -62,6 +66,8 @@ import type {
 } from './ports.ts';
 import { mountControlRoutes } from './routes/control-routes.ts';
 import { createAnnouncer } from './services/announcer.ts';
+import { type FenceFollower, followFences } from './services/follow-fences.ts';
+import { type FenceKeeper, openFences } from './services/keep-fences.ts';
 import { createPinKeeper } from './services/keep-pins.ts';
 import { createOperatorDesk } from './services/release-vms.ts';
 import { createServedDisks } from './services/served-disks.ts';
@@ -101,15 +107,19 @@ export async function createOrigin(
     book.noteTeleport(digest, Date.now() + GRANT_SECONDS * 1000);
   }
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
+  const keeper = await openFences(parts);
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
-  const discovery = findVmsOf(settings);
+  const discovery = findVmsOf(settings, keeper.fencedAs);
   const watcher = startVmWatcher({ ...parts, ...pace, discovery, pinKeeper, announcer });
   stack.use(watcher);
+  const { firstPass } = watcher;
+  const follower = followFences({ wishes: fenceWishesBy(node), keeper, logger, firstPass });
+  stack.use(follower);
 
   const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
   server.become(diskApp(parts, watcher, uplink));
-  stack.use(await openControl(parts, watcher));
+  stack.use(await openControl({ ...parts, keeper, follower }, watcher));
   stack.use(
     startHeartbeat({
       client: node.client,
@@ -131,11 +141,11 @@ export async function createOrigin(
 }
 
 /** The folder of specifications, and libvirt beside it. */
-function findVmsOf({ vmsDir, libvirt }: OriginSettings): VmDiscovery {
-  const folder = createVmFolder(vmsDir);
+function findVmsOf({ vmsDir, libvirt }: OriginSettings, fencedAs: FencedAs): VmDiscovery {
+  const folder = createVmFolder(vmsDir, fencedAs);
   if (libvirt === undefined) return folder;
   const virsh = createVirsh(createCommandRunner(), libvirt);
-  return severalPlaces([folder, createLibvirtVms({ ...libvirt, virsh })]);
+  return severalPlaces([folder, createLibvirtVms({ ...libvirt, virsh, fencedAs })]);
 }
 
 interface Disks {
@@ -144,6 +154,8 @@ interface Disks {
   readonly pins: Pins;
   readonly ledger: Ledger;
   readonly readers: DiskReaders;
+  readonly journal: FenceJournal;
+  readonly files: FenceFiles;
 }
 
 interface Node {
@@ -235,6 +247,8 @@ async function openDisks(
     cache: await openContentCache(join(stateDir, 'cache')),
     pins: await openPins(join(stateDir, 'pins')),
     ledger: await openLedger(join(stateDir, 'vms')),
+    journal: await openFenceJournal(join(stateDir, 'fences')),
+    files: createFenceFiles(),
     readers: createDiskReaders(
       createDiskInspector({ runner, workDir, appliance: createApplianceInspector(appliance) }),
     ),
@@ -256,6 +270,17 @@ function announcementsBy({ key, identity, client }: Node): Announcements {
     },
     async setState(vm, version, state) {
       await client.call(setVersionState, { params: { vm, version }, body: { state } });
+    },
+  };
+}
+
+function fenceWishesBy({ client }: Node): FenceWishes {
+  return {
+    read: (revision, waitSeconds, signal) =>
+      client.call(desiredFences, { query: { revision, waitSeconds }, signal }),
+    async say({ teleport, epoch }, state, message) {
+      const body = { epoch, state, ...(message === undefined ? {} : { message }) };
+      await client.call(reportFence, { params: { teleport }, body });
     },
   };
 }
@@ -283,7 +308,10 @@ function diskApp(parts: Parts, watcher: VmWatcher, uplink: UplinkLimiter): App {
   return app;
 }
 
-async function openControl(parts: Parts, watcher: VmWatcher): Promise<AsyncDisposable> {
+async function openControl(
+  parts: Parts & { readonly keeper: FenceKeeper; readonly follower: FenceFollower },
+  watcher: VmWatcher,
+): Promise<AsyncDisposable> {
   const app = createApp({ logger: parts.logger });
   mountControlRoutes(app, createOperatorDesk({ ...parts, problems: () => watcher.problems() }));
   return await listenOnControlSocket(app, join(parts.settings.runtimeDir, CONTROL_SOCKET_NAME));

@@ -119,7 +119,7 @@ export function vmTable(vms: readonly Vm[]): string {
   const rows = vms.map((vm) => [
     vm.vm,
     String(vm.version),
-    vm.state,
+    vm.movedBy === null ? vm.state : `${vm.state}, moved`,
     vm.origin,
     vm.os ?? 'not recognised',
     String(vm.packages),

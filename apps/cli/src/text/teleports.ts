@@ -15,6 +15,7 @@ import {
 } from '@vmdn/core/domain/tiers.ts';
 import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type Place, placeWords } from '../arguments.ts';
+import { moveLines } from './moves.ts';
 import { plannedTable } from './planned.ts';
 import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
 import { renderTable } from './table.ts';
@@ -184,6 +185,7 @@ export function routedLines(teleport: Teleport): string[] {
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
     ...skippedLines(teleport.skipFree),
+    ...moveLines(teleport),
     destinationTable(chosen, others),
   ];
 }
@@ -204,6 +206,7 @@ export function finishedLines(teleport: Teleport): string[] {
   }
   const boot = bootWords(teleport);
   if (boot !== null) lines.push(boot);
+  lines.push(...moveLines(teleport));
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
     const coming = isStranded(teleport)

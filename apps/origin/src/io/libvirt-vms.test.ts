@@ -33,7 +33,10 @@ function placeOf(documents: readonly string[]) {
     persistent: async () => [...known.keys()],
     dumpXml: async (domain: Id) => known.get(domain) ?? null,
   };
-  return createLibvirtVms({ virsh, uri: 'qemu:///session', roots: [root] });
+  return createLibvirtVms({
+    ...{ virsh, uri: 'qemu:///session', roots: [root] },
+    fencedAs: () => undefined,
+  });
 }
 
 describe('VMs that libvirt has', () => {

@@ -16,6 +16,7 @@ import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import { isEdgeDomain, readSourceDomain } from '@vmdn/core/formats/libvirt-source.ts';
 import type { Virsh } from '@vmdn/core/io/command/virsh.ts';
 import { fileError } from '@vmdn/core/io/files/files.ts';
+import type { FencedAs } from '../fence-ports.ts';
 import { VMS_MAX } from '../limits.ts';
 import type { Discovery, VmDiscovery } from '../ports.ts';
 import { requireInside } from './inside.ts';
@@ -28,6 +29,8 @@ export function createLibvirtVms(config: {
   readonly virsh: Pick<Virsh, 'persistent' | 'dumpXml'>;
   readonly uri: string;
   readonly roots: readonly string[];
+  /** Knows the domains that were moved away. */
+  readonly fencedAs: FencedAs;
 }): VmDiscovery {
   let folders: readonly string[] = [];
   return {
@@ -42,7 +45,7 @@ export function createLibvirtVms(config: {
 }
 
 async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Promise<Discovery> {
-  const { virsh, uri, roots } = config;
+  const { virsh, uri, roots, fencedAs } = config;
   const vms = new Map<string, VmSpecification>();
   const problems: { where: string; error: unknown }[] = [];
   try {
@@ -53,7 +56,7 @@ async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Prom
     }
     for (const domain of domains) {
       try {
-        const vm = await readDomain(virsh, domain, real);
+        const vm = await readDomain(virsh, domain, real, fencedAs);
         if (vm !== null) vms.set(vm.name, vm);
       } catch (error) {
         problems.push({ where: domain, error });
@@ -78,10 +81,13 @@ async function readDomain(
   virsh: Pick<Virsh, 'dumpXml'>,
   domain: Id,
   roots: readonly string[],
+  fencedAs: FencedAs,
 ): Promise<VmSpecification | null> {
   const document = await virsh.dumpXml(domain, { inactive: true });
   if (document === null || isEdgeDomain(document)) return null;
   const specification = readSourceDomain(document);
+  const fenced = fencedAs(specification.name);
+  if (fenced !== undefined) return fenced;
   const disks = [];
   for (const disk of specification.disks) {
     const layers = [];

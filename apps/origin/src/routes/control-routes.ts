@@ -3,12 +3,16 @@
  * origin's own user can open it.
  */
 
-import { originStatus, releaseDisks } from '@vmdn/core/http/contracts/origin-control.ts';
+import {
+  originStatus,
+  releaseDisks,
+  takeBackVm,
+} from '@vmdn/core/http/contracts/origin-control.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import { CONTROL_BODY_BYTES_MAX, RELEASE_SECONDS } from '../limits.ts';
 import type { OperatorDesk } from '../services/release-vms.ts';
 
-/** Mounts status and release. */
+/** Mounts status, release and unfence. */
 export function mountControlRoutes(app: App, desk: OperatorDesk): void {
   const byFilePermissions = async (): Promise<null> => null;
   mountOperation(app, originStatus, byFilePermissions, async () => desk.status());
@@ -19,6 +23,13 @@ export function mountControlRoutes(app: App, desk: OperatorDesk): void {
     async ({ body }) => ({
       released: [...(await desk.release(body.vm, body.seconds ?? RELEASE_SECONDS))],
     }),
+    { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
+  );
+  mountOperation(
+    app,
+    takeBackVm,
+    byFilePermissions,
+    ({ body }) => desk.takeBack(body.vm, body.force),
     { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
   );
 }

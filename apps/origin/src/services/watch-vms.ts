@@ -134,6 +134,19 @@ class Watcher implements VmWatcher {
   }
 
   async #pass(): Promise<void> {
+    const { book } = this.#options;
+    const { vms, changed } = await book.undisturbed(() => this.#look());
+    await this.#settle();
+    for (const vm of changed) {
+      if (this.#stop.signal.aborted) return;
+      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
+      if (await this.#describe(vm)) await this.#settle();
+    }
+    await this.#sweep(vms);
+  }
+
+  /** Everything that is there, and what of it is not as it was described. */
+  async #look() {
     const { discovery, book } = this.#options;
     const found = await discovery.find();
     this.#forgetOldProblems(found.vms, found.problems);
@@ -142,13 +155,7 @@ class Watcher implements VmWatcher {
     for (const vm of found.vms) if (!(await this.#isUnchanged(vm))) changed.push(vm);
     const names = new Set<Name>(found.vms.map((vm) => vm.name));
     for (const name of book.vmNames()) if (!names.has(name)) book.setMatching(name, false);
-    await this.#settle();
-    for (const vm of changed) {
-      if (this.#stop.signal.aborted) return;
-      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
-      if (await this.#describe(vm)) await this.#settle();
-    }
-    await this.#sweep(found.vms);
+    return { vms: found.vms, changed };
   }
 
   async #settle(): Promise<void> {
