@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDigest } from '@vmdn/core/domain/digest.ts';
@@ -180,6 +180,7 @@ describe('the fence of a moved VM', () => {
     const next = await process();
     expect(await names()).toEqual(fenced);
     expect(next.keeper.fences()).toMatchObject([{ teleport: TELEPORT, epoch: 1, state: 'fenced' }]);
+    await look(next);
     expect(await next.keeper.fulfil(WISH)).toBe('fenced');
   });
 
@@ -194,6 +195,17 @@ describe('the fence of a moved VM', () => {
     const next = await process();
     expect(await names()).toEqual([...DISKS]);
     expect(await next.keeper.fulfil(RELEASE)).toBe('released');
+  });
+
+  it('is not said to stand when somebody gave a file its name again', async () => {
+    const origin = await process();
+    await look(origin);
+    await origin.keeper.fulfil(WISH);
+    await rename(pathOf(fenced[0]!), pathOf(DISKS[0]));
+    for (const epoch of [1, 2]) {
+      const again = origin.keeper.fulfil({ ...WISH, epoch });
+      await expect(again).rejects.toMatchObject({ code: 'conflict' });
+    }
   });
 
   it('leaves all as it was when one of the disks can’t be fenced', async () => {

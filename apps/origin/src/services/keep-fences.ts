@@ -267,11 +267,22 @@ class Keeper implements FenceKeeper {
   }
 
   async #renew(record: FenceRecord, wish: FenceWishValue, isRaised: boolean): Promise<void> {
-    if (isRaised) this.#presentSource(wish);
+    if (!wish.confirmed) await this.#requireHidden(record, wish);
     const { epoch, version, settled } = isRaised ? wish : { ...record, settled: wish.settled };
     if (isRaised || settled !== record.settled) {
       await this.#save({ ...record, epoch, version, settled });
     }
+  }
+
+  /** Before the coordinator hears that it is fenced: nobody else gave the files their names again. */
+  async #requireHidden(record: FenceRecord, wish: FenceWishValue): Promise<void> {
+    const hidden = await this.#options.files.hidden(record.files);
+    if (hidden.length < record.files.length) {
+      const missing = record.files.filter((file) => !hidden.includes(file)).map(({ to }) => to);
+      const words = `Not by this origin, ${missing.join(', ')} got another name or was removed.`;
+      throw new VmdnError('conflict', words, { data: { missing } });
+    }
+    this.#presentSource(wish);
   }
 
   async #release(record: FenceRecord): Promise<void> {
