@@ -6,7 +6,7 @@
  */
 
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import { isFinal } from '@vmdn/core/domain/teleport.ts';
+import { isDependent, isSettled } from '@vmdn/core/domain/teleport.ts';
 import { requestTeleport, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { compareDisks, type DiskFile } from '../lab/disk-proof.ts';
 import { deliveredDisk } from '../lab/edge-files.ts';
@@ -26,14 +26,20 @@ export interface DemoTeleport {
 
 /** Parts of the disk after which progress is said. */
 const PROGRESS_PARTS = 4;
-const DISK_STATES: ReadonlySet<string> = new Set(['verified', 'booting', 'running']);
+
+/** Its guest may run long before. */
+function isComplete({ disks }: Teleport): boolean {
+  const isWhole = disks.every((disk) => disk.verifiedBytes === disk.virtualSizeBytes);
+  return disks.length > 0 && isWhole;
+}
 
 function progressWords(teleport: Teleport): string {
   const verified = teleport.disks.reduce((sum, disk) => sum + disk.verifiedBytes, 0);
   const virtual = teleport.disks.reduce((sum, disk) => sum + disk.virtualSizeBytes, 0);
   const part = virtual === 0 ? 0 : Math.floor((PROGRESS_PARTS * verified) / virtual);
   const message = teleport.message === null ? '' : ` (${teleport.message})`;
-  const share = teleport.state === 'syncing' ? ` ${(100 * part) / PROGRESS_PARTS} %` : '';
+  const isComing = teleport.state === 'syncing' || (teleport.lazy && isDependent(teleport));
+  const share = isComing ? ` ${(100 * part) / PROGRESS_PARTS} %` : '';
   return `${teleport.vm} -> ${teleport.edge}: ${teleport.state}${share}${message}`;
 }
 
@@ -54,7 +60,7 @@ export async function beginTeleport(
     first.teleport,
     signal,
     (teleport) => {
-      if (DISK_STATES.has(teleport.state) || isFinal(teleport.state)) hasDisk.resolve();
+      if (isComplete(teleport) || isSettled(teleport)) hasDisk.resolve();
       return progressWords(teleport);
     },
     journal,

@@ -119,7 +119,8 @@ main() {
         ;;
       -*) die "unknown option $1; see build.sh --help" ;;
       *)
-        all_guests | grep -qxF -- "$1" || die "there is no guest $1. There are: $(all_guests | tr '\n' ' ')"
+        # Not -q: grep would end at the first line, and a list that is still being written would fail with it.
+        all_guests | grep -xF -- "$1" >/dev/null || die "there is no guest $1. There are: $(all_guests | tr '\n' ' ')"
         names+=("$1")
         ;;
     esac

@@ -66,7 +66,7 @@ export function beginTeleport(
     readonly method?: 'exact' | 'functional';
   } = {},
 ): Promise<Teleport> {
-  const body = { vm: vm as Name, near: { region: near as Name }, ...how };
+  const body = { vm: vm as Name, near: { region: near as Name }, lazy: false, ...how };
   return network.client.call(requestTeleport, { body });
 }
 

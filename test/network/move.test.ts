@@ -157,7 +157,7 @@ describe('a VM that is moved', () => {
     expect(await compareDelivered(network, moved, disk)).toMatchObject({ isEqual: true });
   });
 
-  it('is given up only with its writes; its source comes back when its edge has said that it is gone', async () => {
+  it('is given up only with its writes; its source comes back when its edge has none of it', async () => {
     const { vms } = await network.client.call(listVms, {});
     const { movedBy: teleport, version } = vms.find(({ vm }) => vm === GUEST)!;
     const params = { teleport: teleport! };

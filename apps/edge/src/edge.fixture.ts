@@ -108,7 +108,8 @@ export async function startNetwork(more: Readonly<Record<string, string>> = {}) 
     /** Asks for a VM as soon as some edge can take it. */
     async teleport(vm: string, region = 'eu-west'): Promise<Id> {
       const near = { region: parseName(region, 'region') };
-      const body = { vm: parseName(vm, 'VM'), near, requestId: randomUUID() as Id };
+      const requestId = randomUUID() as Id;
+      const body = { vm: parseName(vm, 'VM'), near, requestId, lazy: false };
       const asked = await vi.waitFor(() => client.call(requestTeleport, { body }), {
         timeout: 30_000,
         interval: 100,

@@ -59,8 +59,10 @@ const DATABASES = [
 
 const LAZY = [
   '--lazy',
-  'start the VM at once: what it reads is fetched first, the rest of its disk follows',
+  'start the VM at once: what it reads comes first, the rest follows (default of exact teleports)',
 ] as const;
+
+const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
 
 const MOVE = [
   '--move',
@@ -139,10 +141,11 @@ async function runTeleport(
     readonly move?: boolean;
   },
 ): Promise<void> {
+  const { lazy, move } = options;
   const body = {
     ...wishBody(vm, options),
-    ...(options.lazy === true ? { lazy: true } : {}),
-    ...(options.move === true ? { move: true } : {}),
+    ...(lazy === undefined ? {} : { lazy }),
+    ...(move === true ? { move } : {}),
   };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
@@ -247,6 +250,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
+    .option(...NO_LAZY)
     .option(...MOVE)
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
@@ -255,7 +259,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near paris',
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
-        'vmdn teleport web-01 --near paris --lazy',
+        'vmdn teleport web-01 --near paris --no-lazy',
         'vmdn teleport web-01 --near paris --move',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',

@@ -2,8 +2,9 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query } from '../testing/test-database.ts';
 import {
   announce,
   beat,
@@ -11,25 +12,11 @@ import {
   describeTestVm,
   digest,
   report,
-  startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 const TWO_EDGES = [
   ['dublin', 'eu-west'],
@@ -73,10 +60,10 @@ async function hold(edge: TestNode, ...digests: Digest[]): Promise<void> {
 /** The edge was last heard of long ago, and its leases have run out. */
 async function kill(edge: string): Promise<void> {
   const away = "update nodes set last_seen_at = now() - interval '1 h' where name = $1";
-  await query(databaseUrl, away, [edge]);
+  await query(network.databaseUrl, away, [edge]);
   const expire = `update teleports set lease_expires_at = now() - interval '1 s'
     where edge_id = (select id from nodes where name = $1) and lease_expires_at is not null`;
-  await query(databaseUrl, expire, [edge]);
+  await query(network.databaseUrl, expire, [edge]);
 }
 
 async function withdraw(origin: TestNode, version: number): Promise<void> {
@@ -136,8 +123,11 @@ describe('when the edge of a teleport goes away', () => {
     const { teleport } = await request();
     const leases = async (): Promise<boolean> => {
       const text = "select lease_expires_at > now() + interval '10 s' as good from teleports";
-      const [row] = await query<{ good: boolean }>(databaseUrl, text);
-      await query(databaseUrl, "update teleports set lease_expires_at = now() + interval '2 s'");
+      const [row] = await query<{ good: boolean }>(network.databaseUrl, text);
+      await query(
+        network.databaseUrl,
+        "update teleports set lease_expires_at = now() + interval '2 s'",
+      );
       return row!.good;
     };
     expect(await leases()).toBe(true);

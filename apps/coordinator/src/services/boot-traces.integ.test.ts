@@ -3,17 +3,16 @@ import type { Id } from '@vmdn/core/domain/names.ts';
 import { decodeBootTrace, encodeBootTrace } from '@vmdn/core/formats/boot-trace.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase } from '../store/database.ts';
 import { createStore } from '../store/store.ts';
-import { quiet, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { quiet } from '../testing/test-database.ts';
 import {
   announce,
   describeTestVm,
   digest,
-  startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 import { putBootTrace } from './boot-traces.ts';
@@ -22,20 +21,12 @@ const DEBIAN = {
   ...{ id: 'debian', versionId: '12', prettyName: 'Debian 12', architecture: 'x86_64' },
 };
 const ALPINE = { ...DEBIAN, id: 'alpine' };
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let origin: TestNode;
 let edge: TestNode;
 let other: TestNode;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
   const started = await startTestVm(network, [
     ['dublin', 'eu-west'],
     ['ashburn', 'us-east'],
@@ -44,7 +35,6 @@ beforeEach(async () => {
   edge = started.edges[0]!;
   other = started.edges[1]!;
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 /** A guest that read this block of its first disk. */
 function traceOf(block: number, disk = 0): BootTrace {
@@ -139,7 +129,7 @@ describe('boot traces', () => {
   });
 
   it('I1: are bounded for each VM and in all: the oldest go', async () => {
-    const db = openDatabase(databaseUrl, quiet);
+    const db = openDatabase(network.databaseUrl, quiet);
     try {
       const store = createStore(db);
       const node = (await store.read((tables) => tables.nodes.find(edge.id)))!;

@@ -1,26 +1,11 @@
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
-import {
-  report,
-  startTestCoordinator,
-  startTestVm,
-  type TestCoordinator,
-} from '../testing/test-network.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { report, startTestVm } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function request(): Promise<Teleport> {
   const body = { vm: 'web-01', near: { region: 'eu-west' } };

@@ -5,8 +5,8 @@ import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   announce,
   beat,
@@ -15,23 +15,11 @@ import {
   digest,
   enrolTestNode,
   report,
-  startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function desired(edge: TestNode, query: object = {}) {
   return await edge.client.call(node.desiredState, { query });

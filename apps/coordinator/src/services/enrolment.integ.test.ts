@@ -2,23 +2,11 @@ import { generateNodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { createEnrolmentToken, listEdges } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { enrolNode } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
-import { startTestCoordinator, type TestCoordinator } from '../testing/test-network.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query } from '../testing/test-database.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function token(kind: 'origin' | 'edge' = 'edge'): Promise<string> {
   const reply = await network.user.call(createEnrolmentToken, { body: { kind } });
@@ -69,7 +57,10 @@ describe('an enrolment token', () => {
       code: 'unauthenticated',
     });
     const expired = await token();
-    await query(databaseUrl, "update enrolment_tokens set expires_at = now() - interval '1 s'");
+    await query(
+      network.databaseUrl,
+      "update enrolment_tokens set expires_at = now() - interval '1 s'",
+    );
     await expect(enrol({ enrolmentToken: expired })).rejects.toThrow('expired');
     await expect(enrol({ enrolmentToken: await token('origin') })).rejects.toMatchObject({
       code: 'forbidden',
@@ -79,7 +70,7 @@ describe('an enrolment token', () => {
   it('is kept as a hash only, like the clients’ tokens', async () => {
     const enrolmentToken = await token();
     const tokens = await query<{ row: string }>(
-      databaseUrl,
+      network.databaseUrl,
       'select t::text as row from enrolment_tokens t union all select c::text from clients c',
     );
     expect(tokens).toHaveLength(2);

@@ -2,27 +2,11 @@ import { randomUUID } from 'node:crypto';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
-import {
-  report,
-  startTestCoordinator,
-  startTestVm,
-  type TestCoordinator,
-  type TestNode,
-} from '../testing/test-network.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { report, startTestVm, type TestNode } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function desired(edge: TestNode) {
   return await edge.client.call(node.desiredState, { query: {} });

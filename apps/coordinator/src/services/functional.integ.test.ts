@@ -4,8 +4,8 @@ import type { FunctionalCopy } from '@vmdn/core/domain/functional.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   announce,
   beat,
@@ -15,8 +15,6 @@ import {
   enrolTestNode,
   name,
   report,
-  startTestCoordinator,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
@@ -30,16 +28,10 @@ const copy: FunctionalCopy = {
   checkedBy: ['it boots'],
 };
 
-let database: TestDatabase;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let edge: TestNode;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
   const origin = await enrolTestNode(network, { kind: 'origin', name: 'origin-1' });
   await beat(origin);
   const guests: Readonly<Record<string, Partial<Description>>> = {
@@ -54,7 +46,6 @@ beforeEach(async () => {
   edge = await enrolTestNode(network, { kind: 'edge', name: 'dublin', region: 'eu-west' });
   await beat(edge);
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 async function request(changes: object = {}): Promise<Teleport> {
   const place = { near: { region: name('eu-west') }, method: 'functional' as const };

@@ -1,35 +1,22 @@
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
-import {
-  digest,
-  startTestCoordinator,
-  startTestVm,
-  type TestCoordinator,
-  type TestNode,
-} from '../testing/test-network.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { digest, startTestVm, type TestNode } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let asking: TestNode;
 let near: TestNode;
 let far: TestNode;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
   const { edges } = await startTestVm(network, [
     ['asking', 'dublin'],
     ['near', 'london'],
     ['far', 'singapore'],
   ]);
   [asking, near, far] = edges as [TestNode, TestNode, TestNode];
-  return () => network[Symbol.asyncDispose]();
 });
 
 const DISK = digest('a');

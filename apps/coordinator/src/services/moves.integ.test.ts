@@ -6,8 +6,9 @@ import {
   reportFence,
 } from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query } from '../testing/test-database.ts';
 import {
   announce,
   beat,
@@ -15,31 +16,21 @@ import {
   digest,
   enrolTestNode,
   report,
-  startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let origin: TestNode;
 let edges: TestNode[];
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
-  ({ origin, edges } = await startTestVm(network, [
+  const places = [
     ['dublin', 'eu-west'],
     ['frankfurt', 'eu-central'],
-  ]));
+  ] as const;
+  ({ origin, edges } = await startTestVm(network, places));
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 async function request(changes: object = {}): Promise<Teleport> {
   const body = { vm: 'web-01', near: { region: 'eu-west' }, move: true, ...changes };
@@ -99,10 +90,10 @@ async function cancel(teleport: string, writes?: 'discard'): Promise<Teleport> {
 /** The edge was last heard of long ago, and its leases have run out. */
 async function silence(edge: string): Promise<void> {
   const away = "update nodes set last_seen_at = now() - interval '1 h' where name = $1";
-  await query(databaseUrl, away, [edge]);
+  await query(network.databaseUrl, away, [edge]);
   const expire = `update teleports set lease_expires_at = now() - interval '1 s'
     where edge_id = (select id from nodes where name = $1) and lease_expires_at is not null`;
-  await query(databaseUrl, expire, [edge]);
+  await query(network.databaseUrl, expire, [edge]);
 }
 
 describe('a move', () => {
@@ -111,11 +102,8 @@ describe('a move', () => {
     expect(move).toEqual({ fence: 'idle', fencedAt: null, problem: null });
     expect(await wishes()).toEqual([]);
     const booting = asksToBoot(teleport);
-    const waiting = await until(teleport, { move: { fence: 'wanted' } });
-    expect(waiting).toMatchObject({
-      state: 'verified',
-      message: expect.stringMatching(/origin-1 .* source of web-01/),
-    });
+    const message = expect.stringMatching(/origin-1 .* source of web-01/);
+    await until(teleport, { state: 'verified', message, move: { fence: 'wanted' } });
     const wish = { teleport, vm: 'web-01', version: 1, epoch: 1, want: 'fenced' };
     expect(await wishes()).toEqual([{ ...wish, confirmed: false, settled: false }]);
     await says(teleport, 'refused');
@@ -165,6 +153,14 @@ describe('a move', () => {
     expect(copy).toMatchObject({ move: null, movedBy: second });
     const { vms } = await network.user.call(client.listVms, {});
     expect(vms.map((vm) => [vm.vm, vm.movedBy])).toEqual([['web-01', second]]);
+  });
+
+  it('is lazy only where that is said, other than a copy', async () => {
+    const { lazy, teleport } = await request();
+    expect(lazy).toBe(false);
+    expect((await request({ move: false })).lazy).toBe(true);
+    await cancel(teleport);
+    expect((await request({ lazy: true })).lazy).toBe(true);
   });
 
   it('is another wish than a copy under the same request id', async () => {

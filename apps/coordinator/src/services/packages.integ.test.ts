@@ -15,37 +15,24 @@ import {
   sharePackageRecipe,
 } from '@vmdn/core/http/clients/package-recipes.ts';
 import * as ops from '@vmdn/core/http/contracts/coordinator-packages.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { PackageBounds } from '../ports.ts';
 import { openDatabase } from '../store/database.ts';
 import { createStore } from '../store/store.ts';
-import { query, quiet, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
-import {
-  enrolTestNode,
-  startTestCoordinator,
-  type TestCoordinator,
-  type TestNode,
-} from '../testing/test-network.ts';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query, quiet } from '../testing/test-database.ts';
+import { enrolTestNode, type TestNode } from '../testing/test-network.ts';
 import type { NodeIdentity } from './context.ts';
 import { createPackageRecipes } from './packages.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let edge: TestNode;
 let other: TestNode;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
   edge = await enrolTestNode(network, { kind: 'edge', name: 'dublin', region: 'eu-west' });
   other = await enrolTestNode(network, { kind: 'edge', name: 'tokyo', region: 'tokyo' });
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 /** What an unpacker makes of the n-th package: 1 MiB of image with 20 kB of files. */
 function unpacked(n: number, seed = n) {
@@ -69,7 +56,7 @@ function fetchAll(
 
 /** The use cases over the same database, without HTTP, and what they told. */
 async function packagesWith(options: Parameters<typeof createPackageRecipes>[1]) {
-  const db = openDatabase(databaseUrl, quiet);
+  const db = openDatabase(network.databaseUrl, quiet);
   const told: string[] = [];
   const events = (name: string) => void told.push(name);
   const packages = createPackageRecipes({ store: createStore(db), events }, options);
@@ -97,9 +84,9 @@ describe('a package recipe', () => {
   it('that one edge shares is known to all, whatever their project, as it was made', async () => {
     const made = [unpacked(1), unpacked(2)];
     for (const one of made) await sharePackageRecipe(edge.client, one);
-    await query(databaseUrl, "insert into projects (name) values ('another')");
+    await query(network.databaseUrl, "insert into projects (name) values ('another')");
     const move = "update nodes set project_id = (select id from projects where name = 'another')";
-    await query(databaseUrl, `${move} where name = 'tokyo'`);
+    await query(network.databaseUrl, `${move} where name = 'tokyo'`);
     const sha256s = [...made, unpacked(3)].map((one) => one.sha256);
     const fetched = await fetchAll(other, sha256s);
     expect(fetched.map((one) => one.sha256)).toEqual(made.map((one) => one.sha256).sort());
@@ -125,7 +112,7 @@ describe('a package recipe', () => {
     const body = { digest, keysRoot, recipe: Buffer.from('no zstd').toString('base64') };
     const noZstd = edge.client.call(ops.putPackageRecipe, { params, body });
     await expect(noZstd).rejects.toMatchObject({ code: 'corrupt' });
-    expect(await query(databaseUrl, 'select 1 from package_recipes')).toEqual([]);
+    expect(await query(network.databaseUrl, 'select 1 from package_recipes')).toEqual([]);
   });
 
   it('I2: stays as it came first; the same again is fine, another is a conflict', async () => {
@@ -173,7 +160,7 @@ describe('what is kept', () => {
     await using all = await packagesWith({ bounds, additionsPerEviction: 1 });
     for (const n of [1, 2, 3]) await all.put(n);
     const longAgo = "update package_recipes set used_at = now() - interval '2 hours'";
-    await query(databaseUrl, longAgo);
+    await query(network.databaseUrl, longAgo);
     // Reading one is a use.
     expect(await all.known(1)).toEqual([1]);
     await all.put(4);
@@ -186,7 +173,7 @@ describe('what is kept', () => {
     await using free = await packagesWith({ bounds: NO_BOUNDS });
     for (const n of [1, 2, 3]) await free.put(n);
     const [row] = await query<{ bytes: number }>(
-      databaseUrl,
+      network.databaseUrl,
       'select max(packed_bytes)::int as bytes from package_recipes',
     );
     const bounds = { ...NO_BOUNDS, bytesMax: row!.bytes * 2 };

@@ -7,43 +7,33 @@ import { signReceipt } from '@vmdn/core/http/auth/signed-receipt.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { RECEIPT_SCHEMA, type Receipt } from '@vmdn/core/http/contracts/receipts.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   delivery,
   describeTestVm,
   digest,
   startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let edge: TestNode;
 let other: TestNode;
 let teleport: Id;
 
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
 beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
   const { edges } = await startTestVm(network, [
     ['dublin', 'eu-west'],
     ['ashburn', 'us-east'],
   ]);
   edge = edges[0]!;
   other = edges[1]!;
-  const body = { vm: 'web-01', near: { region: 'eu-west' } };
+  const body = { vm: 'web-01', near: { region: 'eu-west' }, lazy: false };
   teleport = (await network.user.call(client.requestTeleport, { body })).teleport;
 });
-afterEach(() => network[Symbol.asyncDispose]());
 
 function receiptOf(changes: Partial<Receipt> = {}): Receipt {
   const { virtualSizeBytes, diskBytes, wireBytes } = delivery(digest('a'), {
@@ -95,7 +85,7 @@ describe('the receipt of a teleport', () => {
   it('I2: the same again is taken again, by every coordinator; another one is refused', async () => {
     const jws = await signReceipt(edge.key, edge.id, receiptOf());
     await send(jws);
-    await using second = await startTestCoordinator(databaseUrl);
+    await using second = await startTestCoordinator(network.databaseUrl);
     await send(jws, edge.at(second.url));
     expect(await refused()).toBe(0);
     const times = { ...receiptOf().times, running: '2026-01-02T03:04:06.000Z' };

@@ -5,8 +5,8 @@ import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts'
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
   announce,
   beat,
@@ -16,8 +16,6 @@ import {
   enrolTestNode,
   name,
   report,
-  startTestCoordinator,
-  type TestCoordinator,
   type TestNode,
 } from '../testing/test-network.ts';
 
@@ -29,18 +27,8 @@ const skipFree: SkipFreeDisk = {
   ...{ digest: LESS, nonZeroBytes: LESS_BYTES, keysRoot: digest('f'), recipeBytes: 1024, kept },
 };
 
-let database: TestDatabase;
-let network: TestCoordinator;
+const network = coordinatorPerTest();
 let edge: TestNode;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  network = await startTestCoordinator(await database.freshUrl());
-});
-afterEach(() => network[Symbol.asyncDispose]());
 
 function described(vm: string, disk: Partial<Description['disks'][number]>): Description {
   const description = describeTestVm(vm, 1, WHOLE);

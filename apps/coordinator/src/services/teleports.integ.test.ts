@@ -5,8 +5,9 @@ import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts'
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { query, startTestDatabase, type TestDatabase } from '../testing/test-database.ts';
+import { describe, expect, it } from 'vitest';
+import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { query } from '../testing/test-database.ts';
 import {
   announce,
   beat,
@@ -17,22 +18,9 @@ import {
   report,
   startTestCoordinator,
   startTestVm,
-  type TestCoordinator,
 } from '../testing/test-network.ts';
 
-let database: TestDatabase;
-let databaseUrl: string;
-let network: TestCoordinator;
-
-beforeAll(async () => {
-  database = await startTestDatabase();
-});
-afterAll(() => database[Symbol.asyncDispose]());
-beforeEach(async () => {
-  databaseUrl = await database.freshUrl();
-  network = await startTestCoordinator(databaseUrl);
-});
-afterEach(() => network[Symbol.asyncDispose]());
+const network = coordinatorPerTest();
 
 async function request(changes: object = {}, from = network.user): Promise<Teleport> {
   const body = { vm: 'web-01', near: { region: 'eu-west' }, ...changes };
@@ -92,7 +80,7 @@ describe('a request for a teleport', () => {
     expect(new Set(all.map((one) => one.teleport)).size).toBe(1);
     const other = request({ requestId, near: { region: 'us-east' } });
     await expect(other).rejects.toMatchObject({ code: 'conflict' });
-    expect(await query(databaseUrl, 'select id from teleports')).toHaveLength(1);
+    expect(await query(network.databaseUrl, 'select id from teleports')).toHaveLength(1);
   });
 
   it('that leaves the method open gets the quickest of the edge, and the same again', async () => {
@@ -104,16 +92,28 @@ describe('a request for a teleport', () => {
     await tell(2);
     const first = await request(open);
     expect(first).toMatchObject({ method: 'functional', chosen: { estimatedSeconds: 2 } });
+    expect(first.lazy).toBe(false);
     await tell(200);
     expect(await request(open)).toMatchObject({ teleport: first.teleport, method: 'functional' });
     const second = await request({ method: 'cheapest' });
-    expect(second).toMatchObject({ method: 'exact', chosen: { functional: cost } });
+    expect(second).toMatchObject({ method: 'exact', lazy: true, chosen: { functional: cost } });
     await tell(2);
     expect(await request({ method: 'cheapest', lazy: true })).toMatchObject({ method: 'exact' });
     const body = { vm: 'web-01', near: { region: 'eu-west' }, method: 'cheapest' } as const;
     expect(await network.user.call(client.planTeleport, { body })).toMatchObject({
       method: 'functional',
     });
+  });
+
+  it('runs at once unless it waits for its disk by request, or for a copy that is made', async () => {
+    await startTestVm(network);
+    expect(await request()).toMatchObject({ method: 'exact', lazy: true });
+    expect(await request({ lazy: false })).toMatchObject({ method: 'exact', lazy: false });
+    const requestId = randomUUID();
+    const { teleport } = await request({ requestId });
+    expect(await request({ requestId, lazy: true })).toMatchObject({ teleport });
+    const other = request({ requestId, lazy: false });
+    await expect(other).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('for something unknown says what is known', async () => {
@@ -187,7 +187,7 @@ describe('a request for a teleport', () => {
     const body = { vm: 'web-01', near: { latitude: 53, longitude: -6 } };
     const plan = await network.user.call(client.planTeleport, { body });
     expect(plan).toMatchObject({ vm: 'web-01', version: 1, chosen: { edge: 'dublin' } });
-    expect(await query(databaseUrl, 'select id from teleports')).toHaveLength(0);
+    expect(await query(network.databaseUrl, 'select id from teleports')).toHaveLength(0);
   });
 
   it('is routed around an edge that was not heard of lately', async () => {
@@ -196,7 +196,7 @@ describe('a request for a teleport', () => {
       ['frankfurt', 'eu-central'],
     ]);
     await query(
-      databaseUrl,
+      network.databaseUrl,
       "update nodes set last_seen_at = now() - interval '10 s' where name = 'dublin'",
     );
     const teleport = await request();
@@ -262,7 +262,7 @@ describe('an edge’s report', () => {
     const before = await request();
     await expect(report(edges[0]!, before.teleport, body)).rejects.toMatchObject({ code });
     expect(await stateOf(before.teleport)).toEqual(before);
-    expect(await query(databaseUrl, 'select * from deliveries')).toHaveLength(0);
+    expect(await query(network.databaseUrl, 'select * from deliveries')).toHaveLength(0);
   });
 
   it('from an edge that does not hold the teleport is stale (I1)', async () => {
@@ -281,7 +281,7 @@ describe('an edge’s report', () => {
 describe('following', () => {
   it('yields each change and ends after the final state', async () => {
     const { edges } = await startTestVm(network);
-    const { teleport } = await request();
+    const { teleport } = await request({ lazy: false });
     const seen: string[] = [];
     for await (const view of network.user.followTeleport(teleport as never)) {
       seen.push(view.state);
@@ -310,7 +310,7 @@ describe('following', () => {
 
   it('I2: of a VM that is not lazy it takes no boot before all is verified', async () => {
     const { edges } = await startTestVm(network);
-    const { teleport } = await request();
+    const { teleport } = await request({ lazy: false });
     await report(edges[0]!, teleport, { state: 'syncing' });
     const early = report(edges[0]!, teleport, { state: 'booting' });
     await expect(early).rejects.toMatchObject({ code: 'conflict' });
@@ -326,7 +326,7 @@ describe('following', () => {
 describe('two coordinators on one database', () => {
   it('are one: a request at one wakes a poll and a stream at the other', async () => {
     const { edges } = await startTestVm(network);
-    await using second = await startTestCoordinator(databaseUrl);
+    await using second = await startTestCoordinator(network.databaseUrl);
     const edge = edges[0]!.at(second.url);
     const { revision } = await edge.call(node.desiredState, {});
     const startedAt = Date.now();
@@ -345,7 +345,7 @@ describe('two coordinators on one database', () => {
   });
 
   it('sign with one key, and each admits the other’s users', async () => {
-    await using second = await startTestCoordinator(databaseUrl);
+    await using second = await startTestCoordinator(network.databaseUrl);
     const left = await enrolTestNode(network, { kind: 'origin', name: 'left' });
     const right = await enrolTestNode(second, { kind: 'origin', name: 'right' });
     expect(left.coordinatorKey).toEqual(right.coordinatorKey);

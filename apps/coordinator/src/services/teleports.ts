@@ -41,20 +41,29 @@ export interface TeleportRequest {
 
 /** What a request means where it says nothing. Throws `invalid_input`. */
 function wishOf(request: TeleportRequest) {
-  const { method = 'exact', skipFree = false, lazy = false, databases = 'files' } = request;
+  const { method = 'exact', skipFree = false, lazy, databases = 'files' } = request;
   if (method === 'exact' && databases === 'dump') {
     const words = 'An exact disk has its databases as they are: ask for a dump with functional.';
     throw new VmdnError('invalid_input', words);
   }
-  if (method === 'functional' && (lazy || skipFree)) {
-    const words = lazy
-      ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
-      : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
+  if (method === 'functional' && (lazy === true || skipFree)) {
+    const words =
+      lazy === true
+        ? "A functional copy can't be used before it is complete: ask for functional or for lazy."
+        : 'A functional copy is made of files, free space is not among them: ask for functional alone.';
     throw new VmdnError('invalid_input', words);
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
-  const allowed = method === 'cheapest' && (lazy || skipFree) ? 'exact' : method;
-  return { method: allowed, skipFree, lazy, databases, withinKm: request.withinKm ?? null };
+  const allowed = method === 'cheapest' && (lazy === true || skipFree) ? 'exact' : method;
+  return {
+    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null },
+    /**
+     * Of a VM that comes so: it runs at once, unless that can't be or is not wanted. A source that will not
+     * start again stays startable until all of it is there.
+     */
+    lazyBy: (chosen: TeleportRow['method']) =>
+      lazy ?? (chosen === 'exact' && request.move !== true),
+  };
 }
 
 interface RequestedVersion {
@@ -129,9 +138,10 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
+  const lazy = lazyBy(meant);
   const asked = [
     ...[request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)],
     request.move ?? false,
@@ -163,7 +173,7 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
   if (request.move === true) await requireUnmoved(tables, version.vmId, request.vm);
   const { near } = request;
@@ -174,8 +184,9 @@ async function addTeleport(
     requestId: request.requestId ?? null,
     vm: version.vmId,
     version: version.version,
-    ...{ near, withinKm, skipFree, lazy, databases },
+    ...{ near, withinKm, skipFree, databases },
     method: answer.chosen.method,
+    lazy: lazyBy(answer.chosen.method),
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });

@@ -212,7 +212,7 @@ function reportBody(given: {
 
 /** An origin with one VM and an edge beside it. */
 export async function startTestVm(
-  coordinator: TestCoordinator,
+  coordinator: Pick<TestCoordinator, 'url' | 'user'>,
   edges: readonly (readonly [name: string, region: string])[] = [['dublin', 'eu-west']],
 ): Promise<{ origin: TestNode; edges: TestNode[] }> {
   const origin = await enrolTestNode(coordinator, { kind: 'origin', name: 'origin-1' });

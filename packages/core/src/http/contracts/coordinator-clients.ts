@@ -139,7 +139,10 @@ export const requestTeleport = defineOperation({
   query: nothing,
   body: z.object({
     ...wish,
-    /** Starts the VM at once, on disks that come while it runs; unless said, when they are complete. */
+    /**
+     * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
+     * exact VM starts at once, a moved one and a functional copy when all of it is there.
+     */
     lazy: z.boolean().optional(),
     /** The source can't start any more once the VM may start elsewhere; unless said, it is left alone. */
     move: z.boolean().optional(),
