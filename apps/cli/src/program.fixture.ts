@@ -193,7 +193,10 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   });
   mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
   mountOperation(app, getReceipt, guard, async () => RECEIPT);
-  mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
+  mountOperation(app, cancelTeleport, guard, async ({ query }) => {
+    if (Object.keys(query).length > 0) asked.push(query);
+    return teleportIn('cancelled');
+  });
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);
     const { chosen, others, vm, version, method, skipFree } = teleportIn('routed', skipped(body));

@@ -1,7 +1,7 @@
 import { FENCE_STATES } from '@vmdn/core/domain/fence.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { describe, expect, it } from 'vitest';
-import { TELEPORT, teleportIn } from '../program.fixture.ts';
+import { runTool, startStandIn, TELEPORT, TOKEN, teleportIn } from '../program.fixture.ts';
 import { moveLines } from './moves.ts';
 
 const SINCE = '2026-01-02T03:04:05.000Z';
@@ -41,5 +41,19 @@ describe('the words on a move', () => {
     expect(moveLines(teleportIn('running', { movedBy: TELEPORT }))[0]).toContain(
       'what it was then',
     );
+  });
+});
+
+describe('the tool, with a move', () => {
+  it('asks for it, says how its source stands, and gives up writes only where that is said', async () => {
+    const held = { fence: 'held' as const, fencedAt: SINCE, problem: null };
+    await using standIn = await startStandIn({ events: [teleportIn('running', { move: held })] });
+    const env = { VMDN_URL: standIn.url, VMDN_TOKEN: TOKEN };
+    const { stdout } = await runTool(['teleport', 'web-01', '--near', 'paris', '--move'], env);
+    expect(stdout).toContain(`move: the source of web-01 can't start since ${SINCE}`);
+    await runTool(['cancel', TELEPORT], env);
+    await runTool(['cancel', TELEPORT, '--discard-writes'], env);
+    const wish = { vm: 'web-01', near: { region: 'paris' }, move: true };
+    expect(standIn.asked).toEqual([wish, { writes: 'discard' }]);
   });
 });

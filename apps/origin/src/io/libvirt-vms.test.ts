@@ -1,8 +1,9 @@
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FencedAs } from '../fence-ports.ts';
 import { createLibvirtVms } from './libvirt-vms.ts';
 import { severalPlaces } from './several-places.ts';
 import { createVmFolder } from './vm-folder.ts';
@@ -26,7 +27,7 @@ function domainXml(name: string, file: string): string {
 }
 
 /** A libvirt with these domains. */
-function placeOf(documents: readonly string[]) {
+function placeOf(documents: readonly string[], fencedAs: FencedAs = () => undefined) {
   const domains = documents.map((document, at) => [idOf(at), document] as const);
   const known = new Map(domains);
   const virsh = {
@@ -35,7 +36,7 @@ function placeOf(documents: readonly string[]) {
   };
   return createLibvirtVms({
     ...{ virsh, uri: 'qemu:///session', roots: [root] },
-    fencedAs: () => undefined,
+    fencedAs,
   });
 }
 
@@ -67,6 +68,17 @@ describe('VMs that libvirt has', () => {
     ]);
   });
 
+  it('are what their fence says while they are moved away, whatever their domains say', async () => {
+    const gone = join(root, 'gone.raw');
+    const layers = [{ path: `${gone}.moved`, format: 'raw' as const }];
+    const hardware = { vcpus: 7, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const;
+    const fenced = { name: 'moved' as Name, hardware, disks: [{ layers }] };
+    const place = placeOf([domainXml('moved', gone)], (vm) =>
+      vm === fenced.name ? fenced : undefined,
+    );
+    expect(await place.find()).toEqual({ vms: [fenced], problems: [] });
+  });
+
   it('stand beside those of a folder, which keeps a name that both have', async () => {
     await writeFile(join(root, 'disk.raw'), 'disk');
     const disks = [{ file: 'disk.raw', format: 'raw' }];
@@ -74,7 +86,7 @@ describe('VMs that libvirt has', () => {
     await writeFile(join(root, 'both.vm.json'), JSON.stringify(specification));
     const path = join(root, 'disk.raw');
     const domains = placeOf([domainXml('both', path), domainXml('other', path)]);
-    const found = await severalPlaces([createVmFolder(root), domains]).find();
+    const found = await severalPlaces([createVmFolder(root, () => undefined), domains]).find();
     expect(found.vms.map(({ name, hardware }) => [name, hardware.vcpus])).toEqual([
       ['both', 3],
       ['other', 1],

@@ -28,7 +28,7 @@ const WATCHED_MAX = 64;
 /**
  * The VMs in `folder`, an absolute path that need not exist yet; `fencedAs` knows those that were moved away.
  */
-export function createVmFolder(folder: string, fencedAs: FencedAs = () => undefined): VmDiscovery {
+export function createVmFolder(folder: string, fencedAs: FencedAs): VmDiscovery {
   let folders: readonly string[] = [folder];
   return {
     async find() {
