@@ -34,7 +34,8 @@ import { ORIGIN, startTestNetwork, type TestNetwork } from '../harness/test-netw
 import { makeDisk, placeSeededVm, specification, writeSpecification } from '../harness/vms.ts';
 
 const EDGE = 'edge-1';
-const [GUEST, AWAY, SILENT, LAZY] = ['tiny', 'away', 'silent', 'lazy'] as const;
+const [GUEST, AWAY, LOST, SILENT, LAZY] = ['tiny', 'away', 'lost', 'silent', 'lazy'] as const;
+const LAUNCHER = new URL('../../bin/vmdn.mjs', import.meta.url).pathname;
 const UPLINK_BYTES_PER_SECOND = 8_000_000;
 const PORT = { name: 'web', guest: 80 };
 const NEVER_READY = { kind: 'tcp', port: 'web', timeoutSeconds: 5 };
@@ -118,6 +119,7 @@ beforeAll(async () => {
     vms: async (vmsDir) => {
       sources.set(GUEST, await placeVm(guest, vmsDir));
       sources.set(AWAY, await placeSeededVm(vmsDir, AWAY, { dataMiB: 8 }));
+      sources.set(LOST, await placeSeededVm(vmsDir, LOST, { dataMiB: 8 }));
       sources.set(LAZY, await placeSeededVm(vmsDir, LAZY, { dataMiB: 64 }));
       const path = join(vmsDir, `${SILENT}.raw`);
       sources.set(SILENT, await makeDisk(path, { seed: SILENT, dataMiB: 8 }));
@@ -192,6 +194,23 @@ describe('a VM that is moved', () => {
     await discard(teleport);
     await fenceUntil(teleport, 'over');
     await expectSourceBack(AWAY);
+  });
+
+  it('is its operator’s to take back when its edge never answers again', async () => {
+    const { teleport } = await beginTeleport(network, LOST, 'london', { move: true });
+    const moved = await teleportEnd(network, teleport);
+    await network.node(EDGE).service.kill();
+    const unfence = (...force: string[]): Promise<unknown> => {
+      const env = { ...process.env, VMDN_STATE_DIR: network.node(ORIGIN).stateDir };
+      return run(process.execPath, [LAUNCHER, 'origin', 'unfence', LOST, ...force], { env });
+    };
+    await expect(unfence()).rejects.toThrow('two VMs write to two disks');
+    expect(existsSync(sourceOf(LOST).path)).toBe(false);
+    await unfence('--force');
+    await expectSourceBack(LOST);
+    await fenceUntil(teleport, 'forced');
+    await network.node(EDGE).restart();
+    await removeVm(network, moved, 'discard');
   });
 
   it('leaves its source as it was when the guest is not ready', async () => {
