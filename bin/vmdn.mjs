@@ -44,7 +44,7 @@ const STAMP = join(ROOT, 'node_modules', '.vmdn-installed');
 
 /** What the launcher starts itself; every other word is a command of the `vmdn` tool. */
 const COMMANDS = {
-  start: { script: 'infra/demo/main.ts', packages: ['run', 'guests'] },
+  demo: { script: 'infra/demo/main.ts', packages: ['run', 'guests'] },
   test: {
     script: 'infra/check/main.ts',
     packages: ['run', 'appliance', 'libvirt', 'guests'],

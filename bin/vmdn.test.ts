@@ -130,7 +130,7 @@ describe('the launcher', () => {
   });
 
   it('I1: keeps stdout for the command alone', async () => {
-    const { stdout, stderr } = await launch(['start', '--json']).outcome;
+    const { stdout, stderr } = await launch(['demo', '--json']).outcome;
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
     expect(stderr).toContain('setup run guests');
   });
@@ -158,7 +158,7 @@ describe('the launcher', () => {
 
   it('stops before anything else when Debian packages are missing', async () => {
     await write('no-packages', '');
-    const { code, stdout } = await launch(['start']).outcome;
+    const { code, stdout } = await launch(['demo']).outcome;
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(await calls()).toEqual([]);
   });

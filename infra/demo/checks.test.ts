@@ -39,6 +39,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     lazy: false,
     move: null,
     movedBy: null,
+    power: 'on',
     functional: null,
     state: 'running',
     epoch: 1,

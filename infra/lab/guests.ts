@@ -70,14 +70,15 @@ export async function copySparse(from: string, to: string): Promise<void> {
 }
 
 /**
- * Lays a guest out in an origin's folder under the name `vm`, with further disks that lie there already.
- * Returns the first disk as it lies there.
+ * Lays a guest out in an origin's folder under the name `vm`, with further disks that lie there already;
+ * `changes` are what else its specification says. Returns the first disk as it lies there.
  */
 export async function placeVm(
   guest: Guest,
   vmsDir: string,
   vm = guest.name,
   further: readonly DiskFile[] = [],
+  changes: Readonly<Record<string, unknown>> = {},
 ): Promise<DiskFile> {
   await mkdir(vmsDir, { recursive: true, mode: 0o700 });
   const file = `${vm}.${guest.disk.format}`;
@@ -87,7 +88,7 @@ export async function placeVm(
     { file, format: guest.disk.format },
     ...further.map(({ path, format }) => ({ file: basename(path), format })),
   ];
-  const placed = { ...specification, name: vm, disks };
+  const placed = { ...specification, ...changes, name: vm, disks };
   // The specification last, and at once: an origin must not find one without its disk.
   const path = join(vmsDir, `${vm}.vm.json`);
   await writeFile(`${path}.new`, JSON.stringify(placed, null, 2));

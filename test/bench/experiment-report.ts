@@ -2,7 +2,7 @@
 
 import type { BenchmarkReport, Promised } from './benchmark.ts';
 import { BLOCK_BYTES, type Use } from './disk-uses.ts';
-import type { BarGroup } from './plot.ts';
+import type { Bar, BarGroup } from './plot.ts';
 import { formatBytes, formatMegabytes, formatTable } from './table.ts';
 
 /** Wanted of `exact`: of functional's time where there is little data; where there is much, of the link's. */
@@ -69,11 +69,16 @@ export function experimentReport(
     json: { vms: Object.fromEntries(entries.map(([name, figures]) => [name, jsonOf(figures)])) },
     table: [...tables, lines.join('\n')].join('\n\n'),
     plot: {
-      title: 'Teleporting virtual machines, 2015, repeated',
+      title: titleOf(setting),
       groups: entries.flatMap(([name, figures]) => chartsOf(name, figures)),
     },
     promised,
   };
+}
+
+function titleOf({ runs, rate }: Setting): string {
+  const link = rate === null ? 'no limit of the link' : `${formatMegabytes(rate)}/s`;
+  return `Teleporting virtual machines, 2015, repeated: average of ${runs}, ${link}`;
 }
 
 function jsonOf({ averages, missing }: VmFigures): object {
@@ -146,24 +151,22 @@ function promisedOf({ rate }: Setting, name: string, { averages, missing }: VmFi
 
 /** The report has for each VM a chart of the time and one of the bytes. */
 function chartsOf(name: string, { averages }: VmFigures): BarGroup[] {
-  const chart = (
-    title: string,
-    of: (average: Average) => number,
-    words: (value: number) => string,
-  ): BarGroup => ({
+  const chart = (title: string, barOf: (average: Average) => Omit<Bar, 'label'>): BarGroup => ({
     title,
     hasOwnScale: true,
     bars: [...averages].map(([label, average]) => {
-      const value = of(average);
-      return { label, value, words: words(value), isOurs: label === 'exact' };
+      return { label, isOurs: label === 'exact', ...barOf(average) };
     }),
   });
+  const isEmulated = [...averages.values()].some(({ applianceS }) => applianceS > 0);
+  const kind = isEmulated ? ' (pale: in appliances, which emulation makes longer)' : '';
   return [
-    chart(
-      `${name}: time`,
-      ({ s }) => s,
-      (value) => `${value.toFixed(1)} s`,
-    ),
-    chart(`${name}: bytes between hypervisors`, ({ bytes }) => bytes, formatMegabytes),
+    chart(`${name}: time${kind}`, ({ s, applianceS }) => {
+      const pale = applianceS > 0 ? { paleValue: applianceS } : {};
+      return { value: s, words: `${s.toFixed(1)} s`, ...pale };
+    }),
+    chart(`${name}: bytes between hypervisors`, ({ bytes }) => {
+      return { value: bytes, words: formatMegabytes(bytes) };
+    }),
   ];
 }

@@ -10,6 +10,8 @@ export interface Bar {
   readonly words: string;
   /** The bar that the plot is about. */
   readonly isOurs?: boolean;
+  /** The end of the bar that is of another kind, drawn paler; the group's title says what it is. */
+  readonly paleValue?: number;
 }
 
 export interface BarGroup {
@@ -47,6 +49,8 @@ const GROUP_TITLE_HEIGHT = 30;
 const MARGIN = 16;
 const OURS = '#1b7f5c';
 const OTHERS = '#9aa7b4';
+/** Over the pale end of a bar. */
+const PALE = 'fill="#ffffff" fill-opacity="0.6"';
 
 /** The plot as an SVG document. Bars share one scale, but those of charts of their own; all begin at zero. */
 export function renderPlot(plot: BarPlot): string {
@@ -58,13 +62,19 @@ export function renderPlot(plot: BarPlot): string {
     y += GROUP_TITLE_HEIGHT;
     const largest = largestOf(group.hasOwnScale === true ? [group] : shared);
     for (const bar of group.bars) {
-      const width = ((WIDTH - 2 * MARGIN - LABEL_WIDTH - WORDS_WIDTH) * bar.value) / largest;
+      const scale = (WIDTH - 2 * MARGIN - LABEL_WIDTH - WORDS_WIDTH) / largest;
+      const width = scale * bar.value;
       const x = MARGIN + LABEL_WIDTH;
       lines.push(text(x - 8, y + 13, bar.label, 'text-anchor="end"'));
       lines.push(
         `<rect x="${x}" y="${y}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" ` +
           `fill="${bar.isOurs === true ? OURS : OTHERS}"/>`,
       );
+      if (bar.paleValue !== undefined) {
+        const pale = scale * bar.paleValue;
+        const at = `x="${(x + width - pale).toFixed(1)}" y="${y}"`;
+        lines.push(`<rect ${at} width="${pale.toFixed(1)}" height="${BAR_HEIGHT}" ${PALE}/>`);
+      }
       lines.push(text(x + width + 6, y + 13, bar.words, ''));
       y += ROW_HEIGHT;
     }

@@ -154,13 +154,20 @@ describe('report', () => {
     expect(held(116, 1021)).toEqual([false, false]);
   });
 
-  test('draws two charts for each VM, each with its own scale', () => {
-    const { plot } = reportOf('shop-01', average(50, 60e6), average(100, 50e6));
+  test('draws two charts for each VM, each with its own scale; time in appliances is paler', () => {
+    const { plot } = reportOf('shop-01', average(50, 60e6), average(100, 50e6, 90));
+    expect(plot?.title).toMatch(/average of 3, 10\.0 MB\/s$/);
     expect(plot?.groups.map(({ title }) => title)).toEqual([
-      'shop-01: time',
+      'shop-01: time (pale: in appliances, which emulation makes longer)',
       'shop-01: bytes between hypervisors',
     ]);
-    const bars = [...renderPlot(plot!).matchAll(/width="([\d.]+)" height="18"/g)].map(([, w]) => w);
+    const rectangles = [
+      ...renderPlot(plot!).matchAll(/width="([\d.]+)" height="18" fill="(.+?)"/g),
+    ];
+    const [pale, ...others] = rectangles.filter(([, , fill]) => fill === '#ffffff');
+    expect(others).toEqual([]);
+    const bars = rectangles.flatMap(([, width, fill]) => (fill === '#ffffff' ? [] : [width]));
+    expect(Number(pale![1])).toBeCloseTo(0.9 * Number(bars[1]), 0);
     expect(bars).toHaveLength(6);
     // The longest of each chart fills it.
     expect(bars[1]).toBe(bars[5]);

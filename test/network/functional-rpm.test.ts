@@ -28,6 +28,8 @@ import {
 import { startTestNetwork, type TestNetwork } from '../harness/test-network.ts';
 
 const VM = 'rpm-site';
+/** The same guest as a machine that UEFI starts. */
+const UEFI_VM = 'rpm-uefi';
 const BASE = 'rpm-base';
 const EDGE = 'edge-1';
 const COPY_MS_MAX = 1_200_000;
@@ -38,8 +40,8 @@ let guest: Guest;
 let source: DiskFile;
 
 /** Copies it functionally and waits until it runs and is ready. */
-async function copy(): Promise<Teleport> {
-  const { teleport } = await beginTeleport(network, VM, 'london', { method: 'functional' });
+async function copy(vm = VM): Promise<Teleport> {
+  const { teleport } = await beginTeleport(network, vm, 'london', { method: 'functional' });
   const isOver = ({ state }: Teleport): boolean => state === 'running';
   return await teleportUntil(network, teleport, 'it runs', isOver, COPY_MS_MAX);
 }
@@ -77,9 +79,10 @@ beforeAll(async () => {
     edges: [{ name: EDGE, region: 'eu-west', settings: { VMDN_MIRRORS: mirrors } }],
     vms: async (vmsDir) => {
       source = await placeVm(guest, vmsDir);
+      await placeVm(guest, vmsDir, UEFI_VM, [], { firmware: 'uefi' });
     },
   });
-  await vmDescribed(network, VM);
+  for (const vm of [VM, UEFI_VM]) await vmDescribed(network, vm);
 });
 afterAll(async () => {
   await network?.[Symbol.asyncDispose]();
@@ -105,6 +108,20 @@ describe('a functional teleport of an RPM guest', () => {
       await removeVm(network, teleport);
       const { stateDir } = network.node(EDGE);
       await expect.poll(() => readdir(join(stateDir, 'functional'))).toEqual([]);
+    },
+    COPY_MS_MAX,
+  );
+
+  it(
+    'lays the new disk out for UEFI where that starts the source, and UEFI starts it',
+    async () => {
+      const teleport = await copy(UEFI_VM);
+      expect(teleport.functional).toMatchObject({ image: null, removed: 0 });
+      await proveIt(teleport);
+      // Its firmware knows no boot sectors.
+      const files = await readdir(join(network.node(EDGE).stateDir, 'vms'), { recursive: true });
+      expect(files).toContainEqual(expect.stringMatching(/\/uefi-variables\.fd$/));
+      await removeVm(network, teleport);
     },
     COPY_MS_MAX,
   );

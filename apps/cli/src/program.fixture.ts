@@ -24,6 +24,11 @@ import {
   type Seed,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import {
+  getCapture,
+  requestCapture,
+  setPower,
+} from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import { type App, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { serve } from '@vmdn/core/http/serve.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
@@ -98,6 +103,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     lazy: false,
     move: null,
     movedBy: null,
+    power: 'on',
     functional: null,
     state,
     epoch: 1,
@@ -174,6 +180,28 @@ function mountExports(app: App, guard: Guard, asked: unknown[]): void {
   mountOperation(app, getExport, guard, async () => answers.shift() ?? exportIn('done', null));
 }
 
+/** A capture that takes three answers to be over and fails by its name; a VM that is being stopped. */
+function mountDelivered(app: App, guard: Guard, asked: unknown[]): void {
+  const captureIn = (state: 'pending' | 'running' | 'done' | 'failed', message: string | null) => ({
+    ...{ capture: TELEPORT, teleport: TELEPORT, edge: 'paris-1' as Name, vm: 'used' as Name },
+    ...{ version: 2, keepStopped: false, state, message, createdAt: NOW },
+    errorCode: state === 'failed' ? 'timeout' : null,
+  });
+  const answers = [captureIn('running', 'disk 1 of 1: 40 % read')];
+  mountOperation(app, requestCapture, guard, async ({ body }) => {
+    asked.push(body);
+    const isStubborn = body.vm === 'stubborn';
+    answers.push(isStubborn ? captureIn('failed', 'It did not stop.') : captureIn('done', null));
+    return captureIn('pending', null);
+  });
+  mountOperation(app, getCapture, guard, async () => answers.shift()!);
+  mountOperation(app, setPower, guard, async ({ params, body }) => {
+    asked.push(body);
+    const power = body.power === 'on' ? ('on' as const) : ('stopping' as const);
+    return { ...params, vm: 'web-01' as Name, edge: 'paris-1' as Name, power };
+  });
+}
+
 /** Serves the API on a free port. */
 export async function startStandIn(script: Script): Promise<StandIn> {
   const logger = createLogger('stand-in', { level: 'silent' });
@@ -242,6 +270,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
     };
   });
   mountExports(app, guard, asked);
+  mountDelivered(app, guard, asked);
   mountOperation(app, createEnrolmentToken, guard, async ({ body }) => ({
     enrolmentToken: 'enrol-me-once-please',
     kind: body.kind,

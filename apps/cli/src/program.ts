@@ -16,6 +16,7 @@ import { durableWrite } from '@vmdn/core/io/files/durable-write.ts';
 import { configDir, stateDir } from '@vmdn/core/process/paths.ts';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './commands/command.ts';
+import { addDeliveredCommands } from './commands/delivered.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addLookCommands } from './commands/look.ts';
 import { addPlaceCommands } from './commands/place.ts';
@@ -78,7 +79,7 @@ export async function runProgram(options: RunOptions): Promise<number> {
     },
   };
   const adders = [
-    ...[addTeleportCommands, addReceiptCommand, addExportCommand],
+    ...[addTeleportCommands, addDeliveredCommands, addReceiptCommand, addExportCommand],
     ...[addLookCommands, addPlaceCommands],
   ];
   for (const add of adders) add(program, () => context);

@@ -4,6 +4,7 @@
  */
 
 export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
+export type { CaptureRow } from './store/capture-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { ExportRow } from './store/export-store.ts';
@@ -49,6 +50,10 @@ export type EventName =
   | 'import_state'
   | 'export_requested'
   | 'export_state'
+  | 'power_requested'
+  | 'capture_requested'
+  | 'capture_state'
+  | 'captured_withdrawn'
   | 'package_recipe_added'
   | 'package_recipe_conflict'
   | 'package_recipes_evicted'

@@ -8,6 +8,7 @@
 
 import { join } from 'node:path';
 import type { NodeKey } from '@vmdn/core/http/auth/keys.ts';
+import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { signReceipt } from '@vmdn/core/http/auth/signed-receipt.ts';
 import {
   type CoordinatorClient,
@@ -29,9 +30,7 @@ import { chooseAccelerator, installedKernels } from '@vmdn/core/io/hypervisor/kv
 import { prepareRuntimeDirs } from '@vmdn/core/io/hypervisor/runtime-dir.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
-import { createExportVm } from '@vmdn/core/io/store/export-vm.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
-import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { listPartialImages } from '@vmdn/core/io/store/partial-images.ts';
 import { openRecipeFolder, openRecords } from '@vmdn/core/io/store/records.ts';
 import { createOutlineResolver } from '@vmdn/core/io/sync/outline-resolver.ts';
@@ -42,8 +41,10 @@ import { z } from 'zod';
 import { lendMeans, openJobFolders, wireCopies } from './edge-functional.ts';
 import { guestsReadImages, openHypervisor, openVmDirs } from './edge-hypervisor.ts';
 import { openPackageMachine, type PackageMachine, wirePackages } from './edge-packages.ts';
+import { wireWholeDisks } from './edge-whole-disks.ts';
 import { createEdgeEvents, type EdgeEvents } from './events.ts';
 import { HOLDINGS_INTERVAL_MS, IMPORT_THREADS_IDLE_MS, RECONCILE_INTERVAL_MS } from './limits.ts';
+import { createCapturesReconciler } from './reconcilers/captures.ts';
 import { createExportsReconciler } from './reconcilers/exports.ts';
 import { createHoldingsReconciler } from './reconcilers/holdings.ts';
 import { createImportsReconciler } from './reconcilers/imports.ts';
@@ -72,6 +73,7 @@ import { createReceipts, unsentReceipt } from './services/receipts.ts';
 import { createRecipes } from './services/recipes.ts';
 import { teleportRecord } from './services/teleport-record.ts';
 import { createVerifiedVersions } from './services/verified-versions.ts';
+import { createVmHolds } from './services/vm-holds.ts';
 import { createWireRatios } from './services/wire-ratios.ts';
 import type { EdgeSettings } from './settings.ts';
 import { createSyncEngine } from './sync/create-sync-engine.ts';
@@ -335,29 +337,31 @@ function startWork(
     sign: (receipt) => signReceipt(key, self, receipt),
     onWritten: () => wake('receipts'),
   });
-  const held = { store, hypervisor, engine, lazyDisks, copies, records, capacity, receipts };
+  const holds = createVmHolds({ desired });
+  const { shutdownGraceMs } = settings;
+  const power = { hypervisor, holds, shutdownGraceMs };
+  const held = { store, engine, lazyDisks, copies, records, capacity, receipts, ...power };
   const teleports = createTeleportsReconciler({ ...common, coordinatorKey, ...held }, desired);
   stack.defer(() => teleports.stop());
-  const { runner, socketDir } = machine;
-  const { importDirs } = settings;
   const foreground = createForeground(deliveries);
-  const importImage = foreground.counted(
-    createImportImage({ store, runner, socketDir, importDirs, pool }),
-  );
-  const exportDir = join(settings.stateDir, 'exports');
-  const exportVm = foreground.counted(
-    createExportVm({ store, runner, socketDir, dir: exportDir, pool }),
-  );
+  const wholeDisks = wireWholeDisks(settings, machine.packages, { pool, foreground });
+  const { importImage, exportVm, captureVm } = wholeDisks;
+  const reportHoldings = createHoldingsReconciler({ client, store, engine });
   const reading = { recipes, reads, planner, budget };
   const reconcilers = {
     teleports: teleports.run,
     seeds: createSeedsReconciler(common),
     imports: createImportsReconciler({ ...common, importImage }),
     exports: createExportsReconciler({ ...common, exportVm }),
+    captures: createCapturesReconciler({
+      ...{ ...common, ...power, captureVm, reportHoldings },
+      sign: (description) => signDescription(key, self, description),
+      onEnd: () => wake('teleports'),
+    }),
     scores: createScoresReconciler({ ...common, ...reading, packages, costs }),
     packages: createPackagesReconciler({ ...common, ...reading, foreground, packages, uses }),
     receipts: receipts.send,
-    holdings: createHoldingsReconciler({ client, store, engine }),
+    holdings: reportHoldings,
     leftovers: createLeftoversReconciler({ ...common, store, folder }),
   };
   const started = new Map<string, Reconciler>();
@@ -368,7 +372,9 @@ function startWork(
   const wake = (...names: (keyof typeof reconcilers)[]): void => {
     for (const name of names) started.get(name)?.wake();
   };
-  desired.onChange(() => wake('teleports', 'seeds', 'imports', 'exports', 'scores', 'packages'));
+  desired.onChange(() =>
+    wake('teleports', 'seeds', 'imports', 'exports', 'captures', 'scores', 'packages'),
+  );
   wakeOnChanges({ store, packages, wake });
   engine.onMaking(() => wake('holdings'));
   const wakeAll = (): void => wake(...(Object.keys(reconcilers) as (keyof typeof reconcilers)[]));

@@ -105,6 +105,14 @@ function teleportEvents(logger: Logger) {
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    vmStopped: (teleport: string) => logger.info({ event: 'vm_stopped', teleport }, 'VM stopped'),
+    vmCaptured: (teleport: string, capture: object) =>
+      logger.info({ event: 'vm_captured', teleport, ...capture }, 'VM captured'),
+    captureFailed: (teleport: string, error: unknown) =>
+      logger.warn(
+        { event: 'capture_failed', teleport, ...errorFacts(error) },
+        'a VM is not captured; it goes on',
+      ),
     functionalCopied: (teleport: string, copy: object) =>
       logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
     snapshotKept: (digest: string, why: string) =>

@@ -25,6 +25,10 @@ export const SEEDS_MAX = 2;
 export const IMPORTS_MAX = 1;
 /** Exports read a whole disk twice and hash it with all cores: one after another. */
 export const EXPORTS_MAX = 1;
+/** Captures read a whole disk and hash it with all cores: one after another. */
+export const CAPTURES_MAX = 1;
+/** How long a guest may take to shut down unless said: a busy database writes its memory to disk first. */
+export const SHUTDOWN_SECONDS = 120;
 /** How long background planning waits for deliveries to end before it takes a turn all the same. */
 export const BACKGROUND_PATIENCE_MS = 30_000;
 /** Plans kept: some 20 bytes for each non-zero block, so that 10 GiB of disks are ready. */

@@ -21,7 +21,7 @@ import {
   pathList,
 } from '@vmdn/core/process/settings.ts';
 import { z } from 'zod';
-import { BACKGROUND_CPU_SHARE, PACKAGES_QUOTA_BYTES } from './limits.ts';
+import { BACKGROUND_CPU_SHARE, PACKAGES_QUOTA_BYTES, SHUTDOWN_SECONDS } from './limits.ts';
 
 /** `machine`, `none`, or absolute paths separated by colons. */
 function mirrorChoice() {
@@ -51,6 +51,8 @@ const schema = z.object({
   VMDN_MEMORY_MIB: integer({ min: 64, max: 1_073_741_824 }).optional(),
   /** IPv4 address from which guest ports are forwarded. */
   VMDN_GUEST_BIND: z.ipv4().default('127.0.0.1'),
+  /** How long a guest that is asked to shut down may take. */
+  VMDN_SHUTDOWN_SECONDS: integer({ min: 1, max: 3600 }).default(SHUTDOWN_SECONDS),
   /** User id of every guest's process when the edge is root; one of its own for each VM unless said. */
   VMDN_GUEST_UID: integer({ min: 1, max: 2_147_483_647 }).optional(),
   /** What runs guests. */
@@ -110,6 +112,7 @@ export interface EdgeSettings {
   readonly memoryMiB: number;
   readonly guestBind: string;
   readonly guestUid: number | null;
+  readonly shutdownGraceMs: number;
   readonly hypervisor:
     | { readonly driver: 'qemu' }
     | {
@@ -170,6 +173,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     memoryMiB: raw.VMDN_MEMORY_MIB ?? Math.floor((totalmem() / MEBIBYTE) * MEMORY_SHARE),
     guestBind: raw.VMDN_GUEST_BIND,
     guestUid: raw.VMDN_GUEST_UID ?? null,
+    shutdownGraceMs: raw.VMDN_SHUTDOWN_SECONDS * 1000,
     hypervisor:
       raw.VMDN_HYPERVISOR === 'qemu'
         ? { driver: 'qemu' }

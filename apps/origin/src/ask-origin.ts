@@ -8,6 +8,7 @@ import { parseName } from '@vmdn/core/domain/names.ts';
 import { callOriginControl } from '@vmdn/core/http/clients/origin-control-client.ts';
 import {
   CONTROL_SOCKET_NAME,
+  describeRunning,
   originStatus,
   releaseDisks,
   takeBackVm,
@@ -15,8 +16,8 @@ import {
 import { runtimeDirOf } from './settings.ts';
 
 /**
- * `status`, `release [VM [SECONDS]]`, or `unfence VM [--force]`. Throws `invalid_input`, `unavailable`, the
- * origin's own errors.
+ * `status`, `release [VM [SECONDS]]`, `describe VM`, or `unfence VM [--force]`. Throws `invalid_input`,
+ * `unavailable`, the origin's own errors.
  */
 export async function askOrigin(
   words: readonly string[],
@@ -34,12 +35,15 @@ export async function askOrigin(
       seconds: seconds === undefined ? undefined : Number(seconds),
     });
   }
+  if (word === 'describe' && vm !== undefined && seconds === undefined) {
+    return await callOriginControl(socketPath, describeRunning, { vm: parseName(vm, 'VM') });
+  }
   // After `unfence VM` there is the force, or nothing.
   const isForce = seconds === undefined || seconds === '--force';
   if (word === 'unfence' && vm !== undefined && isForce && more.length === 0) {
     const body = { vm: parseName(vm, 'VM'), force: seconds !== undefined };
     return await callOriginControl(socketPath, takeBackVm, body);
   }
-  const known = 'Say `status`, `release [VM [SECONDS]]` or `unfence VM --force`.';
+  const known = 'Say `status`, `release [VM [SECONDS]]`, `describe VM` or `unfence VM --force`.';
   throw new VmdnError('invalid_input', known);
 }

@@ -26,6 +26,24 @@ export const RETRY_MS = 5_000;
 /** Making a pin again after it failed: a full disk does not get emptier within seconds. */
 export const PIN_RETRY_MS = 60_000;
 
+/**
+ * A VM that runs is described for the first time so long after it was seen: a guest in its boot is in
+ * between.
+ */
+export const RUNNING_FIRST_MS = 60_000;
+
+/** A running VM that could not be described is left alone so long. */
+export const RUNNING_RETRY_MS = 60_000;
+
+/** What a guest may write into the overlay of one disk while the disk is read: left free where it lies. */
+export const OVERLAY_ROOM_BYTES = 2 ** 30;
+
+/** How often libvirt is asked again when it changed a domain while its overlays were merged. */
+export const MERGE_ROUNDS_MAX = 3;
+
+/** A journal names the disks of one VM, each with its XML. */
+export const JOURNAL_BYTES_MAX = 1024 * 1024;
+
 /** Recipes kept in memory: those of some 100 GiB of disks. */
 export const RECIPE_MEMORY_BYTES_MAX = 256 * 2 ** 20;
 

@@ -209,6 +209,7 @@ export async function makeOrigin(pace: OriginPace = {}): Promise<TestOrigin> {
     location: { latitude: 47, longitude: 8 },
     vmsDir,
     libvirt: undefined,
+    running: null,
     applianceDir: join(dir, 'appliance'),
     uplinkBytesPerSecond: null,
     pin: 'never',

@@ -25,6 +25,7 @@ import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { createVirsh } from '@vmdn/core/io/command/virsh.ts';
 import {
   emptyPrivateDir,
@@ -50,7 +51,10 @@ import { createFenceFiles } from './io/fence-files.ts';
 import { openFenceJournal } from './io/fence-journal.ts';
 import { openLedger } from './io/ledger.ts';
 import { createLibvirtVms } from './io/libvirt-vms.ts';
+import { layersBelow } from './io/merge-overlays.ts';
+import { openOverlayJournal } from './io/overlay-journal.ts';
 import { openPins } from './io/pins.ts';
+import { createRunningDisks } from './io/running-disks.ts';
 import { severalPlaces } from './io/several-places.ts';
 import { createSourceLocks } from './io/source-locks.ts';
 import { createVmFolder } from './io/vm-folder.ts';
@@ -62,17 +66,17 @@ import type {
   Ledger,
   Pins,
   SourceLocks,
-  VmDiscovery,
 } from './ports.ts';
 import { mountControlRoutes } from './routes/control-routes.ts';
 import { createAnnouncer } from './services/announcer.ts';
+import { createRunningVms } from './services/describe-running.ts';
 import { type FenceFollower, followFences } from './services/follow-fences.ts';
 import { type FenceKeeper, openFences } from './services/keep-fences.ts';
 import { createPinKeeper } from './services/keep-pins.ts';
 import { createOperatorDesk } from './services/release-vms.ts';
 import { createServedDisks } from './services/served-disks.ts';
 import { openVersionBook, type VersionBook } from './services/version-book.ts';
-import { startVmWatcher, type VmWatcher } from './services/watch-vms.ts';
+import { startVmWatcher, type VmWatcher, type VmWatcherOptions } from './services/watch-vms.ts';
 import type { OriginSettings } from './settings.ts';
 
 /** How patient an origin is, where it should differ from limits.ts. */
@@ -110,8 +114,8 @@ export async function createOrigin(
   const keeper = await openFences(parts);
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
-  const discovery = findVmsOf(settings, keeper.fencedAs);
-  const watcher = startVmWatcher({ ...parts, ...pace, discovery, pinKeeper, announcer });
+  const found = await findVmsOf(parts, keeper.fencedAs);
+  const watcher = startVmWatcher({ ...parts, ...pace, ...found, pinKeeper, announcer });
   stack.use(watcher);
   const { firstPass } = watcher;
   const follower = followFences({ wishes: fenceWishesBy(node), keeper, logger, firstPass });
@@ -140,12 +144,37 @@ export async function createOrigin(
   return { url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-/** The folder of specifications, and libvirt beside it. */
-function findVmsOf({ vmsDir, libvirt }: OriginSettings, fencedAs: FencedAs): VmDiscovery {
+/** The folder of specifications, and libvirt beside it, whose VMs can be described while they run. */
+async function findVmsOf(
+  parts: Parts,
+  fencedAs: FencedAs,
+): Promise<Pick<VmWatcherOptions, 'discovery' | 'running'>> {
+  const { settings, logger } = parts;
+  const { vmsDir, libvirt, stateDir } = settings;
   const folder = createVmFolder(vmsDir, fencedAs);
-  if (libvirt === undefined) return folder;
-  const virsh = createVirsh(createCommandRunner(), libvirt);
-  return severalPlaces([folder, createLibvirtVms({ ...libvirt, virsh, fencedAs })]);
+  const journal = await openOverlayJournal(join(stateDir, 'running'));
+  if (libvirt === undefined) {
+    for (const { vm, disks } of journal.list()) {
+      const message =
+        'a VM of libvirt writes into overlays of this origin: set VMDN_LIBVIRT_URI to have them merged';
+      logger.error({ vm, overlays: disks.map(({ overlay }) => overlay) }, message);
+    }
+    return { discovery: folder, running: undefined };
+  }
+  const runner = createCommandRunner();
+  const virsh = createVirsh(runner, libvirt);
+  const domains = createLibvirtVms({
+    ...libvirt,
+    ...{ virsh, fencedAs },
+    below: (file) => layersBelow(journal, file),
+  });
+  const disks = createRunningDisks({
+    ...{ virsh, journal, logger, domainOf: domains.domainOf },
+    qemuImg: createQemuImg(runner),
+    pinsDir: pinsDirOf(settings),
+  });
+  const running = createRunningVms({ ...parts, running: disks, policy: settings.running });
+  return { discovery: severalPlaces([folder, domains]), running };
 }
 
 interface Disks {
@@ -228,6 +257,10 @@ async function becomeNode(
   return { key, identity, client: createCoordinatorClient({ ...coordinator, credentials }) };
 }
 
+function pinsDirOf({ stateDir }: OriginSettings): string {
+  return join(stateDir, 'pins');
+}
+
 async function openDisks(
   settings: OriginSettings,
   logger: Logger,
@@ -245,7 +278,7 @@ async function openDisks(
   });
   const disks = {
     cache: await openContentCache(join(stateDir, 'cache')),
-    pins: await openPins(join(stateDir, 'pins')),
+    pins: await openPins(pinsDirOf(settings)),
     ledger: await openLedger(join(stateDir, 'vms')),
     journal: await openFenceJournal(join(stateDir, 'fences')),
     files: createFenceFiles(),
@@ -313,6 +346,13 @@ async function openControl(
   watcher: VmWatcher,
 ): Promise<AsyncDisposable> {
   const app = createApp({ logger: parts.logger });
-  mountControlRoutes(app, createOperatorDesk({ ...parts, problems: () => watcher.problems() }));
+  mountControlRoutes(
+    app,
+    createOperatorDesk({
+      ...parts,
+      describeRunning: (vm) => watcher.describeRunning(vm),
+      problems: () => watcher.problems(),
+    }),
+  );
   return await listenOnControlSocket(app, join(parts.settings.runtimeDir, CONTROL_SOCKET_NAME));
 }

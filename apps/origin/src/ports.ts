@@ -2,7 +2,12 @@
  * Room: origin, ports. What the services need from the world; the adapters are in io/ and the core.
  */
 
-import type { DescribedDisk, Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type {
+  Consistency,
+  DescribedDisk,
+  Description,
+  VersionState,
+} from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { DiskLayer } from '@vmdn/core/domain/disk-format.ts';
 import type { FreeRanges } from '@vmdn/core/domain/free-ranges.ts';
@@ -115,6 +120,8 @@ export interface VersionRecord {
   readonly digests: readonly Digest[];
   /** Of the same disks without their free space; none from before it was looked for. */
   readonly skipFreeDigests: readonly Digest[];
+  /** Other than `off`: the VM ran when it was described, and its bytes are in its copy only. */
+  readonly consistency: Consistency;
   /** Null for old versions: nobody asks for them again. */
   readonly description: Description | null;
 }
@@ -149,6 +156,27 @@ export interface Pins {
     signal: AbortSignal,
   ): Promise<void>;
   remove(digest: Digest): Promise<void>;
+}
+
+/**
+ * VMs that run, whose disks are made to stand still for a while: their guests write into overlays, which are
+ * merged back afterwards, whatever happens in between.
+ */
+export interface RunningDisks {
+  /** VMs with overlays that are not merged yet: their disks are not all of what they hold. */
+  unmerged(): readonly Pick<VmSpecification, 'name' | 'disks'>[];
+  /**
+   * Puts overlays on all disks of a VM at one moment. Throws `source_running` with the reason why it can't be
+   * done for this VM, `disk_full` when there is no room for it, `unavailable`, `tool_failed`. Whatever it
+   * threw, `merge` is to be called after it.
+   */
+  takeOverlays(vm: VmSpecification): Promise<{ readonly consistency: 'agent' | 'crash' }>;
+  /**
+   * Merges a VM's overlays into its disks; nothing is left of them when it resolves, and where there are none
+   * it does nothing. Nobody may have the disks locked. Throws `conflict` when somebody changed the VM's disks
+   * meanwhile, `unavailable`, `tool_failed`; then all is as it was and it can be called again.
+   */
+  merge(vm: Name): Promise<void>;
 }
 
 /** Tells the coordinator. Throws `unavailable`, `timeout`, `busy` when it is away; else its own codes. */

@@ -36,6 +36,15 @@ describe('settings', () => {
     });
   });
 
+  it('leave VMs that run alone unless they are told otherwise, and describe them once an hour then', () => {
+    expect(readSettings(least).running).toBeNull();
+    const libvirt = { VMDN_LIBVIRT_URI: 'qemu:///system', VMDN_LIBVIRT_STORAGE: '/srv/disks' };
+    const wished = { ...least, ...libvirt, VMDN_RUNNING_SOURCES: 'snapshot' };
+    expect(readSettings(wished).running).toEqual({ everyMs: 3_600_000 });
+    const seldom = { ...wished, VMDN_RUNNING_EVERY: '0' };
+    expect(readSettings(seldom).running).toEqual({ everyMs: null });
+  });
+
   it('keep the sockets of two origins on one machine apart', () => {
     const one = readSettings({ ...least, VMDN_STATE_DIR: '/tmp/one' }).runtimeDir;
     const two = readSettings({ ...least, VMDN_STATE_DIR: '/tmp/two' }).runtimeDir;
@@ -47,6 +56,9 @@ describe('settings', () => {
     [{ VMDN_VMS_DIR: '' }, /VMDN_VMS_DIR must be set/],
     [{ VMDN_VMS_DIR: 'vms' }, /VMDN_VMS_DIR: an absolute path/],
     [{ VMDN_PIN: 'sometimes' }, /VMDN_PIN/],
+    [{ VMDN_RUNNING_SOURCES: 'snapshot' }, /VMDN_LIBVIRT_URI/],
+    [{ VMDN_RUNNING_SOURCES: 'yes' }, /VMDN_RUNNING_SOURCES/],
+    [{ VMDN_RUNNING_EVERY: '-1' }, /VMDN_RUNNING_EVERY/],
     [{ VMDN_LATITUDE: '47' }, /VMDN_LONGITUDE must be set/],
     [{ VMDN_LATITUDE: '91', VMDN_LONGITUDE: '0' }, /VMDN_LATITUDE/],
     [{ VMDN_TLS_KEY: '/etc/key.pem' }, /VMDN_TLS_CERTIFICATE must be set/],

@@ -37,6 +37,9 @@ const schema = z.object({
   /** A libvirt whose domains are offered too, and the folders that their disks may lie in. */
   VMDN_LIBVIRT_URI: libvirtUri().optional(),
   VMDN_LIBVIRT_STORAGE: pathList().default([]),
+  /** Whether domains that run are described too, by overlays on their disks, and how often. */
+  VMDN_RUNNING_SOURCES: z.enum(['off', 'snapshot']).default('off'),
+  VMDN_RUNNING_EVERY: decimal({ min: 0, max: 31_536_000 }).default(3600),
   HOME: z.string().optional(),
   XDG_RUNTIME_DIR: z.string().optional(),
   XDG_CONFIG_HOME: z.string().optional(),
@@ -71,6 +74,8 @@ export interface OriginSettings {
         readonly roots: readonly string[];
       }
     | undefined;
+  /** Null: VMs that run are left alone; else how often they are described, null: only when asked for. */
+  readonly running: { readonly everyMs: number | null } | null;
   /** Where the appliance that inspects unusual guests is kept once it is made. */
   readonly applianceDir: string;
   /** Null: no limit. */
@@ -107,6 +112,10 @@ export function readSettings(env: Environment): OriginSettings {
             env: libvirtEnv(given),
             roots: given.VMDN_LIBVIRT_STORAGE,
           },
+    running:
+      given.VMDN_RUNNING_SOURCES === 'off'
+        ? null
+        : { everyMs: given.VMDN_RUNNING_EVERY === 0 ? null : given.VMDN_RUNNING_EVERY * 1000 },
     applianceDir: join(cacheDir(env), 'appliance'),
     uplinkBytesPerSecond: given.VMDN_UPLINK_BYTES_PER_SECOND ?? null,
     pin: given.VMDN_PIN,
@@ -140,5 +149,9 @@ function requirePairs(given: Readonly<Record<string, unknown>>, context: z.Refin
   if (given.VMDN_LIBVIRT_URI !== undefined && roots.length === 0) {
     const message = 'set it to the folders that disks of domains may lie in';
     context.addIssue({ code: 'custom', path: ['VMDN_LIBVIRT_STORAGE'], message });
+  }
+  if (given.VMDN_RUNNING_SOURCES !== 'off' && given.VMDN_LIBVIRT_URI === undefined) {
+    const message = 'is for domains of a libvirt: set it to where that is';
+    context.addIssue({ code: 'custom', path: ['VMDN_LIBVIRT_URI'], message });
   }
 }

@@ -19,6 +19,7 @@ import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
 import { moveLines } from '../text/moves.ts';
+import { POWER_WORDS } from '../text/power.ts';
 import { renderTable } from '../text/table.ts';
 import {
   destinationTable,
@@ -188,9 +189,9 @@ async function runStatus(
   if (options.follow === true) return follow(context, teleport);
   context.output.document(teleport);
   context.output.line('');
-  context.output.line(
-    `state: ${teleport.state}${teleport.message ? ` (${teleport.message})` : ''}`,
-  );
+  const { state, power, message } = teleport;
+  const isOn = power === 'on' ? '' : `, its VM is ${POWER_WORDS[power]}`;
+  context.output.line(`state: ${state}${isOn}${message ? ` (${message})` : ''}`);
   for (const line of finishedLines(teleport)) context.output.line(line);
 }
 

@@ -3,13 +3,16 @@
  */
 
 import * as ops from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
+import { getCapture, requestCapture } from '../services/captures.ts';
 import type { Context } from '../services/context.ts';
 import { createEnrolmentToken } from '../services/enrolment.ts';
 import { getExport, requestExport } from '../services/exports.ts';
 import { listImages, listNodes } from '../services/nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from '../services/orders.ts';
 import { listRegions } from '../services/places.ts';
+import { setPower } from '../services/power.ts';
 import { getReceipt } from '../services/receipts.ts';
 import { cacheStatistics } from '../services/statistics.ts';
 import {
@@ -81,9 +84,27 @@ export function mountClientRoutes(app: App, context: Context, { client }: Guards
   mountOperation(app, ops.getExport, client, ({ params }, user) =>
     getExport(context, user, params.export),
   );
+  mountDeliveredRoutes(app, context, { client });
   mountOperation(app, ops.cacheStatistics, client, (_, user) => cacheStatistics(context, user));
   mountOperation(app, ops.createEnrolmentToken, client, ({ body }, user) =>
     createEnrolmentToken(context, user, body),
   );
   mountOperation(app, ops.openApi, client, async () => openApiDocument());
+}
+
+/** What users ask of VMs that were delivered. */
+function mountDeliveredRoutes(
+  app: App,
+  context: Context,
+  { client }: Pick<Guards, 'client'>,
+): void {
+  mountOperation(app, delivered.setPower, client, ({ params, body }, user) =>
+    setPower(context, user, params.teleport, body.power),
+  );
+  mountOperation(app, delivered.requestCapture, client, ({ body }, user) =>
+    requestCapture(context, user, body),
+  );
+  mountOperation(app, delivered.getCapture, client, ({ params }, user) =>
+    getCapture(context, user, params.capture),
+  );
 }

@@ -3,11 +3,13 @@
  * it calls.
  */
 
+import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as ops from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { health } from '@vmdn/core/http/contracts/disks.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX } from '../limits.ts';
+import { reportCapture } from '../services/captures.ts';
 import type { Context } from '../services/context.ts';
 import { desiredState } from '../services/desired.ts';
 import { enrolNode } from '../services/enrolment.ts';
@@ -72,6 +74,13 @@ export function mountNodeRoutes(
   );
   mountOperation(app, files.reportExport, guards.edge, ({ params, body }, node) =>
     reportExport(context, node, params.export, body),
+  );
+  mountOperation(
+    app,
+    delivered.reportCapture,
+    guards.edge,
+    ({ params, body }, node) => reportCapture(context, node, params.capture, body),
+    { bodyBytesMax: DESCRIPTION_BODY_BYTES_MAX },
   );
 }
 

@@ -113,6 +113,7 @@ async function contents(): Promise<string> {
 /** The operations whose bodies may be larger than others'. */
 const BODY_BYTES_MAX: Readonly<Record<string, number>> = {
   announceVersion: DESCRIPTION_BODY_BYTES_MAX,
+  reportCapture: DESCRIPTION_BODY_BYTES_MAX,
   reportHoldings: HOLDINGS_BODY_BYTES_MAX,
   putPackageRecipe: PACKAGE_RECIPE_BODY_BYTES_MAX,
   putBootTrace: BOOT_TRACE_BODY_BYTES_MAX,

@@ -12,6 +12,7 @@ import { distanceKm, FARTHEST_KM } from '@vmdn/core/domain/geography.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { HOLDERS_MAX, WATCH_TIMER_MS } from '../limits.ts';
 import type {
+  CaptureRow,
   DiskRow,
   ExportRow,
   HolderRow,
@@ -33,6 +34,7 @@ interface Outline {
   readonly seeds: readonly { readonly seed: OpenSeedRow; readonly holders: readonly HolderRow[] }[];
   readonly imports: readonly ImportRow[];
   readonly exports: readonly ExportRow[];
+  readonly captures: readonly CaptureRow[];
 }
 
 interface OutlinedVersion {
@@ -86,6 +88,7 @@ async function outlineOf(
   const seeds = await tables.orders.openSeeds(node.id);
   const imports = await tables.orders.openImports(node.id);
   const exports = await tables.exports.open(node.id);
+  const captures = await tables.captures.open(node.id);
   const digests = [...disks, ...seeds].map((disk) => disk.digest);
   const { silenceSeconds } = context.timing;
   const found = await tables.images.holders(project, [...new Set(digests)], silenceSeconds);
@@ -103,6 +106,7 @@ async function outlineOf(
     seeds: seeds.map((seed) => ({ seed, holders: holdersOf(holders, seed.digest) })),
     imports,
     exports,
+    captures,
   };
 }
 
@@ -153,10 +157,11 @@ function revisionOf(outline: Outline, window: number): string {
       origin.publicKey.x,
       holders.map(holderWords),
     ]),
-    outline.teleports.map((row) => [row.id, row.epoch, row.state, row.version]),
+    outline.teleports.map((row) => [row.id, row.epoch, row.state, row.version, row.power]),
     outline.seeds.map(({ seed, holders }) => [seed, holders.map(holderWords)]),
     outline.imports.map((order) => order.id),
     outline.exports.map((order) => order.id),
+    outline.captures.map((order) => order.id),
   ]);
 }
 
@@ -188,6 +193,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       method: row.method,
       dropSnapshot: row.dropSnapshot,
       databases: row.databases,
+      power: row.power,
       grant: await grants.issue(identity.node, purpose, disks),
     };
   });
@@ -207,6 +213,10 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
     exports: outline.exports.map(({ id, teleport, name, format, hypervisor }) => ({
       export: id,
       ...{ teleport, name, format, hypervisor },
+    })),
+    captures: outline.captures.map(({ id, teleport, vm, version, keepStopped }) => ({
+      capture: id,
+      ...{ teleport, vm, version, keepStopped },
     })),
   };
 }

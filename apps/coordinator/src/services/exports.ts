@@ -12,6 +12,7 @@ import { type Id, type Name, parseName } from '@vmdn/core/domain/names.ts';
 import { type ExportFormat, exportFormat, type Hypervisor } from '@vmdn/core/domain/vm-export.ts';
 import type { ExportRow, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
+import { requireWhole } from './power.ts';
 import { unknownTeleport } from './teleport-view.ts';
 
 /** A name has 63 characters; the longest version has 16 digits. */
@@ -45,19 +46,14 @@ export async function requestExport(
   return view;
 }
 
-function requireDelivered({ state, independentAt, method }: TeleportRow): void {
-  if (method === 'functional') {
+function requireDelivered(teleport: TeleportRow): void {
+  if (teleport.method === 'functional') {
     throw new VmdnError(
       'conflict',
       'A functional copy is no disk that was described, and is not exported; teleport the VM exactly.',
     );
   }
-  if (state === 'running' && independentAt !== null) return;
-  throw new VmdnError(
-    'conflict',
-    'Only a VM that runs and has all of its disks can be exported; see: vmdn status TELEPORT.',
-    { data: { state } },
-  );
+  requireWhole(teleport, 'exported');
 }
 
 function usualName({ vm, version }: TeleportRow): Name {

@@ -155,6 +155,16 @@ describe('a move', () => {
     expect(vms.map((vm) => [vm.vm, vm.movedBy])).toEqual([['web-01', second]]);
   });
 
+  it('is refused for a VM that was captured at an edge: nothing there could start', async () => {
+    const [edge] = edges;
+    await query(network.databaseUrl, 'update vms set origin_id = $1', [edge!.id]);
+    await expect(request()).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('captured on dublin'),
+    });
+    expect(await request({ move: false })).toMatchObject({ move: null });
+  });
+
   it('is lazy only where that is said, other than a copy', async () => {
     const { lazy, teleport } = await request();
     expect(lazy).toBe(false);

@@ -14,8 +14,19 @@ import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { isFinal } from '@vmdn/core/domain/teleport.ts';
 import type { MoveRow, Tables, TeleportRow } from '../ports.ts';
 
-/** Throws `conflict` when the VM has left its source, or is about to. */
-export async function requireUnmoved(tables: Tables, vmId: Id, vm: Name): Promise<void> {
+/** Throws `conflict` when the VM has left its source, is about to, or has none that could start. */
+export async function requireMovable(
+  tables: Tables,
+  project: Id,
+  vmId: Id,
+  vm: Name,
+): Promise<void> {
+  const found = await tables.vms.find(project, vm);
+  const origin = found && (await tables.nodes.find(found.originId));
+  if (origin?.kind === 'edge') {
+    const words = `"${vm}" was captured on ${origin.name}: there is no source that could start. Copy it.`;
+    throw new VmdnError('conflict', words, { data: { vm, edge: origin.name } });
+  }
   const [move] = await tables.moves.standing([vmId]);
   if (move === undefined) return;
   const { teleport, edge, state } = move;

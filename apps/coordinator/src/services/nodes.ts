@@ -19,15 +19,17 @@ export async function heartbeat(context: Context, { node, project }: NodeIdentit
   return { protocol: context.protocol, heartbeatSeconds };
 }
 
-/** Takes all that a node holds, and what it is making. */
+/** Takes all that a node holds, and what it is making. What an edge captured and lost is withdrawn. */
 export async function reportHoldings(
   context: Context,
   { node, project }: NodeIdentity,
   images: readonly HeldImage[],
   making: readonly DiskInMaking[],
 ) {
+  let lost: readonly { readonly vm: string; readonly version: number }[] = [];
   const isNews = await context.store.transaction(async (tables) => {
     const isOther = await tables.images.replaceHoldings(node.id, project, images);
+    if (node.kind === 'edge') lost = await tables.captures.withdrawLost(node.id);
     const makesOther = await tables.images.replaceMaking(node.id, project, making);
     const changed = isOther || makesOther;
     if (changed) await tables.notify(`edges:${project}`, 'jobs');
@@ -39,6 +41,7 @@ export async function reportHoldings(
       images: images.length,
       making: making.length,
     });
+  for (const one of lost) context.events('captured_withdrawn', { ...one, edge: node.name });
   return { accepted: true as const };
 }
 

@@ -11,6 +11,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { FENCE_WAIT_MS, WATCH_TIMER_MS } from '../limits.ts';
@@ -42,6 +43,7 @@ export interface ProgressReport {
   readonly stallSeconds?: number | undefined;
   readonly trace?: TraceUseValue | undefined;
   readonly functional?: FunctionalCopyValue | undefined;
+  readonly power?: Power | undefined;
   readonly gone?: boolean | undefined;
 }
 
@@ -142,6 +144,7 @@ async function applyReport(
     leaseSeconds: context.timing.leaseSeconds,
   });
   if (report.state === 'failed') await callOff(tables, row);
+  if (report.power !== undefined) await tables.teleports.notePower(row.id, report.power);
   await tables.notify(`teleport:${row.id}`);
   if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
   return { state: report.state };

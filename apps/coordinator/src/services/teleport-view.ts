@@ -4,6 +4,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
 import type { DeliveryValue, FreeSpaceRow, MoveRow, Tables, TeleportRow } from '../ports.ts';
 
@@ -49,6 +50,7 @@ function viewOf(
     lazy: row.lazy,
     move: move === undefined ? null : moveView(move),
     movedBy: row.isMove ? null : (moves.standing.get(row.vmId) ?? null),
+    power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,
     epoch: row.epoch,

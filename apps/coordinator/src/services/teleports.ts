@@ -16,7 +16,7 @@ import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
-import { addMove, callOff, requireDiscard, requireUnmoved } from './moves.ts';
+import { addMove, callOff, requireDiscard, requireMovable } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
   skippedValue,
@@ -175,7 +175,7 @@ async function addTeleport(
 ): Promise<TeleportView> {
   const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
   const version = await versionFor(tables, project, request);
-  if (request.move === true) await requireUnmoved(tables, version.vmId, request.vm);
+  if (request.move === true) await requireMovable(tables, project, version.vmId, request.vm);
   const { near } = request;
   const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);

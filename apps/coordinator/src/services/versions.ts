@@ -3,10 +3,11 @@
  *
  * I1: a description counts only with its origin's signature, under the name and version it speaks of.
  * I2: an older version than the one known is refused, and a known version never changes its content.
- * I3: a VM belongs to the origin that announced it first.
+ * I3: a VM belongs to the node that announced it first: an origin, or the edge that captured it.
  */
 
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
@@ -20,50 +21,73 @@ interface VersionKey {
   readonly version: number;
 }
 
-/** Takes a signed description. Throws `forbidden`, `corrupt`, `invalid_input`, `conflict`. */
+/** Takes an origin's signed description. Throws as `verifyDescription` and `takeVersion`. */
 export async function announceVersion(
   context: Context,
-  { node, project }: NodeIdentity,
+  identity: NodeIdentity,
   key: VersionKey,
   announced: { readonly description: string; readonly state: VersionState },
 ) {
-  const description = await context.keys.verifyDescription(announced.description, node.publicKey);
+  const described = await verifyDescription(context, identity, key, announced.description);
+  const isNew = await context.store.transaction((tables) =>
+    takeVersion(tables, identity, described, announced.state),
+  );
+  if (isNew) context.events('version_announced', { ...key, origin: identity.node.name });
+  return { accepted: true as const };
+}
+
+/** A description whose signature was verified. */
+export interface SignedVersion {
+  readonly description: Description;
+  readonly text: string;
+  readonly digest: Digest;
+}
+
+/** I1. Throws `forbidden`, `corrupt`, and `invalid_input` where it speaks of something else. */
+export async function verifyDescription(
+  { keys }: Pick<Context, 'keys'>,
+  { node }: NodeIdentity,
+  key: VersionKey,
+  text: string,
+): Promise<SignedVersion> {
+  const description = await keys.verifyDescription(text, node.publicKey);
   if (description.vm !== key.vm || description.version !== key.version) {
     throw new VmdnError('invalid_input', 'The description speaks of another VM or version.', {
       data: { asked: key, described: { vm: description.vm, version: description.version } },
     });
   }
-  const isNew = await context.store.transaction(async (tables) => {
-    const vm = await tables.vms.lockOrAdd(project, key.vm, node.id);
-    requireOwner(vm, node.id);
-    const hash = contentHash({ ...description, describedAt: '' });
-    const isKnown = await isKnownVersion(tables, vm, key.version, hash);
-    if (isKnown) {
-      await changeState(tables, vm, key.version, announced.state);
-    } else {
-      await tables.vms.addVersion({
-        vm: vm.id,
-        version: key.version,
-        state: announced.state,
-        description,
-        signedDescription: announced.description,
-        descriptionDigest: context.keys.descriptionDigestOf(announced.description),
-        contentHash: hash,
-      });
-      const { disks } = description;
-      await tables.images.putDescribed(project, [...disks, ...wantedDisks(disks, true)]);
-      await tables.vms.withdrawLiveBefore(vm.id, key.version);
-    }
-    await tables.notify(`edges:${project}`, 'jobs');
-    return !isKnown;
-  });
-  if (isNew) context.events('version_announced', { ...key, origin: node.name });
-  return { accepted: true as const };
+  return { description, text, digest: keys.descriptionDigestOf(text) };
 }
 
-function requireOwner(vm: Vm, origin: string): void {
-  if (vm.originId === origin) return;
-  throw new VmdnError('conflict', `Another origin announces a VM "${vm.name}"; rename this one.`, {
+/** Adds a version, or changes its state; true when it is new. Throws `conflict` (I2, I3). */
+export async function takeVersion(
+  tables: Tables,
+  { node, project }: NodeIdentity,
+  { description, text, digest }: SignedVersion,
+  state: VersionState,
+): Promise<boolean> {
+  const { vm: name, version, disks } = description;
+  const vm = await tables.vms.lockOrAdd(project, name, node.id);
+  requireOwner(vm, node.id);
+  const hash = contentHash({ ...description, describedAt: '' });
+  const isKnown = await isKnownVersion(tables, vm, version, hash);
+  if (isKnown) {
+    await changeState(tables, vm, version, state);
+  } else {
+    await tables.vms.addVersion({
+      ...{ vm: vm.id, version, state, description },
+      ...{ signedDescription: text, descriptionDigest: digest, contentHash: hash },
+    });
+    await tables.images.putDescribed(project, [...disks, ...wantedDisks(disks, true)]);
+    await tables.vms.withdrawLiveBefore(vm.id, version);
+  }
+  await tables.notify(`edges:${project}`, 'jobs');
+  return !isKnown;
+}
+
+export function requireOwner(vm: Vm, node: string): void {
+  if (vm.originId === node) return;
+  throw new VmdnError('conflict', `Another node announces a VM "${vm.name}"; rename this one.`, {
     data: { vm: vm.name },
   });
 }

@@ -26,6 +26,7 @@ import { databases } from './migrations/0015-databases.ts';
 import { functionalCost } from './migrations/0017-functional-cost.ts';
 import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
 import { moves } from './migrations/0020-moves.ts';
+import { captures } from './migrations/0021-captures.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -47,6 +48,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0017-functional-cost': functionalCost,
   '0018-drop-snapshot': dropSnapshot,
   '0020-moves': moves,
+  '0021-captures': captures,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

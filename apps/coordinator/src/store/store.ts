@@ -5,6 +5,7 @@
 
 import type { Kysely } from 'kysely';
 import { aheadStore } from './ahead-store.ts';
+import { captureStore } from './capture-store.ts';
 import { clientStore } from './client-store.ts';
 import { type Db, inTransaction, translateDatabaseError } from './database.ts';
 import { deliveryStore } from './delivery-store.ts';
@@ -27,6 +28,7 @@ export type { Wakes } from './wakes.ts';
 function tablesOver(db: Db) {
   return {
     ahead: aheadStore(db),
+    captures: captureStore(db),
     clients: clientStore(db),
     deliveries: deliveryStore(db),
     exports: exportStore(db),

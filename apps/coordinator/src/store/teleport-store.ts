@@ -7,6 +7,7 @@
 
 import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
@@ -19,6 +20,7 @@ import type {
   PlaceValue,
   TraceUseValue,
 } from './schema/values.ts';
+import { teleportPower } from './teleport-power.ts';
 import { teleportSums } from './teleport-sums.ts';
 import { withdrawnTeleports } from './withdrawn-teleports.ts';
 
@@ -45,6 +47,9 @@ export interface TeleportRow {
   readonly edge: Name;
   readonly released: boolean;
   readonly dropSnapshot: boolean;
+  /** What is wanted of the VM, and what its edge said last. */
+  readonly power: Power;
+  readonly actualPower: Power;
   readonly spilled: boolean;
   readonly chosen: DestinationValue;
   readonly others: readonly DestinationValue[];
@@ -119,6 +124,8 @@ const COLUMNS = [
   'nodes.name as edge',
   'teleports.released',
   'teleports.drop_snapshot as dropSnapshot',
+  'teleports.power',
+  'teleports.actual_power as actualPower',
   'teleports.spilled',
   'teleports.chosen',
   'teleports.others',
@@ -379,6 +386,7 @@ export function teleportStore(db: Db) {
     ...teleportReads(db),
     ...teleportRoutes(db),
     ...teleportReports(db),
+    ...teleportPower(db),
     ...teleportLeases(db),
     ...teleportSums(db),
     ...withdrawnTeleports(db),

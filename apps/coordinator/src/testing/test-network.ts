@@ -205,6 +205,7 @@ function reportBody(given: {
   errorCode?: string;
   independent?: boolean;
   functional?: FunctionalCopy;
+  power?: 'on' | 'off';
   gone?: boolean;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };

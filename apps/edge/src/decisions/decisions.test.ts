@@ -28,9 +28,11 @@ const FRESH: TeleportActual = {
   independent: false,
   confirmed: false,
   ready: false,
+  toldOff: false,
   released: false,
 };
-const eager = (state: TeleportState) => ({ state, lazy: false });
+const eager = (state: TeleportState) => ({ state, lazy: false, power: 'on' }) as const;
+const lazily = (state: TeleportState) => ({ ...eager(state), lazy: true });
 const HELD: TeleportActual = { ...FRESH, missing: [] };
 const LIVE = TELEPORT_STATES.filter((state) => !isFinal(state));
 
@@ -95,7 +97,7 @@ describe('the next step of a teleport', () => {
     let actual = FRESH;
     let state: TeleportState = 'routed';
     for (let step = ''; step !== 'nothing'; ) {
-      step = nextTeleportStep({ state, lazy: true }, actual).do;
+      step = nextTeleportStep(lazily(state), actual).do;
       steps.push(step);
       if (step === 'open') actual = { ...actual, opened: true };
       else if (step === 'confirm') actual = { ...actual, confirmed: true };
@@ -118,13 +120,13 @@ describe('the next step of a teleport', () => {
   it('I5: opens the disks of a lazy VM again after a restart, whether or not it runs', () => {
     for (const vm of ['defined', 'running'] as const) {
       const actual = { ...FRESH, vm, filling: true };
-      expect(nextTeleportStep({ state: 'running', lazy: true }, actual).do).toBe('open');
+      expect(nextTeleportStep(lazily('running'), actual).do).toBe('open');
     }
   });
 
   it('I5: a lazy VM that is complete before it is ready is settled first', () => {
     const actual = { ...HELD, vm: 'running', filling: true } as const;
-    expect(nextTeleportStep({ state: 'booting', lazy: true }, actual).do).toBe('settle');
+    expect(nextTeleportStep(lazily('booting'), actual).do).toBe('settle');
   });
 
   it('asks for room for overlays until the VM exists, and never to remove one', () => {
@@ -135,6 +137,28 @@ describe('the next step of a teleport', () => {
     }
     expect(leadsToNewVm({ do: 'deliver', digest: DIGEST }, 'running')).toBe(false);
     expect(leadsToNewVm({ do: 'remove' }, 'absent')).toBe(false);
+  });
+
+  it('I6: keeps a VM off that should be, says so once, and starts it when it should be on again', () => {
+    const off = { ...eager('running'), power: 'off' } as const;
+    const runs = { ...HELD, vm: 'running', confirmed: true, ready: true } as const;
+    expect(nextTeleportStep(off, runs).do).toBe('stop');
+    const stopped = { ...runs, vm: 'defined' } as const;
+    expect(nextTeleportStep(off, stopped).do).toBe('tell-off');
+    const told = { ...stopped, toldOff: true } as const;
+    expect(nextTeleportStep(off, told).do).toBe('nothing');
+    expect(nextTeleportStep(eager('running'), told).do).toBe('start');
+    // What is on its way arrives first.
+    expect(nextTeleportStep({ ...off, state: 'booting' }, stopped).do).toBe('start');
+    expect(nextTeleportStep({ ...off, state: 'cancelled' }, told).do).toBe('remove');
+  });
+
+  it('I6: neither starts nor stops a VM that is held', () => {
+    const held = { ...eager('running'), power: 'held' } as const;
+    const off = { ...HELD, vm: 'defined', confirmed: true } as const;
+    expect(nextTeleportStep(held, off).do).toBe('nothing');
+    expect(nextTeleportStep(held, { ...off, vm: 'running' }).do).toBe('nothing');
+    expect(nextTeleportStep({ ...held, state: 'cancelled' }, off).do).toBe('remove');
   });
 
   it.each(['cancelled', 'failed'] as const)('I3: removes what is left of a %s one', (state) => {

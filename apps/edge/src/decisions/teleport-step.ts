@@ -11,9 +11,12 @@
  *     stands stopped in the way.
  * I5: a lazy VM is brought up before its disks are complete, and is not done before it needs no export
  *     any more and the coordinator knows.
+ * I6: a VM that was delivered is kept off where that is wished; one that is held is neither started nor
+ *     stopped here.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import { mayMove, TELEPORT_STATES, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 
 /** The VM on this edge. `other`: it exists with another definition than the version's. */
@@ -33,6 +36,8 @@ export interface TeleportActual {
   readonly ready: boolean;
   /** The coordinator was told that the VM needs nobody any more, or that must wait for its next start. */
   readonly independent: boolean;
+  /** The coordinator was told that the VM is off. */
+  readonly toldOff: boolean;
   /** The coordinator was told that nothing of the teleport is left here. */
   readonly released: boolean;
 }
@@ -50,6 +55,10 @@ export type TeleportStep =
   | { readonly do: 'confirm' }
   | { readonly do: 'define' }
   | { readonly do: 'start' }
+  /** Shut the guest down; its VM stays. */
+  | { readonly do: 'stop' }
+  /** Say that the VM is off. */
+  | { readonly do: 'tell-off' }
   | { readonly do: 'await-ready' }
   /** Say where the VM is reachable. */
   | { readonly do: 'announce' }
@@ -63,6 +72,8 @@ export type TeleportStep =
 export interface TeleportWish {
   readonly state: TeleportState;
   readonly lazy: boolean;
+  /** `held`: somebody else works with a VM that must stay as it is. */
+  readonly power: Power | 'held';
 }
 
 /** The next step for a teleport that the coordinator wants so. */
@@ -75,6 +86,7 @@ export function nextTeleportStep(desired: TeleportWish, actual: TeleportActual):
   if (missing !== undefined && !lazy) return { do: 'deliver', digest: missing };
   if (missing !== undefined && !actual.opened) return { do: 'open' };
   if (actual.vm === 'other') return { do: 'discard' };
+  if (state === 'running' && desired.power !== 'on') return nextOfOff(desired, actual);
   if (actual.vm === 'running') return nextOfRunning(desired, actual);
   if (!actual.confirmed) return { do: 'confirm' };
   return { do: actual.vm === 'absent' ? 'define' : 'start' };
@@ -86,6 +98,14 @@ function nextOfRunning({ state, lazy }: TeleportWish, actual: TeleportActual): T
   if (state !== 'running') return { do: actual.ready ? 'announce' : 'await-ready' };
   if (isMissing) return { do: 'complete' };
   return { do: lazy && !actual.independent ? 'announce' : 'nothing' };
+}
+
+function nextOfOff(desired: TeleportWish, actual: TeleportActual): TeleportStep {
+  if (desired.power === 'off' && actual.vm === 'running') return { do: 'stop' };
+  if (actual.vm === 'running') return nextOfRunning(desired, actual);
+  if (actual.vm === 'defined' && desired.power === 'off' && !actual.toldOff)
+    return { do: 'tell-off' };
+  return { do: 'nothing' };
 }
 
 /** Whether the step leads to a VM that has no overlays yet; one that exists has its room already. */

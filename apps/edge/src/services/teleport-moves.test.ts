@@ -83,7 +83,7 @@ function edgeThatAsks(asks: number, state: DesiredTeleport['state'] = 'syncing')
     desired: () => ({ ...DESIRED, state }),
     memory: {
       ...{ known: state, confirmed: false, ready: false, released: false },
-      ...{ independent: false, unsettled: false },
+      ...{ independent: false, unsettled: false, toldOff: false },
     },
     signal: controller.signal,
     lose: () => undefined,

@@ -46,6 +46,10 @@ export interface PursuitDeps {
   readonly versions: VerifiedVersions;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
+  /** VMs that are being captured: neither started nor stopped. */
+  readonly holds: { isHeld(teleport: Id): boolean };
+  /** How long a guest may take to shut down. */
+  readonly shutdownGraceMs: number;
   readonly receipts: Pick<Receipts, 'write'>;
   readonly events: EdgeEvents;
 }
@@ -61,6 +65,8 @@ export interface PursuitMemory extends CoordinatorView {
   /** The VM goes on with its export until its next start: the files that it has open are others. */
   unsettled: boolean;
   released: boolean;
+  /** The coordinator was told that the VM is off. */
+  toldOff: boolean;
   /** What the guest read until it was ready, and nobody else knows yet. */
   trace?: BootTrace | undefined;
 }

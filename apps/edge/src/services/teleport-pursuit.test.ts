@@ -24,7 +24,7 @@ const NOW = '2026-01-02T03:04:05.000Z';
 const IMAGE = { digest: DIGEST, virtualSizeBytes: 4096, nonZeroBytes: 4096, format: 'raw' };
 const TRACE = { disks: Uint8Array.of(0), blocks: Uint32Array.of(0), keys: Uint32Array.of(1, 2) };
 const DESIRED = {
-  ...{ teleport: TELEPORT, epoch: 1, state: 'routed', grant: 'none' },
+  ...{ teleport: TELEPORT, epoch: 1, state: 'routed', power: 'on', grant: 'none' },
   version: { vm: DESCRIPTION.vm, version: 1, state: 'live', holders: [], origin: {} },
 } as unknown as DesiredTeleport;
 
@@ -52,6 +52,7 @@ function edgeWith(freeBytes: number, stagings: readonly string[] = []) {
       },
     },
     events: { teleportStep: () => undefined },
+    holds: { isHeld: () => false },
     sources: {},
     coordinatorKey: {},
   } as unknown as PursuitDeps;
@@ -163,12 +164,13 @@ describe('a lazy VM that boots', () => {
       },
       receipts: { write: async (receipt: unknown) => void receipts.push([receipt, told.length]) },
       events: { teleportStep: () => undefined },
+      holds: { isHeld: () => false },
       sources: {},
       coordinatorKey: {},
     } as unknown as PursuitDeps;
     const memory: PursuitJob['memory'] = {
       ...{ known: 'booting', confirmed: true, ready: false, released: false },
-      ...{ independent: false, unsettled: false },
+      ...{ independent: false, unsettled: false, toldOff: false },
     };
     const desired = { ...DESIRED, state: 'booting', lazy: true, skipFree: false, requestedAt: NOW };
     const job: PursuitJob = {

@@ -59,7 +59,7 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
   for (let step = 0; step < STEPS_MAX; step += 1) {
     job.signal.throwIfAborted();
     const actual = await look(pass);
-    const next = nextTeleportStep(wishOf(job), actual);
+    const next = nextTeleportStep(wishOf(pass), actual);
     if (next.do === 'nothing') return;
     if (leadsToNewVm(next, actual.vm)) await reserveOverlays(pass);
     deps.events.teleportStep(teleport, next.do);
@@ -70,9 +70,14 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
 }
 
 /** What the coordinator wants; a VM that it was told runs should run, until it says otherwise. */
-function wishOf({ desired, memory }: PursuitJob): TeleportWish {
-  const { state, lazy } = desired();
-  return { lazy, state: memory.known === 'running' ? 'running' : state };
+function wishOf({ deps, job, teleport }: Pass): TeleportWish {
+  const { state, lazy, power } = job.desired();
+  const isHeld = deps.holds.isHeld(teleport);
+  return {
+    lazy,
+    state: job.memory.known === 'running' ? 'running' : state,
+    power: isHeld ? 'held' : power,
+  };
 }
 
 async function act(pass: Pass, step: TeleportStep): Promise<void> {
@@ -92,6 +97,10 @@ async function act(pass: Pass, step: TeleportStep): Promise<void> {
       return await define(pass);
     case 'start':
       return await start(pass);
+    case 'stop':
+      return await stopGuest(pass);
+    case 'tell-off':
+      return await tellOff(pass);
     case 'await-ready':
       return await awaitReady(pass);
     case 'announce':
@@ -117,10 +126,10 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const reads = disks.some(({ filling }) => filling !== undefined);
   pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
   const filling = reads && !memory.unsettled;
-  const { confirmed, ready, released } = memory;
+  const { confirmed, ready, released, toldOff } = memory;
   const independent = memory.independent || memory.unsettled;
   const opened = areOpen(pass, missing);
-  return { missing, opened, vm, filling, confirmed, ready, independent, released };
+  return { missing, opened, vm, filling, confirmed, ready, independent, released, toldOff };
 }
 
 /** Throws as `reserveRoom` does. Idempotent; `removeVm` gives it back. */
@@ -205,8 +214,22 @@ async function start(pass: Pass): Promise<void> {
   const { endpoints, accelerator } = running;
   await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
   pass.job.memory.ready = false;
+  pass.job.memory.toldOff = false;
   // Its ports may be others than before.
   if (pass.job.desired().state === 'running') await pass.reports.tell('running');
+}
+
+async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
+  const { signal } = job;
+  await deps.hypervisor.stop(teleport, { graceMs: deps.shutdownGraceMs, signal });
+  deps.events.vmStopped(teleport);
+}
+
+/** A VM that is off is reachable nowhere. */
+async function tellOff(pass: Pass): Promise<void> {
+  await save(pass, { ...pass.record, endpoints: [] });
+  await pass.reports.tell('running', { power: 'off' });
+  pass.job.memory.toldOff = true;
 }
 
 async function awaitReady(pass: Pass): Promise<void> {

@@ -10,6 +10,7 @@
 
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import {
@@ -23,6 +24,8 @@ import type { TeleportRecord } from './teleport-record.ts';
 export interface ReportWords {
   readonly message?: string;
   readonly errorCode?: string;
+  /** Of a running teleport's VM; on unless said. */
+  readonly power?: Power;
 }
 
 /** The state that the coordinator has, as far as this edge knows. */
@@ -78,6 +81,7 @@ export function createTeleportReports(deps: {
           ...(boot?.trace ? { trace: boot.trace } : {}),
           ...(functional?.copy == null ? {} : { functional: functional.copy.report }),
           ...(step === state ? bounded(words) : {}),
+          ...(step === 'running' ? { power: words.power ?? 'on' } : {}),
           ...(deps.isGone === true ? { gone: true } : {}),
         },
         signal: deps.signal,

@@ -78,6 +78,19 @@ describe('how well blocks compress', () => {
     expect(known.applied(DISK, DEFAULT_RATES)).toBe(DEFAULT_RATES);
   });
 
+  it('I2: is no question, and no failure, where this edge alone has the disk', async () => {
+    let failures = 0;
+    const wireNotMeasured = (): void => {
+      failures += 1;
+    };
+    const client = { measureBlocks: async () => Promise.reject(new Error('nobody is asked')) };
+    const alone = createWireRatios({ client, events: { ...events, wireNotMeasured } });
+    await alone.measure(planWith(60), question());
+    expect(failures).toBe(0);
+    await alone.measure(planWith(60), question('origin'));
+    expect(failures).toBe(1);
+  });
+
   it('asks nothing about a disk of which nothing travels, but how its copy would', async () => {
     const { asked, ratios: known } = ratios();
     await known.measure(planWith(100), question('origin'));

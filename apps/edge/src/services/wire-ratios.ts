@@ -4,7 +4,8 @@
  *
  * I1: a ratio is asked for where it is not known, or where what travels has changed since; it costs a round
  *     trip and no blocks.
- * I2: whatever goes wrong costs truth, not the plan: the rates that were learned stand in.
+ * I2: whatever goes wrong costs truth, not the plan: the rates that were learned stand in. So they do where
+ *     there is nobody to ask: this edge alone has the disk.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -62,6 +63,7 @@ export function createWireRatios(deps: {
   };
   return {
     async measure(plan, question) {
+      if (question.holders.length === 0) return;
       try {
         // Two that want to know the same ask once.
         await turns.inTurn(plan.digest, () => measure(plan, question));

@@ -7,6 +7,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CONSISTENCIES } from '@vmdn/core/domain/description.ts';
 import { DISK_FORMATS } from '@vmdn/core/domain/disk-format.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { NAME_PATTERN, type Name } from '@vmdn/core/domain/names.ts';
@@ -27,6 +28,7 @@ const recordSchema = z.object({
         version: z.number().int().min(1),
         digests: z.array(digest).min(1),
         skipFreeDigests: z.array(digest).default([]),
+        consistency: z.enum(CONSISTENCIES).default('off'),
         description: description.nullable(),
       }),
     )

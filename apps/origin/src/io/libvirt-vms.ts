@@ -6,13 +6,14 @@
  * I2: a domain that is wrong is reported by its id, and the others go on. What an edge runs is none.
  * I3: one that runs is found all the same, so that it is known what becomes of it: its disks cannot be
  *     locked, as those of any VM that runs (source-locks.ts).
+ * I4: a disk that has an overlay of this origin's own is the disk below it (running-disks.ts).
  */
 
 import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import type { Id } from '@vmdn/core/domain/names.ts';
-import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import { isEdgeDomain, readSourceDomain } from '@vmdn/core/formats/libvirt-source.ts';
 import type { Virsh } from '@vmdn/core/io/command/virsh.ts';
 import { fileError } from '@vmdn/core/io/files/files.ts';
@@ -24,18 +25,30 @@ import { watchFolders } from './watch-folders.ts';
 
 const WATCHED_MAX = 64;
 
-/** The domains of one libvirt whose disks lie in `roots`, absolute paths. */
-export function createLibvirtVms(config: {
+export interface LibvirtVms extends VmDiscovery {
+  /** The domain that a VM is, by the last look. */
+  domainOf(vm: Name): Id | undefined;
+}
+
+interface LibvirtVmsConfig {
   readonly virsh: Pick<Virsh, 'persistent' | 'dumpXml'>;
   readonly uri: string;
   readonly roots: readonly string[];
+  /** The layers below an overlay of ours; undefined: the file is none. */
+  readonly below?: (file: string) => DiskSource['layers'] | undefined;
   /** Knows the domains that were moved away. */
   readonly fencedAs: FencedAs;
-}): VmDiscovery {
+}
+
+/** The domains of one libvirt whose disks lie in `roots`, absolute paths. */
+export function createLibvirtVms(config: LibvirtVmsConfig): LibvirtVms {
   let folders: readonly string[] = [];
+  let domains: ReadonlyMap<string, Id> = new Map();
   return {
+    domainOf: (vm) => domains.get(vm),
     async find() {
       const found = await findDomains(config);
+      domains = found.domains;
       const layers = found.vms.flatMap((vm) => vm.disks).flatMap((disk) => disk.layers);
       folders = [...new Set(layers.map(({ path }) => dirname(path)))];
       return found;
@@ -44,9 +57,12 @@ export function createLibvirtVms(config: {
   };
 }
 
-async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Promise<Discovery> {
-  const { virsh, uri, roots, fencedAs } = config;
+async function findDomains(
+  config: LibvirtVmsConfig,
+): Promise<Discovery & { readonly domains: ReadonlyMap<string, Id> }> {
+  const { virsh, uri, roots } = config;
   const vms = new Map<string, VmSpecification>();
+  const ids = new Map<string, Id>();
   const problems: { where: string; error: unknown }[] = [];
   try {
     const real = await Promise.all(roots.map(realRoot));
@@ -56,8 +72,10 @@ async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Prom
     }
     for (const domain of domains) {
       try {
-        const vm = await readDomain(virsh, domain, real, fencedAs);
-        if (vm !== null) vms.set(vm.name, vm);
+        const vm = await readDomain(config, domain, real);
+        if (vm === null) continue;
+        vms.set(vm.name, vm);
+        ids.set(vm.name, domain);
       } catch (error) {
         problems.push({ where: domain, error });
       }
@@ -65,7 +83,7 @@ async function findDomains(config: Parameters<typeof createLibvirtVms>[0]): Prom
   } catch (error) {
     problems.push({ where: uri, error });
   }
-  return { vms: [...vms.values()], problems };
+  return { vms: [...vms.values()], problems, domains: ids };
 }
 
 async function realRoot(root: string): Promise<string> {
@@ -78,10 +96,9 @@ async function realRoot(root: string): Promise<string> {
 
 /** The VM that a domain is; null: it is gone, or an edge's. */
 async function readDomain(
-  virsh: Pick<Virsh, 'dumpXml'>,
+  { virsh, below, fencedAs }: LibvirtVmsConfig,
   domain: Id,
   roots: readonly string[],
-  fencedAs: FencedAs,
 ): Promise<VmSpecification | null> {
   const document = await virsh.dumpXml(domain, { inactive: true });
   if (document === null || isEdgeDomain(document)) return null;
@@ -91,7 +108,7 @@ async function readDomain(
   const disks = [];
   for (const disk of specification.disks) {
     const layers = [];
-    for (const layer of disk.layers) {
+    for (const layer of below?.(disk.layers[0]!.path) ?? disk.layers) {
       layers.push({ ...layer, path: await requireInside(roots, layer.path) });
     }
     disks.push({ layers });

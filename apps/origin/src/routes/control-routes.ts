@@ -4,6 +4,7 @@
  */
 
 import {
+  describeRunning,
   originStatus,
   releaseDisks,
   takeBackVm,
@@ -12,7 +13,7 @@ import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import { CONTROL_BODY_BYTES_MAX, RELEASE_SECONDS } from '../limits.ts';
 import type { OperatorDesk } from '../services/release-vms.ts';
 
-/** Mounts status, release and unfence. */
+/** Mounts status, release, describe and unfence. */
 export function mountControlRoutes(app: App, desk: OperatorDesk): void {
   const byFilePermissions = async (): Promise<null> => null;
   mountOperation(app, originStatus, byFilePermissions, async () => desk.status());
@@ -23,6 +24,16 @@ export function mountControlRoutes(app: App, desk: OperatorDesk): void {
     async ({ body }) => ({
       released: [...(await desk.release(body.vm, body.seconds ?? RELEASE_SECONDS))],
     }),
+    { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
+  );
+  mountOperation(
+    app,
+    describeRunning,
+    byFilePermissions,
+    async ({ body }) => {
+      desk.describe(body.vm);
+      return { asked: body.vm };
+    },
     { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
   );
   mountOperation(

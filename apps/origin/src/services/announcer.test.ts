@@ -15,6 +15,7 @@ function standing(version: number, state: VersionState, isNewest: boolean): Vers
     version,
     digests: [],
     skipFreeDigests: [],
+    consistency: 'off',
     isNewest,
     description,
     state,

@@ -49,7 +49,7 @@ export async function describeVm(
     for (const disk of locked) disks.push(await contentOf(deps, vm, disk, signal));
     const guest = await guestOf(deps, vm, disks, locked, signal);
     requireSame(prints, await printsOf(deps.locks, vm.disks));
-    return { disks, guest };
+    return { disks, guest, consistency: 'off' };
   } finally {
     for (const disk of locked) disk.release();
   }

@@ -1,6 +1,6 @@
 /**
  * Room: origin, services. What an operator asks on the origin's own machine: let go of a VM's disks so
- * that it can be started, take a moved one back, and how the VMs stand.
+ * that it can be started, describe one that runs, take a moved one back, and how the VMs stand.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -14,6 +14,8 @@ import type { VersionBook, VersionStanding } from './version-book.ts';
 export interface OperatorDesk {
   /** Lets go of one VM's disks, or of all; returns the VMs. Throws `not_found`. */
   release(vm: Name | undefined, seconds: number): Promise<readonly Name[]>;
+  /** Has a VM that runs described at the next look. Throws `not_found`, `invalid_input`. */
+  describe(vm: Name): void;
   /** Takes a moved VM back, by force only. Throws `conflict`, `not_found`. */
   takeBack(
     vm: Name,
@@ -26,6 +28,8 @@ interface VmStatus {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionStanding['state'];
+  /** Whether it was off when this version was described, or what of it the disks hold. */
+  readonly consistency: VersionStanding['consistency'];
   /** Whether its disks are locked against writers at this moment. */
   readonly locked: boolean;
   readonly problem: string | null;
@@ -50,6 +54,7 @@ export interface OriginStatus {
 export function createOperatorDesk(options: {
   readonly book: VersionBook;
   readonly locks: SourceLocks;
+  readonly describeRunning: (vm: Name) => void;
   readonly keeper: Pick<FenceKeeper, 'fences' | 'takeBack'>;
   readonly follower: Pick<FenceFollower, 'wake'>;
   readonly files: Pick<FenceFiles, 'hidden'>;
@@ -69,6 +74,7 @@ export function createOperatorDesk(options: {
       }
       return names;
     },
+    describe: options.describeRunning,
     async takeBack(vm, force) {
       if (!force) throw needsForce(vm, keeper.fences());
       const { teleport, files } = await keeper.takeBack(vm);
@@ -87,10 +93,8 @@ export function createOperatorDesk(options: {
       const newest = book.standings().filter((standing) => standing.isNewest);
       const names = new Set<string>(newest.map((standing) => standing.vm));
       return {
-        vms: newest.map(({ vm, version, state }) => ({
-          vm,
-          version,
-          state,
+        vms: newest.map(({ vm, version, state, consistency }) => ({
+          ...{ vm, version, state, consistency },
           locked: (book.source(vm)?.disks ?? []).some((disk) => locks.isLocked(disk)),
           problem: problems.get(vm) ?? null,
           fence: fences.get(vm) ?? null,

@@ -3,8 +3,8 @@
  * is in. Kept in memory, written through to the ledger.
  *
  * I1: version numbers of a VM count up from 1 and are in the ledger before anybody hears of them; a new
- *     one is given only when the disks' digests (also those without free space) or the hardware differ
- *     from the newest one's.
+ *     one is given only when the disks' digests (also those without free space), the hardware or the
+ *     consistency differ from the newest one's.
  * I2: a source counts as matching only after it was seen off and unchanged by this very process; until it
  *     was looked at nothing is said of its versions: a restart withdraws nothing.
  * I3: a source whose files get other names (a move's fence) is the same version before, meanwhile and after.
@@ -12,6 +12,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import {
+  type Consistency,
   DESCRIPTION_SCHEMA,
   type Description,
   type VersionState,
@@ -48,6 +49,7 @@ export interface VersionStanding {
   readonly digests: readonly Digest[];
   readonly skipFreeDigests: readonly Digest[];
   readonly isNewest: boolean;
+  readonly consistency: Consistency;
   /** Of the newest version only. */
   readonly description: Description | null;
   readonly state: VersionState;
@@ -58,6 +60,8 @@ export interface VersionStanding {
 export interface VmContent {
   readonly disks: readonly DiskContent[];
   readonly guest: GuestInspection;
+  /** Other than `off`: the VM ran, and goes on; these bytes are in their copies only. */
+  readonly consistency: Consistency;
 }
 
 export interface VersionBook {
@@ -79,7 +83,12 @@ export interface VersionBook {
   stands(place: LivePlace): boolean;
   /** Whether anything is known of the source since this process started. */
   isLookedAt(vm: Name): boolean;
-  /** Writes down what a VM holds; its source matches from then on. Returns whether that is a new version. */
+  /** Whether the newest version is served from copies. */
+  isKept(vm: Name): boolean;
+  /**
+   * Writes down what a VM holds; its source matches from then on, unless it ran. Returns whether that is a
+   * new version.
+   */
   record(vm: VmSpecification, content: VmContent): Promise<boolean>;
   /** Gives the newest version a higher number, when the coordinator knows more than this ledger. */
   renumber(vm: Name, version: number): Promise<void>;
@@ -167,7 +176,15 @@ class Book implements VersionBook {
     return !this.#relocating.has(vm) && source?.prints[at] === print;
   }
 
+  isKept(vm: Name): boolean {
+    return this.standings().some(
+      (each) => each.vm === vm && each.isNewest && each.state === 'pinned',
+    );
+  }
+
   async record(vm: VmSpecification, content: VmContent): Promise<boolean> {
+    const { consistency } = content;
+    const isOff = consistency === 'off';
     const source = { disks: vm.disks, prints: content.disks.map((disk) => disk.print) };
     const digests = content.disks.map((disk) => disk.digest);
     const skipFreeDigests = content.disks.map((disk) => disk.skipFree?.digest ?? disk.digest);
@@ -177,18 +194,19 @@ class Book implements VersionBook {
       newest !== undefined &&
       isDeepStrictEqual(newest.digests, digests) &&
       isDeepStrictEqual(newest.skipFreeDigests, skipFreeDigests) &&
-      isDeepStrictEqual(newest.description?.hardware, vm.hardware);
+      isDeepStrictEqual(newest.description?.hardware, vm.hardware) &&
+      newest.consistency === consistency;
     if (isSame && isDeepStrictEqual(known!.source, source)) {
-      this.setMatching(vm.name, true);
+      this.setMatching(vm.name, isOff);
       return false;
     }
     const version = (newest?.version ?? 0) + 1;
     const old = (known?.versions ?? []).map((each) => ({ ...each, description: null }));
     const description = this.#describe(vm, version, content);
-    const added = { version, digests, skipFreeDigests, description };
+    const added = { version, digests, skipFreeDigests, consistency, description };
     const versions = isSame ? known!.versions : [...old.slice(-OLD_VERSIONS_MAX), added];
     await this.#save({ vm: vm.name, versions, source });
-    this.setMatching(vm.name, true);
+    this.setMatching(vm.name, isOff);
     return !isSame;
   }
 
@@ -245,7 +263,7 @@ class Book implements VersionBook {
   }
 
   #standing(vm: Name, record: VersionRecord, isNewest: boolean): VersionStanding {
-    const { version, digests, skipFreeDigests, description } = record;
+    const { version, digests, skipFreeDigests, consistency, description } = record;
     const pins = this.#options.pins.list();
     const now = this.#options.now();
     const { state, pin } = decideVersion(this.#options.policy, {
@@ -254,9 +272,20 @@ class Book implements VersionBook {
       teleporting: [...digests, ...skipFreeDigests].some(
         (digest) => (this.#teleports.get(digest) ?? 0) > now,
       ),
+      ran: consistency !== 'off',
       pinIsThere: digests.every((digest) => pins.has(digest)),
     });
-    return { vm, version, digests, skipFreeDigests, isNewest, description, state, pin };
+    return {
+      vm,
+      version,
+      digests,
+      skipFreeDigests,
+      isNewest,
+      consistency,
+      description,
+      state,
+      pin,
+    };
   }
 
   #describe(vm: VmSpecification, version: number, content: VmContent): Description {
@@ -266,6 +295,7 @@ class Book implements VersionBook {
       vm: vm.name,
       version,
       describedAt: new Date(this.#options.now()).toISOString(),
+      consistency: content.consistency,
       ...guest,
       hardware: vm.hardware,
       disks: content.disks.map(({ print: _, ...disk }) => disk),

@@ -5,23 +5,28 @@
  * I1: idempotent and without input: woken by any sign of change and by a timer, it looks at everything.
  * I2: a change is told before the new version is described, which takes time.
  * I3: one VM that can't be described does not hold up the others.
+ * I4: what earlier runs left on VMs that run is merged first; until it is, nothing is said of such a VM's
+ *     disks.
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import { describeError, isVmdnError } from '@vmdn/core/domain/errors.ts';
+import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
 import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import { RESCAN_MS, RETRY_MS, SETTLE_MS } from '../limits.ts';
 import type { VmDiscovery } from '../ports.ts';
 import type { Announcer } from './announcer.ts';
+import type { RunningVms } from './describe-running.ts';
 import { type DescribeDeps, describeVm, printsOf } from './describe-vm.ts';
 import type { PinKeeper } from './keep-pins.ts';
-import type { VersionBook } from './version-book.ts';
+import type { VersionBook, VmContent } from './version-book.ts';
 
 export interface VmWatcherOptions extends DescribeDeps {
   readonly discovery: VmDiscovery;
   readonly book: VersionBook;
+  /** Undefined: no libvirt, whose VMs alone can be described while they run. */
+  readonly running: RunningVms | undefined;
   readonly pinKeeper: PinKeeper;
   readonly announcer: Announcer;
   readonly logger: Logger;
@@ -33,6 +38,8 @@ export interface VmWatcherOptions extends DescribeDeps {
 export interface VmWatcher extends AsyncDisposable {
   /** Something may have changed: look soon. */
   wake(): void;
+  /** Describes a VM at the next look, if it runs. Throws `invalid_input`, `not_found`. */
+  describeRunning(vm: Name): void;
   /** A source turned out not to be what was described: withdraws it at once, and looks soon. */
   reportTrouble(vm: Name, error: unknown): void;
   /** Settles after everything was looked at once; never rejects. */
@@ -53,6 +60,7 @@ class Watcher implements VmWatcher {
   readonly #stop = new AbortController();
   readonly #problems = new Map<string, string>();
   readonly #retryNotBefore = new Map<Name, number>();
+  #found: ReadonlySet<Name> = new Set();
   readonly #first = Promise.withResolvers<void>();
   #wakeUp: () => void = () => undefined;
   #isAwake = true;
@@ -73,6 +81,20 @@ class Watcher implements VmWatcher {
   wake(): void {
     this.#isAwake = true;
     this.#wakeUp();
+  }
+
+  describeRunning(vm: Name): void {
+    const { running } = this.#options;
+    if (running === undefined) {
+      const message = 'Only VMs of libvirt can be described while they run; set VMDN_LIBVIRT_URI.';
+      throw new VmdnError('invalid_input', message, { data: { vm } });
+    }
+    if (!this.#found.has(vm)) {
+      throw new VmdnError('not_found', `This origin has no VM "${vm}".`, { data: { vm } });
+    }
+    running.ask(vm);
+    this.#retryNotBefore.delete(vm);
+    this.wake();
   }
 
   reportTrouble(vm: Name, error: unknown): void {
@@ -134,8 +156,9 @@ class Watcher implements VmWatcher {
   }
 
   async #pass(): Promise<void> {
-    const { book } = this.#options;
-    const { vms, changed } = await book.undisturbed(() => this.#look());
+    const { book, running } = this.#options;
+    const unsettled = (await running?.settle()) ?? new Map<Name, unknown>();
+    const { vms, changed } = await book.undisturbed(() => this.#look(unsettled));
     await this.#settle();
     for (const vm of changed) {
       if (this.#stop.signal.aborted) return;
@@ -146,14 +169,18 @@ class Watcher implements VmWatcher {
   }
 
   /** Everything that is there, and what of it is not as it was described. */
-  async #look() {
+  async #look(unsettled: ReadonlyMap<Name, unknown>) {
     const { discovery, book } = this.#options;
     const found = await discovery.find();
     this.#forgetOldProblems(found.vms, found.problems);
     for (const { where, error } of found.problems) this.#complain(where, error);
     const changed: VmSpecification[] = [];
-    for (const vm of found.vms) if (!(await this.#isUnchanged(vm))) changed.push(vm);
+    for (const vm of found.vms) {
+      if (unsettled.has(vm.name)) this.#holdBack(vm.name, unsettled.get(vm.name));
+      else if (!(await this.#isUnchanged(vm))) changed.push(vm);
+    }
     const names = new Set<Name>(found.vms.map((vm) => vm.name));
+    this.#found = names;
     for (const name of book.vmNames()) if (!names.has(name)) book.setMatching(name, false);
     return { vms: found.vms, changed };
   }
@@ -177,11 +204,42 @@ class Watcher implements VmWatcher {
     return isSame && book.isMatching(vm.name);
   }
 
+  /** I4. */
+  #holdBack(vm: Name, error: unknown): void {
+    const { book, now } = this.#options;
+    book.setMatching(vm, false);
+    this.#retryNotBefore.set(vm, now() + this.#retryMs());
+    this.#complain(vm, error);
+  }
+
+  /** What the VM holds; null: it runs, and it is not the time to describe it. */
+  async #read(vm: VmSpecification): Promise<VmContent | null> {
+    const { running } = this.#options;
+    try {
+      const content = await describeVm(this.#options, vm, this.#stop.signal);
+      running?.forget(vm.name);
+      return content;
+    } catch (error) {
+      if (!isVmdnError(error, 'source_running')) throw error;
+      const content = await running?.describe(vm, this.#stop.signal);
+      if (content === undefined) throw error;
+      if (content !== null) return content;
+      // A copy of what it was serves meanwhile; without one it is as any VM that runs.
+      if (!this.#options.book.isKept(vm.name)) throw error;
+      return null;
+    }
+  }
+
   /** Returns whether the VM is described now. */
   async #describe(vm: VmSpecification): Promise<boolean> {
     const { book, logger } = this.#options;
     try {
-      const content = await describeVm(this.#options, vm, this.#stop.signal);
+      const content = await this.#read(vm);
+      if (content === null) {
+        this.#problems.delete(vm.name);
+        this.#retryNotBefore.set(vm.name, this.#options.now() + this.#retryMs());
+        return false;
+      }
       const isNew = await book.record(vm, content);
       const version = book.newest(vm.name)?.version;
       if (isNew) logger.info({ event: 'version', vm: vm.name, version }, 'a new version');

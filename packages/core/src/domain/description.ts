@@ -93,12 +93,21 @@ export interface SkipFreeDisk {
   readonly kept: readonly string[];
 }
 
+/**
+ * What of a VM its disks hold: `off`: all, it was shut off; `agent`: a running guest's file systems, which
+ * its agent had frozen; `crash`: what a power cut would have left.
+ */
+export const CONSISTENCIES = ['off', 'agent', 'crash'] as const;
+export type Consistency = (typeof CONSISTENCIES)[number];
+
 export interface Description {
   readonly schema: typeof DESCRIPTION_SCHEMA;
   readonly vm: Name;
   readonly version: number;
   /** ISO 8601, by the origin's clock; for people, never for decisions. */
   readonly describedAt: string;
+  /** Absent in those of origins that described only what was off. */
+  readonly consistency?: Consistency | undefined;
   /** Null when no operating system was found: the disks teleport all the same. */
   readonly os: OperatingSystem | null;
   readonly packages: readonly InstalledPackage[];

@@ -6,6 +6,8 @@
  *     newest one can be: an older one never comes back to life.
  * I2: a copy that is there is kept while it is wanted, and is pinned as long as it is kept, whatever
  *     happens to the source.
+ * I3: what was described while it ran is nowhere but in its copy: whatever the policy, the copy is wanted
+ *     as long as the version is the newest or teleports read it.
  */
 
 import type { VersionState } from './description.ts';
@@ -22,6 +24,8 @@ export interface VersionFacts {
   readonly sourceMatches: boolean;
   /** A teleport grant for it was used and is still good. */
   readonly teleporting: boolean;
+  /** It was described while the VM ran. */
+  readonly ran: boolean;
   /** A whole copy of all its disks is here. */
   readonly pinIsThere: boolean;
 }
@@ -35,7 +39,7 @@ export interface VersionDecision {
 /** Decides by the policy and the facts; a total function. */
 export function decideVersion(policy: PinPolicy, facts: VersionFacts): VersionDecision {
   const isWanted =
-    policy === 'always'
+    policy === 'always' || facts.ran
       ? facts.isNewest || facts.teleporting
       : policy === 'while-teleporting' && facts.teleporting;
   const isLive = facts.isNewest && facts.sourceMatches;

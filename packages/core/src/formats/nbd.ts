@@ -85,6 +85,9 @@ export const CHUNK_ERROR_BIT = 1 << 15;
 export const CONTEXT_ALLOCATION = 'base:allocation';
 export const EXTENT_HOLE = 1;
 export const EXTENT_ZERO = 2;
+/** QEMU's context of depth: an extent's flags are the number of its layer, the top one's 1; 0: in none. */
+export const CONTEXT_DEPTH = 'qemu:allocation-depth';
+export const DEPTH_TOP = 1;
 
 export const ERROR_EPERM = 1;
 export const ERROR_EIO = 5;

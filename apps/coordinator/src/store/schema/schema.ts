@@ -1,6 +1,7 @@
 /** Room: store, schema. All tables, for kysely. */
 
 import type { BootTracesTable } from './boot-traces.ts';
+import type { CapturesTable } from './captures.ts';
 import type { ClientsTable } from './clients.ts';
 import type { DeliveredDisksTable, DeliveriesTable } from './deliveries.ts';
 import type { DisksTable, WantedDisksView } from './disks.ts';
@@ -46,6 +47,7 @@ export interface Schema {
   seed_edges: SeedEdgesTable;
   imports: ImportsTable;
   exports: ExportsTable;
+  captures: CapturesTable;
   package_recipes: PackageRecipesTable;
   boot_traces: BootTracesTable;
   receipts: ReceiptsTable;

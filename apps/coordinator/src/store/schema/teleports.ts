@@ -2,6 +2,7 @@
 
 import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import type {
@@ -48,6 +49,9 @@ export interface TeleportsTable {
   released: GeneratedId<boolean>;
   /** Its disks go with a cancelled VM. */
   drop_snapshot: GeneratedId<boolean>;
+  /** Whether the delivered VM should be on, and whether it is, as its edge said last. */
+  power: GeneratedId<Power>;
+  actual_power: GeneratedId<Power>;
   spilled: boolean;
   chosen: Json<DestinationValue>;
   others: Json<readonly DestinationValue[]>;

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
+import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { moveFence } from './coordinator-moves.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
@@ -79,6 +80,7 @@ export const teleport = z.object({
   move: moveFence.nullable().default(null),
   /** The move by which the VM has left its source, of a copy of what it was then; else null. */
   movedBy: id.nullable().default(null),
+  power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
   state: teleportState,
@@ -366,6 +368,7 @@ export const CLIENT_OPERATIONS = [
   getImport,
   requestExport,
   getExport,
+  ...DELIVERED_OPERATIONS,
   cacheStatistics,
   createEnrolmentToken,
   openApi,

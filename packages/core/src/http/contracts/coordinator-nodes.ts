@@ -7,6 +7,7 @@
  */
 
 import { z } from 'zod';
+import { desiredCapture, power, reportCapture } from './coordinator-delivered.ts';
 import { desiredExport, desiredImport, reportExport, reportImport } from './coordinator-files.ts';
 import { diskDelivery } from './coordinator-teleports.ts';
 import { defineOperation } from './operation.ts';
@@ -166,6 +167,8 @@ export const desiredTeleport = z.object({
   databases: databaseWay.default('files'),
   /** Once it is cancelled its disks go too, unless somebody else needs them; not from an old coordinator. */
   dropSnapshot: z.boolean().default(false),
+  /** Whether the VM, once it was delivered, should be on; not from an old coordinator. */
+  power: power.default('on'),
   /** Lets this edge read recipes and blocks of just those disks; renewed at half-life. */
   grant: jws,
 });
@@ -202,6 +205,7 @@ export const desiredState = defineOperation({
     imports: z.array(desiredImport),
     /** None from an old coordinator. */
     exports: z.array(desiredExport).default([]),
+    captures: z.array(desiredCapture).default([]),
   }),
 });
 export type DesiredState = z.infer<(typeof desiredState)['reply']>;
@@ -319,4 +323,5 @@ export const NODE_OPERATIONS = [
   reportSeed,
   reportImport,
   reportExport,
+  reportCapture,
 ] as const;

@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import { TRACE_KINSHIPS } from '../../domain/boot-trace.ts';
 import { TRACE_BYTES_MAX } from '../../domain/limits.ts';
+import { power } from './coordinator-delivered.ts';
 import { defineOperation } from './operation.ts';
 import { signedReceipt, traceUse } from './receipts.ts';
 import {
@@ -73,6 +74,8 @@ export const reportProgress = defineOperation({
     /** Segments of an earlier boot that were asked for ahead. */
     trace: traceUse.optional(),
     functional: functionalCopy.optional(),
+    /** Of a VM that runs or ran: whether it is on. */
+    power: power.optional(),
     /** Of one that is over: nothing of its VM is left here. */
     gone: z.boolean().optional(),
   }),

@@ -1,9 +1,11 @@
 /**
  * Room: http, contracts. What an origin answers on its control socket (a unix socket that only its own
- * user can open): how its VMs stand, to let go of a VM's disks, and to take a moved one back.
+ * user can open): how its VMs stand, to let go of a VM's disks, to describe one that runs, and to take a
+ * moved one back.
  */
 
 import { z } from 'zod';
+import { CONSISTENCIES } from '../../domain/description.ts';
 import { defineOperation } from './operation.ts';
 import { id, name, nothing, timestamp, versionState } from './schemas.ts';
 
@@ -37,6 +39,7 @@ export const originStatus = defineOperation({
         vm: name,
         version: z.number().int().min(1),
         state: versionState,
+        consistency: z.enum(CONSISTENCIES),
         locked: z.boolean(),
         problem: z.string().nullable(),
         /** The move that keeps it from starting here; null: none does. */
@@ -63,6 +66,19 @@ export const releaseDisks = defineOperation({
     seconds: z.number().int().min(0).max(86_400).optional(),
   }),
   reply: z.object({ released: z.array(name) }),
+});
+
+export const describeRunning = defineOperation({
+  id: 'describeRunning',
+  method: 'post',
+  path: '/v1/origin/describe',
+  summary: 'Describe a VM that runs now, and not when it is due.',
+  caller: 'public',
+  status: 200,
+  params: nothing,
+  query: nothing,
+  body: z.object({ vm: name }),
+  reply: z.object({ asked: name }),
 });
 
 export const takeBackVm = defineOperation({

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { DATABASE_WAYS } from '../../domain/databases.ts';
 import {
   BOOT_FIRMWARES,
+  CONSISTENCIES,
   DATABASE_ENGINES,
   DESCRIPTION_SCHEMA,
   VERSION_STATES,
@@ -128,6 +129,7 @@ export const description = z.object({
   vm: name,
   version: z.number().int().min(1),
   describedAt: timestamp,
+  consistency: z.enum(CONSISTENCIES).optional(),
   ...guestFacts.shape,
   databases: guestFacts.shape.databases.optional(),
   mounts: guestFacts.shape.mounts.optional(),

@@ -145,12 +145,13 @@ require_installed() {
   ((ended == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$pattern" | tail -n 4 | tr '\n' ' ')"
 }
 
-unpack_packages() {
+mount_packages() {
   [[ -s $job/install || -s $job/remove ]] || return 0
   have_packages=1
   mkdir -p "$packages"
-  [[ ! -s $job/install ]] || tar -xf /dev/disk/guestfs/packages -C "$packages" ||
-    fail "$EXIT_PACKAGES" 'the packages could not be unpacked'
+  # The disk below is a throw-away overlay, so an index can be written beside them.
+  [[ ! -s $job/install ]] || mount -t ext4 -o nosuid,nodev,noexec /dev/disk/guestfs/packages "$packages" ||
+    fail "$EXIT_PACKAGES" 'the disk with the packages could not be mounted'
 }
 
 # The distribution's own package manager, with packages that the host fetched and verified. Afterwards all that are
@@ -187,7 +188,7 @@ if ! find_root || ! mount_guest "$source" ro; then
   fail "$EXIT_SOURCE" 'no system of the source could be mounted'
 fi
 [[ -z $problems ]] || fail "$EXIT_SOURCE" 'not all of the source could be mounted'
-unpack_packages
+mount_packages
 if [[ $start == clone ]]; then
   open_clone
 else

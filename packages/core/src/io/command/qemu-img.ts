@@ -49,6 +49,11 @@ export interface QemuImg {
     },
   ): Promise<void>;
   /**
+   * Writes what lies in a qcow2 overlay into the layer below it, durably; the overlay stays as it is. Fails
+   * when another process has one of both open.
+   */
+  commit(overlay: { readonly path: string }): Promise<void>;
+  /**
    * Whether two disks hold the same bytes. Disks of different sizes are `false`: qemu-img alone calls them
    * identical when the rest is zero.
    */
@@ -84,6 +89,9 @@ export function createQemuImg(runner: CommandRunner): QemuImg {
       const kind = isStream ? ['-o', 'subformat=streamOptimized'] : [];
       const target = ['-O', to.format, ...kind, '--', blockOptions(from), safePath(to.path)];
       await run(['convert', '-q', '--image-opts', ...target], COPY_MS, { signal });
+    },
+    async commit({ path }) {
+      await run(['commit', '-q', '-d', '-f', 'qcow2', '--', safePath(path)], COPY_MS);
     },
     async compare(one, other, options = {}) {
       const args = ['compare', '-s', '--image-opts', '--', blockOptions(one), blockOptions(other)];

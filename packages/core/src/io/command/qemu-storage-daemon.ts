@@ -60,7 +60,8 @@ export function exportArguments(
 ): string[] {
   const address = { type: 'unix', path: socketPath };
   const server = { addr: address, 'max-connections': connectionsMax };
-  const given = { type: 'nbd', id: 'disk', 'node-name': formatNode(0), name: '', writable: false };
+  const node = { 'node-name': formatNode(0), writable: false, 'allocation-depth': true };
+  const given = { type: 'nbd', id: 'disk', name: '', ...node };
   return [
     ...blockNodes(layers).flatMap((node) => ['--blockdev', JSON.stringify(node)]),
     ...['--nbd-server', JSON.stringify(server)],

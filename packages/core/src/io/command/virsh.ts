@@ -16,12 +16,19 @@ import type { CommandRunner } from './command-runner.ts';
 
 /** libvirtd begins by asking every emulator what it can do: 15 s where that was never asked. */
 const QUICK_MS = 60_000;
+/** A snapshot with frozen file systems: an agent has 30 s to freeze, to thaw, and to be found. */
+const SNAPSHOT_MS = 180_000;
+/** How long a guest's agent may take to answer at all, and to do what it is asked. */
+const AGENT_PING_SECONDS = 5;
+const AGENT_SECONDS = 30;
 /** What a guest has written since its start may be all of a terabyte. */
 const COPY_MS = 6 * 3_600_000;
 
 const NOT_THERE = /Domain not found|failed to get domain/;
 const NOT_RUNNING = /domain is not running|Domain not found|failed to get domain/;
 const ALREADY_RUNNING = /domain is already running|already active/;
+/** It has none, it is not started, or it does not answer. */
+const NO_AGENT = /guest agent|agent command|agent is not|domain is not running|agent unavailable/i;
 const UNREACHABLE = /failed to connect to the hypervisor|Failed to connect socket/;
 
 export interface Virsh {
@@ -48,7 +55,22 @@ export interface Virsh {
    * Copies what lies in a disk's top layer to the file that `target` describes, and goes on with that one.
    */
   copyTopLayer(domain: Id, disk: string, target: string): Promise<void>;
-  /** Ends a copy under way; the domain goes on with what it had. */
+  /**
+   * Puts overlays on a running domain's disks, all at one moment, and keeps no record of that: from then on
+   * the guest writes into them. `quiesce`: its agent freezes its file systems before and thaws them after.
+   */
+  takeOverlays(domain: Id, snapshot: string, options: { readonly quiesce: boolean }): Promise<void>;
+  /** Writes what lies in a running domain's top layer into the one below it, and goes on with that one. */
+  commitTopLayer(domain: Id, disk: string): Promise<void>;
+  /** Replaces the disk of that name in the definition; what runs stays as it is. Waits for its turn. */
+  redefineDisk(domain: Id, document: string): Promise<void>;
+  /** Whether the guest's agent answers within seconds; what it is asked later it has 30 s for. */
+  agentAnswers(domain: Id): Promise<boolean>;
+  /** Has the agent thaw the guest's file systems; one that is not frozen stays as it is. */
+  thaw(domain: Id): Promise<void>;
+  /** Domains that are off with their memory kept: they go on as they were when they are started. */
+  saved(): Promise<readonly Id[]>;
+  /** Ends a copy or a commit under way; the domain goes on with what it had. */
   abortCopy(domain: Id, disk: string): Promise<void>;
   /** What QEMU says of the guest's connections: a question that changes nothing. */
   userNetwork(domain: Id): Promise<string>;
@@ -59,7 +81,7 @@ export function createVirsh(
   runner: Pick<CommandRunner, 'run'>,
   config: { readonly uri: string; readonly env?: Readonly<Record<string, string>> },
 ): Virsh {
-  const call = async (args: readonly string[], more: CallOptions = {}): Promise<string | null> => {
+  const call: Call = async (args, more = {}) => {
     const { timeoutMs = QUICK_MS, unless } = more;
     const result = await runner.run('virsh', ['-q', '-c', config.uri, ...args], {
       timeoutMs,
@@ -75,14 +97,13 @@ export function createVirsh(
       : `virsh ${args[0]} failed: ${words}`;
     throw new VmdnError(isAway ? 'unavailable' : 'tool_failed', message);
   };
-  const on = (domain: Id, command: string, ...args: readonly string[]): string[] => [
-    ...[command, '--domain', domain, ...args],
-  ];
   const list = async (...which: readonly string[]): Promise<readonly Id[]> => {
     const lines = (await call(['list', ...which, '--uuid']))!.split('\n');
     return lines.map((line) => line.trim()).filter((line) => ID_PATTERN.test(line)) as Id[];
   };
   return {
+    ...overlayCommands(call),
+    saved: () => list('--all', '--with-managed-save'),
     version: async () => (await call(['version']))!.trim(),
     async requireCapable(kind, emulator) {
       const machine = ['--arch', 'x86_64', '--machine', 'q35', '--emulatorbin', emulator];
@@ -131,6 +152,47 @@ export function createVirsh(
   };
 }
 
+type OverlayCommands = Pick<
+  Virsh,
+  'takeOverlays' | 'commitTopLayer' | 'redefineDisk' | 'agentAnswers' | 'thaw'
+>;
+
+/** What is done with a running domain's disks and the agent in its guest. */
+function overlayCommands(call: Call): OverlayCommands {
+  return {
+    async takeOverlays(domain, snapshot, { quiesce }) {
+      const how = ['--disk-only', '--atomic', '--no-metadata', ...(quiesce ? ['--quiesce'] : [])];
+      await withFile(snapshot, (path) =>
+        call(on(domain, 'snapshot-create', '--xmlfile', path, ...how), { timeoutMs: SNAPSHOT_MS }),
+      );
+    },
+    async commitTopLayer(domain, disk) {
+      const how = ['--active', '--shallow', '--pivot', '--wait'];
+      await call(on(domain, 'blockcommit', '--path', disk, ...how), { timeoutMs: COPY_MS });
+    },
+    async redefineDisk(domain, document) {
+      await withFile(document, (path) =>
+        call(on(domain, 'update-device', '--file', path, '--config')),
+      );
+    },
+    async agentAnswers(domain) {
+      const ping = ['--timeout', String(AGENT_PING_SECONDS), '--cmd', '{"execute":"guest-ping"}'];
+      const answer = await call(on(domain, 'qemu-agent-command', ...ping), { unless: NO_AGENT });
+      if (answer === null) return false;
+      // Without a limit libvirt waits for an agent that hangs, and the domain with it.
+      await call(on(domain, 'guest-agent-timeout', '--timeout', String(AGENT_SECONDS)));
+      return true;
+    },
+    async thaw(domain) {
+      await call(on(domain, 'domfsthaw'), { unless: NOT_RUNNING });
+    },
+  };
+}
+
+function on(domain: Id, command: string, ...args: readonly string[]): string[] {
+  return [command, '--domain', domain, ...args];
+}
+
 /** virsh opens what it reads by a name, which an open socket has not. */
 async function withFile<Value>(
   text: string,
@@ -145,6 +207,9 @@ async function withFile<Value>(
     await rm(dir, { recursive: true, force: true });
   }
 }
+
+/** Runs virsh; null: it said one of the things that the caller takes for an answer. */
+type Call = (args: readonly string[], more?: CallOptions) => Promise<string | null>;
 
 interface CallOptions {
   readonly timeoutMs?: number;

@@ -1,12 +1,12 @@
 /**
  * Room: io, functional. The packages that a functional copy must install, from the mirrors, verified, as
- * one archive that an appliance can open.
+ * one disk that an appliance mounts.
  *
  * I1: every file has the size and SHA-256 of a signed index, or is `corrupt`.
  * I2: a package that no mirror has is known before the first one is fetched.
  */
 
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import type { InstalledPackage } from '../../domain/description.ts';
@@ -16,30 +16,38 @@ import type { CommandRunner } from '../command/command-runner.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import type { FunctionalCopyJob } from '../ports/functional-copy.ts';
 import type { PackageMirrors, ResolvedPackage } from '../ports/package-mirrors.ts';
+import { storePlain } from './plain-deb.ts';
 
 /** Fetched at once: a mirror near by is faster than one connection's start. */
 const FETCHES_AT_ONCE = 4;
 const NAMED_MAX = 20;
+const BLOCK_BYTES = 4096;
+/** Of a file system: inodes take 256 bytes for each 16 KiB, by mke2fs's own measure; twice that. */
+const METADATA_SHARE = 1 / 32;
+/** For an index of the packages, and what the file system has for itself: 32 MiB. */
+const MORE_BLOCKS = 8192;
 
 export interface FetchedPackages {
-  /** A tar archive with the files; null when there is nothing to install. */
-  readonly archivePath: string | null;
+  /** A raw disk: a file system with the files and some room; null when there is nothing to install. */
+  readonly diskPath: string | null;
   /** File names in it. */
   readonly names: readonly string[];
   readonly bytes: number;
 }
 
+interface FetchMeans {
+  readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
+  readonly runner: CommandRunner;
+}
+
 /** Fetches `packages` into `dir`. Throws `not_found` with those that no mirror has, and what open throws. */
 export async function fetchPackages(
-  means: {
-    readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
-    readonly runner: CommandRunner;
-  },
+  means: FetchMeans,
   { source, signal }: FunctionalCopyJob,
   packages: readonly InstalledPackage[],
   dir: string,
 ): Promise<FetchedPackages> {
-  if (packages.length === 0) return { archivePath: null, names: [], bytes: 0 };
+  if (packages.length === 0) return { diskPath: null, names: [], bytes: 0 };
   const { found, unknown, remarks } = await means.mirrors.resolve(source.os, packages, signal);
   if (unknown.length > 0) throw noRepository(unknown, remarks);
   const folder = join(dir, 'packages');
@@ -50,26 +58,44 @@ export async function fetchPackages(
       limit(async () => {
         // Names of our own: apt looks into the file.
         const name = `${i}.${item.format}`;
-        await fetchOne(means.mirrors, item, join(folder, name), signal);
+        await fetchOne(means, item, join(folder, name), signal);
         return name;
       }),
     ),
   );
-  const archivePath = join(dir, 'packages.tar');
-  const args = ['-C', folder, '-cf', archivePath, '.'];
-  await means.runner.run('tar', args, { timeoutMs: 600_000, signal });
+  const diskPath = join(dir, 'packages.raw');
+  await makeDisk(means.runner, folder, diskPath, signal);
   await rm(folder, { recursive: true });
-  return { archivePath, names, bytes: found.reduce((sum, item) => sum + item.sizeBytes, 0) };
+  return { diskPath, names, bytes: found.reduce((sum, item) => sum + item.sizeBytes, 0) };
+}
+
+/** Lays the files of a folder out as a file system: under emulation, unpacking an archive takes long. */
+async function makeDisk(
+  runner: CommandRunner,
+  folder: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let blocks = 0;
+  for (const name of await readdir(folder)) {
+    const { size } = await stat(join(folder, name));
+    blocks += Math.ceil(size / BLOCK_BYTES);
+  }
+  blocks += Math.ceil(blocks * METADATA_SHARE) + MORE_BLOCKS;
+  const kind = ['-q', '-F', '-t', 'ext4', '-O', '^has_journal,^resize_inode', '-m', '0'];
+  const args = [...kind, '-b', String(BLOCK_BYTES), '-d', folder, path, String(blocks)];
+  await runner.run('mke2fs', args, { timeoutMs: 600_000, signal });
 }
 
 async function fetchOne(
-  mirrors: Pick<PackageMirrors, 'open'>,
+  { mirrors, runner }: FetchMeans,
   item: ResolvedPackage,
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const body = await mirrors.open(item, { signal });
   await durableWrite(path, body, { sizeBytes: item.sizeBytes, sha256: item.sha256 });
+  if (item.format === 'deb') await storePlain(path, { runner, signal });
 }
 
 function noRepository(unknown: readonly InstalledPackage[], remarks: readonly string[]): VmdnError {

@@ -227,11 +227,11 @@ function copyJob(
 ): ApplianceJob {
   const sources = sourceDisks(job.source.disks);
   const more: ApplianceDisk[] =
-    packages.archivePath === null
+    packages.diskPath === null
       ? []
       : [
           {
-            ...{ label: 'packages', at: { path: packages.archivePath } },
+            ...{ label: 'packages', at: { path: packages.diskPath } },
             ...{ format: 'raw', access: 'read' },
           },
         ];

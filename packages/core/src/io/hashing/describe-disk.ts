@@ -38,6 +38,8 @@ export interface DescribeDiskOptions {
   readonly onProgress?: (doneBytes: number) => void;
   /** Threads to use; without it some are started for this disk alone. */
   readonly pool?: HashPool;
+  /** The segments to look at, a bit each (see read-map.ts): what else there is counts as zero. */
+  readonly within?: Uint8Array;
   /** Whether to find the disk's free space, and describe the disk without it too; default false. */
   readonly findsFree?: boolean;
 }
@@ -147,6 +149,9 @@ async function makeMaps(options: DescribeDiskOptions): Promise<Maps> {
       });
     }
     const map = await readMap(client);
+    options.within?.forEach((bits, at) => {
+      map[at]! &= bits;
+    });
     const free = options.findsFree === true ? await findFreeSpace(client, signal) : NO_FREE_SPACE;
     return { map, free };
   } finally {

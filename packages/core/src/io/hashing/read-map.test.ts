@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EXTENT_HOLE, EXTENT_ZERO } from '../../formats/nbd.ts';
+import { DEPTH_TOP, EXTENT_HOLE, EXTENT_ZERO } from '../../formats/nbd.ts';
 import type { NbdClient } from '../nbd/nbd-client.ts';
-import { mustRead, readMap } from './read-map.ts';
+import { mustRead, readMap, readTopMap } from './read-map.ts';
 
 const SEGMENT = 65_536;
 
@@ -40,6 +40,25 @@ const flagged = async (...extents: [number, number][]): Promise<boolean[]> => {
 };
 
 describe('the map of what must be read', () => {
+  test('I3: what the top layer holds, in part too, is told apart, where the server can', async () => {
+    const layers: [number, number][] = [
+      [SEGMENT, 2],
+      [SEGMENT, 0],
+      [SEGMENT / 2, 2],
+      [SEGMENT / 2, DEPTH_TOP],
+      [SEGMENT, DEPTH_TOP],
+    ];
+    const client = clientOf(layers, 2);
+    const top = await readTopMap(client);
+    expect([0, 1, 2, 3].map((segment) => mustRead(top!, segment))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(await readTopMap({ ...client, hasBlockStatus: false })).toBeNull();
+  });
+
   test('I1: ZERO is left out, data and a mere HOLE are read', async () => {
     expect(
       await flagged(

@@ -3,10 +3,16 @@
  * serial port whether it has run on this disk before, writes that it has, and halts.
  *
  * It shows what a driver must do for any guest: boot from the disk, read the image, keep writes
- * over a restart, and never write to the image. A second one reads its disk for ever and says what it read.
+ * over a restart, and never write to the image. A second one reads its disk for ever and says what it read; a
+ * third one counts, and writes each number to its disk.
  */
 
-import { open } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, open, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseDigest } from '../../domain/digest.ts';
+import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
+import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
 
 const LOAD_ADDRESS = 0x7c00;
 const SECTOR_BYTES = 512;
@@ -105,6 +111,107 @@ function readingBootSector(): Buffer {
   );
   const sector = Buffer.alloc(SECTOR_BYTES);
   code.copy(sector);
+  sector.writeUInt16LE(0xaa55, 510);
+  return sector;
+}
+
+/**
+ * A disk that boots, with its code in one of its two files; all else is zero, and the base full of what the
+ * guest would take for a mark that it has run.
+ */
+export async function writeSharedBootDisk(dir: string, codeFile: number, sizeBytes: number) {
+  const code = bootSector(NEXT_SEGMENT);
+  const place = await mkdtemp(join(dir, 'shared-'));
+  await chmod(place, 0o711);
+  const base = parseDigest('ba'.repeat(32));
+  const paths = [join(place, 'disk', 'disk.qcow2'), join(place, base, 'disk.raw')] as const;
+  for (const path of paths) await mkdir(dirname(path));
+  const below = Buffer.alloc(sizeBytes, 'V');
+  if (codeFile === BASE_FILE) below.set(code);
+  await writeFile(paths[1], below);
+  const { dataAt, fileBytes, segments } = sharedLayout(sizeBytes);
+  const fileOfSegment = new Uint8Array(segments).fill(ZERO_FILE).fill(codeFile, 0, 1);
+  await using file = await open(paths[0], 'wx');
+  await file.truncate(fileBytes);
+  const shared = { virtualSizeBytes: sizeBytes, base, fileOfSegment };
+  for (const { offset, bytes } of encodeSharedTables(shared)) {
+    await file.write(bytes, 0, bytes.length, offset);
+  }
+  if (codeFile === OWN_FILE) await file.write(code, 0, code.length, dataAt);
+  const hashes = new Map(
+    await Promise.all(paths.map(async (path) => [path, await hashOf(path)] as const)),
+  );
+  const layers = [
+    { path: paths[0], format: 'qcow2' },
+    { path: paths[1], format: 'raw' },
+  ] as const;
+  return { layers, hashes };
+}
+
+export async function hashOf(path: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+}
+
+/** The writing guest says a dot after so many writes, and READ_FAILED for one that failed. */
+export const WRITES_FOR_A_DOT = 16;
+
+/** The writing guest's numbers go round in so many slots, 4 KiB apart, behind the first one. */
+const SLOTS = 128;
+const SLOT_BYTES = 4096;
+
+/**
+ * A raw disk of at least 1 MiB whose guest counts for ever and writes each number (32 bits, little endian) to
+ * slot `number % 128`, one write after the other. It goes on counting where its disk says that it was.
+ */
+export function writingDisk(sizeBytes: number): Buffer {
+  const disk = Buffer.alloc(sizeBytes);
+  writingBootSector().copy(disk);
+  return disk;
+}
+
+/**
+ * The last number that a writing guest's disk holds. Throws when one before it is missing: a disk that holds
+ * a later write and lacks an earlier one was never what the guest had.
+ */
+export function lastWritten(disk: Uint8Array): number {
+  const view = new DataView(disk.buffer, disk.byteOffset, disk.byteLength);
+  const slots = Array.from({ length: SLOTS }, (_, i) => view.getUint32((i + 1) * SLOT_BYTES, true));
+  const last = Math.max(...slots);
+  for (let number = Math.max(1, last - SLOTS + 1); number <= last; number += 1) {
+    const found = slots[number % SLOTS];
+    if (found !== number) throw new Error(`${number} is missing before ${last}: there is ${found}`);
+  }
+  return last;
+}
+
+function writingBootSector(): Buffer {
+  const code = Buffer.from(
+    [
+      'fa31c08ed88ec08ed0bc007c8816f07d', // cli; ds = es = ss = 0; sp = 0x7c00; [0x7df0] = dl
+      'c706f27d0000 66c706007e00000000', // slot [0x7df2] = 0; number [0x7e00] = 0
+      'c706047d0080', // read to 0x8000
+      'a1f27d c1e003 83c008 a3087d', // look: LBA [0x7d08] = slot * 8 + 8
+      'be007d b80042 8a16f07d cd13', // read it
+      '66a10080 663b06007e 7604 66a3007e', // number = the larger one
+      'ff06f27d 813ef27d8000 72cd', // slot += 1; look, up to 128
+      'c706047d007e', // write from 0x7e00
+      '66ff06007e', // next: number += 1
+      'a1007e 257f00 c1e003 83c008 a3087d', // LBA = number % 128 * 8 + 8
+      'be007d b80043 8a16f07d cd13', // write it
+      '7306 b021 baf803 ee', // failed: say READ_FAILED
+      'f606007e0f 7506 b02e baf803 ee', // each 16: say a dot
+      'ebc9', // jmp next
+    ]
+      .join('')
+      .replaceAll(' ', ''),
+    'hex',
+  );
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  code.copy(sector);
+  // What the BIOS is told to read or write: one sector.
+  Buffer.from([16, 0, 1, 0]).copy(sector, 0x100);
   sector.writeUInt16LE(0xaa55, 510);
   return sector;
 }

@@ -3,28 +3,27 @@
  * `describeHypervisor` with a way to open the driver; opening it twice stands for a restart of the node.
  */
 
-import { createHash, randomUUID } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseDigest } from '../../domain/digest.ts';
-import { BASE_FILE, OWN_FILE, ZERO_FILE } from '../../domain/layers.ts';
+import { BASE_FILE, OWN_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
-import { encodeSharedTables, sharedLayout } from '../../formats/shared-qcow2.ts';
 import { nbdExports } from '../nbd/export-server.ts';
 import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
 import {
-  bootSector,
   FIRST_BOOT,
   HALTED,
+  hashOf,
   LATER_BOOT,
-  NEXT_SEGMENT,
   READ_FAILED,
   READ_PASS,
   readingDisk,
   writeBootDisk,
+  writeSharedBootDisk,
 } from './boot-sector.fixture.ts';
 import { failingDisk, startExport } from './exports.fixture.ts';
 
@@ -134,7 +133,7 @@ export function describeHypervisor(
     });
 
     it('boots from an image that shares storage with a base, and reads zeros over its data', async () => {
-      const shared = await writeSharedBootDisk(dir, OWN_FILE);
+      const shared = await writeSharedBootDisk(dir, OWN_FILE, DISK_BYTES);
       const definition = newDefinition();
       const [disk] = definition.disks;
       await hypervisor.define({ ...definition, disks: [{ ...disk!, layers: shared.layers }] });
@@ -152,7 +151,7 @@ export function describeHypervisor(
     it('takes over where its disks lie now, and refuses a header that names another base', async () => {
       const definition = newDefinition();
       await hypervisor.define(definition);
-      const { layers } = await writeSharedBootDisk(dir, BASE_FILE);
+      const { layers } = await writeSharedBootDisk(dir, BASE_FILE, DISK_BYTES);
       const [disk] = definition.disks;
       const moved = { ...definition, disks: [{ ...disk!, layers }] };
       await hypervisor.define(moved);
@@ -288,6 +287,32 @@ export function describeHypervisor(
       expect(await hypervisor.status(definition.vm)).toMatchObject({ state: 'defined' });
     });
 
+    it('lets a guest go on that ignores the power button and must not be ended', async () => {
+      const { vm, ...definition } = newDefinition();
+      await hypervisor.define({ vm, ...definition });
+      await hypervisor.start(vm);
+      await waitConsole({ vm, ...definition }, HALTED);
+      const gentle = { graceMs: 500, isForced: false };
+      await expect(hypervisor.stop(vm, gentle)).rejects.toMatchObject({ code: 'timeout' });
+      const signal = AbortSignal.timeout(500);
+      const given = hypervisor.stop(vm, { graceMs: 60_000, signal });
+      await expect(given).rejects.toMatchObject({ code: 'cancelled' });
+      expect(await hypervisor.status(vm)).toMatchObject({ state: 'running' });
+    });
+
+    it('names the files of a VM that is off, what the guest wrote first', async () => {
+      const { vm, disks, ...definition } = newDefinition();
+      const files = () => hypervisor.diskFiles(vm);
+      await expect(files()).rejects.toMatchObject({ code: 'not_found' });
+      await hypervisor.define({ vm, disks, ...definition });
+      const overlay = { path: expect.stringContaining(vm), format: 'qcow2' };
+      expect(await files()).toEqual([[overlay, ...disks[0]!.layers]]);
+      await hypervisor.start(vm);
+      await expect(files()).rejects.toMatchObject({ code: 'conflict' });
+      await hypervisor.stop(vm, { graceMs: 0 });
+      expect(await files()).toHaveLength(1);
+    });
+
     it('does not call a guest ready that boots but does not listen', async () => {
       const port = parseName('web', 'port');
       for (const kind of ['tcp', 'http'] as const) {
@@ -357,44 +382,4 @@ export function describeHypervisor(
       expect(await hypervisor.status(definition.vm)).toEqual({ state: 'absent' });
     });
   });
-}
-
-/**
- * A disk that boots, with its code in one of its two files; all else is zero, and the base full of what the
- * guest would take for a mark that it has run.
- */
-async function writeSharedBootDisk(dir: string, codeFile: number) {
-  const sizeBytes = DISK_BYTES;
-  const code = bootSector(NEXT_SEGMENT);
-  const place = await mkdtemp(join(dir, 'shared-'));
-  await chmod(place, 0o711);
-  const base = parseDigest('ba'.repeat(32));
-  const paths = [join(place, 'disk', 'disk.qcow2'), join(place, base, 'disk.raw')] as const;
-  for (const path of paths) await mkdir(dirname(path));
-  const below = Buffer.alloc(sizeBytes, 'V');
-  if (codeFile === BASE_FILE) below.set(code);
-  await writeFile(paths[1], below);
-  const { dataAt, fileBytes, segments } = sharedLayout(sizeBytes);
-  const fileOfSegment = new Uint8Array(segments).fill(ZERO_FILE).fill(codeFile, 0, 1);
-  await using file = await open(paths[0], 'wx');
-  await file.truncate(fileBytes);
-  const shared = { virtualSizeBytes: sizeBytes, base, fileOfSegment };
-  for (const { offset, bytes } of encodeSharedTables(shared)) {
-    await file.write(bytes, 0, bytes.length, offset);
-  }
-  if (codeFile === OWN_FILE) await file.write(code, 0, code.length, dataAt);
-  const hashes = new Map(
-    await Promise.all(paths.map(async (path) => [path, await hashOf(path)] as const)),
-  );
-  const layers = [
-    { path: paths[0], format: 'qcow2' },
-    { path: paths[1], format: 'raw' },
-  ] as const;
-  return { layers, hashes };
-}
-
-async function hashOf(path: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex');
 }

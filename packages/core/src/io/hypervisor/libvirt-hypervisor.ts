@@ -11,22 +11,31 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DiskLayer } from '../../domain/disk-format.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import { type LibvirtDomainState, readDomainState } from '../../formats/libvirt-guest.ts';
 import { parseUsernetConnections } from '../../formats/qmp-usernet.ts';
 import type { Virsh } from '../command/virsh.ts';
-import type { Hypervisor, RunningVm, VmDefinition, VmStatus } from '../ports/hypervisor.ts';
+import type {
+  Hypervisor,
+  RunningVm,
+  StopOptions,
+  VmDefinition,
+  VmStatus,
+} from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
 import { takeDefinition } from './known-definition.ts';
 import { settleLibvirtVm } from './libvirt-settle.ts';
 import {
   clearLibvirtConsole,
+  currentOverlay,
   defineDomain,
   dropOldOverlays,
   type LibvirtDriverConfig,
   startDomain,
 } from './libvirt-start.ts';
+import { requireGoneOrForced, requireOff } from './power-off.ts';
 import { createQemuVm, userOf } from './qemu-start.ts';
 import { listVmDirs, readDefinition, removeVmFiles, type VmPaths, vmPaths } from './vm-files.ts';
 import { createTurns } from './vm-turns.ts';
@@ -61,7 +70,8 @@ export function createLibvirtHypervisor(config: LibvirtDriverConfig): Hypervisor
       const user = await userOf(config, vm);
       return user && { uid: user.uid, gid: user.gid };
     },
-    stop: (vm, { graceMs }) => inTurn(vm, () => end(driver, vm, graceMs)),
+    stop: (vm, options) => inTurn(vm, () => end(driver, vm, options)),
+    diskFiles: (vm) => inTurn(vm, () => diskFiles(driver, vm)),
     destroy: (vm) => inTurn(vm, () => destroy(driver, vm)),
     status: (vm) => inTurn(vm, () => status(driver, vm)),
     list,
@@ -139,23 +149,38 @@ async function settle(driver: Driver, definition: VmDefinition): Promise<void> {
 }
 
 /** Ends the VM: by the power button, then by libvirt's destroy. */
-async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
+async function end(
+  driver: Driver,
+  vm: Id,
+  { graceMs, isForced = true, signal }: StopOptions,
+): Promise<void> {
   const { virsh } = driver;
   const isOver = async (): Promise<boolean> => (await domainOf(driver, vm))?.isRunning !== true;
   if (await isOver()) return;
   if (graceMs > 0) {
     await virsh.shutDown(vm);
     const deadline = performance.now() + graceMs;
-    while (performance.now() < deadline) {
+    while (performance.now() < deadline && !signal?.aborted) {
       if (await isOver()) return;
       await delay(Math.min(POLL_MS, Math.max(1, deadline - performance.now())));
     }
   }
+  requireGoneOrForced(vm, { graceMs, isForced, signal });
   await virsh.destroy(vm);
 }
 
+async function diskFiles(driver: Driver, vm: Id): Promise<readonly (readonly DiskLayer[])[]> {
+  const definition = requireOff(vm, await status(driver, vm));
+  const files: (readonly DiskLayer[])[] = [];
+  for (const [index, { layers }] of definition.disks.entries()) {
+    const path = await currentOverlay(driver.config, driver.at(vm), definition, index);
+    files.push([{ path, format: 'qcow2' }, ...layers]);
+  }
+  return files;
+}
+
 async function destroy(driver: Driver, vm: Id): Promise<void> {
-  await end(driver, vm, 0);
+  await end(driver, vm, { graceMs: 0 });
   if ((await domainOf(driver, vm)) !== null) await driver.virsh.undefine(vm);
   await removeVmFiles(driver.at(vm));
 }

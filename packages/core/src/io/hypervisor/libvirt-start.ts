@@ -125,8 +125,8 @@ export async function clearLibvirtConsole({ consoleLog }: VmPaths): Promise<void
   }
 }
 
-/** I3. Throws `conflict` when nobody knows. */
-async function currentOverlay(
+/** The overlay that a disk has now (I3). Throws `conflict` when nobody knows. */
+export async function currentOverlay(
   { virsh }: LibvirtDriverConfig,
   paths: VmPaths,
   { vm }: VmDefinition,

@@ -9,6 +9,7 @@
  *     by QEMU's lock on the pid file, by its lock on the overlay.
  */
 
+import type { DiskLayer } from '../../domain/disk-format.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import { forwardedPorts, type UsernetConnection } from '../../formats/qmp-usernet.ts';
@@ -16,12 +17,14 @@ import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import type {
   Hypervisor,
   RunningVm,
+  StopOptions,
   VmDefinition,
   VmEndpoint,
   VmStatus,
 } from '../ports/hypervisor.ts';
 import { clearConsole, readConsole } from './console-log.ts';
 import { takeDefinition } from './known-definition.ts';
+import { requireGoneOrForced, requireOff } from './power-off.ts';
 import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.ts';
 import { readFromFiles } from './qemu-settle.ts';
 import { createQemuVm, launchQemu, type QemuDriverConfig, userOf } from './qemu-start.ts';
@@ -62,10 +65,11 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
       const user = await userOf(config, vm);
       return user && { uid: user.uid, gid: user.gid };
     },
-    stop: (vm, { graceMs }) => inTurn(vm, () => end(driver, vm, graceMs)),
+    stop: (vm, options) => inTurn(vm, () => end(driver, vm, options)),
+    diskFiles: (vm) => inTurn(vm, () => diskFiles(driver, vm)),
     destroy: (vm) =>
       inTurn(vm, async () => {
-        await end(driver, vm, 0);
+        await end(driver, vm, { graceMs: 0 });
         await removeVmFiles(at(vm));
       }),
     status: (vm) => inTurn(vm, () => status(driver, vm)),
@@ -141,7 +145,11 @@ async function start(driver: Driver, vm: Id): Promise<RunningVm> {
 }
 
 /** Ends the VM's process: by the power button, by telling QEMU to quit, by SIGKILL. */
-async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
+async function end(
+  driver: Driver,
+  vm: Id,
+  { graceMs, isForced = true, signal }: StopOptions,
+): Promise<void> {
   const { monitors, config } = driver;
   const process = await findQemuProcess(vm, driver.at(vm).pidFile);
   if (process === null) return;
@@ -152,11 +160,12 @@ async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
       // A monitor that does not answer is why the next, harsher way exists.
       config.logger?.debug({ vm, command, err: error }, 'the monitor did not take a command');
     }
-    return await waitProcessGone(vm, process.pid, timeoutMs);
+    return await waitProcessGone(vm, process.pid, timeoutMs, signal);
   };
   try {
     await monitors.drainConsole(vm).catch(() => undefined);
     if (graceMs > 0 && (await tell('system_powerdown', graceMs))) return;
+    requireGoneOrForced(vm, { graceMs, isForced, signal });
     if (await tell('quit', QUIT_TIMEOUT_MS)) return;
     await signalProcess(vm, process.pid, 'SIGKILL');
     if (await waitProcessGone(vm, process.pid, KILL_TIMEOUT_MS)) return;
@@ -166,6 +175,15 @@ async function end(driver: Driver, vm: Id, graceMs: number): Promise<void> {
   } finally {
     monitors.forget(vm);
   }
+}
+
+async function diskFiles(driver: Driver, vm: Id): Promise<readonly (readonly DiskLayer[])[]> {
+  const definition = requireOff(vm, await status(driver, vm));
+  const { overlay } = driver.at(vm);
+  return definition.disks.map(({ layers }, index) => [
+    { path: overlay(index), format: 'qcow2' },
+    ...layers,
+  ]);
 }
 
 function endpointsOf(

@@ -35,11 +35,16 @@ export async function inspectProcess(vm: Id, pid: number): Promise<QemuProcess |
   return { pid, accelerator };
 }
 
-/** Waits until the VM's process is gone, at most `timeoutMs`. True when it is. */
-export async function waitProcessGone(vm: Id, pid: number, timeoutMs: number): Promise<boolean> {
+/** Waits until the VM's process is gone, at most `timeoutMs`, or the signal. True when it is. */
+export async function waitProcessGone(
+  vm: Id,
+  pid: number,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   while ((await inspectProcess(vm, pid)) !== null) {
-    if (performance.now() >= deadline) return false;
+    if (performance.now() >= deadline || signal?.aborted) return false;
     await delay(POLL_MS);
   }
   return true;

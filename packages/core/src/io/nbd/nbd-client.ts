@@ -10,6 +10,8 @@ export interface NbdConnectOptions {
   readonly socketPath: string;
   /** Default: the empty name, which is qemu-nbd's only export. */
   readonly exportName?: string;
+  /** What block status tells of: allocation unless said. */
+  readonly context?: string;
   readonly signal?: AbortSignal | undefined;
   /** Silence after which the server counts as dead, while it owes an answer. Default 60 s. */
   readonly timeoutMs?: number;
@@ -25,8 +27,9 @@ export interface NbdClient {
   /** Fills `target` from `offsetBytes`. Throws `invalid_input`, `unavailable`, `corrupt`, `cancelled`. */
   read(target: Uint8Array, offsetBytes: number): Promise<void>;
   /**
-   * Extents from `offsetBytes` on as [length, flags] pairs (EXTENT_HOLE, EXTENT_ZERO); they may end
-   * before `lengthBytes`, never after. One extent without flags where the server has no block status.
+   * Extents from `offsetBytes` on as [length, flags] pairs (of allocation: EXTENT_HOLE, EXTENT_ZERO; of
+   * depth: the layer); they may end before `lengthBytes`, never after. One extent without flags where the
+   * server has no block status.
    */
   blockStatus(offsetBytes: number, lengthBytes: number): Promise<Uint32Array>;
   /** Ends the connection politely; requests in flight are rejected. Idempotent. */

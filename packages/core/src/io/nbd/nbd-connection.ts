@@ -58,7 +58,7 @@ export class NbdConnection implements NbdClient {
     this.ready = new Promise((resolve, reject) => {
       this.#onReady = (error) => (error === undefined ? resolve() : reject(error));
     });
-    this.#session = this.#run(options.exportName ?? '');
+    this.#session = this.#run(options.exportName ?? '', options.context ?? nbd.CONTEXT_ALLOCATION);
     this.#advance();
     this.#socket = connect({
       path: options.socketPath,
@@ -94,7 +94,7 @@ export class NbdConnection implements NbdClient {
   }
 
   get hasBlockStatus(): boolean {
-    return this.#agreement?.allocationContext !== undefined;
+    return this.#agreement?.statusContext !== undefined;
   }
 
   get maxReadBytes(): number {
@@ -225,8 +225,8 @@ export class NbdConnection implements NbdClient {
   }
 
   /** Everything that the server says, in order. Throws when it lies. */
-  *#run(exportName: string): Fill<never> {
-    this.#agreement = yield* handshake(exportName, true, (bytes) => this.#socket.write(bytes));
+  *#run(exportName: string, context: string): Fill<never> {
+    this.#agreement = yield* handshake(exportName, context, (bytes) => this.#socket.write(bytes));
     this.#busy -= 1;
     this.#onReady();
     const header = new Uint8Array(nbd.NBD_SIMPLE_REPLY_BYTES);
@@ -307,7 +307,7 @@ export class NbdConnection implements NbdClient {
       slot.filledBytes = end;
     } else if (type === nbd.CHUNK_BLOCK_STATUS && slot.command === nbd.CMD_BLOCK_STATUS) {
       if (slot.extents !== undefined) throw nbd.lying('two block statuses');
-      slot.extents = nbd.parseExtents(payload, this.#agreement!.allocationContext!);
+      slot.extents = nbd.parseExtents(payload, this.#agreement!.statusContext!);
     } else {
       throw nbd.lying('an unexpected chunk');
     }

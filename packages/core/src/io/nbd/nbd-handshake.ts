@@ -24,8 +24,8 @@ export interface NbdAgreement {
   /** Largest read in bytes. */
   readonly maxReadBytes: number;
   readonly isStructured: boolean;
-  /** Id of the context base:allocation; undefined when the server has no block status. */
-  readonly allocationContext: number | undefined;
+  /** Id of the context that was asked for; undefined when the server does not have it. */
+  readonly statusContext: number | undefined;
 }
 
 /** How many replies one option may get; more is a server that never ends. */
@@ -36,10 +36,13 @@ interface Reply {
   readonly data: Uint8Array;
 }
 
-/** Negotiates from the greeting to NBD_OPT_GO. Throws `corrupt`, `not_found`, `too_large`. */
+/**
+ * Negotiates from the greeting to NBD_OPT_GO, with block status by `context`. Throws `corrupt`, `not_found`,
+ * `too_large`.
+ */
 export function* handshake(
   exportName: string,
-  wantBlockStatus: boolean,
+  context: string,
   send: (bytes: Uint8Array) => void,
 ): Fill<NbdAgreement> {
   const greeting = new Uint8Array(nbd.NBD_GREETING_BYTES);
@@ -52,18 +55,18 @@ export function* handshake(
   const structured = yield* readReply(nbd.OPT_STRUCTURED_REPLY);
   const isStructured = structured.type === nbd.REP_ACK;
 
-  let allocationContext: number | undefined;
-  if (isStructured && wantBlockStatus) {
-    const data = nbd.encodeMetaContext(exportName, nbd.CONTEXT_ALLOCATION);
+  let statusContext: number | undefined;
+  if (isStructured) {
+    const data = nbd.encodeMetaContext(exportName, context);
     send(nbd.encodeOption(nbd.OPT_SET_META_CONTEXT, data));
-    allocationContext = yield* readContext();
+    statusContext = yield* readContext(context);
   }
   send(nbd.encodeOption(nbd.OPT_GO, nbd.encodeGo(exportName, [nbd.INFO_BLOCK_SIZE])));
   const found = yield* readGo(exportName);
-  return { ...found, isStructured, allocationContext };
+  return { ...found, isStructured, statusContext };
 }
 
-function* readContext(): Fill<number | undefined> {
+function* readContext(wanted: string): Fill<number | undefined> {
   let context: number | undefined;
   for (let i = 0; i < REPLIES_MAX; i += 1) {
     const { type, data } = yield* readReply(nbd.OPT_SET_META_CONTEXT);
@@ -71,7 +74,7 @@ function* readContext(): Fill<number | undefined> {
     if (type >= nbd.REP_ERROR_BIT) return undefined;
     if (type !== nbd.REP_META_CONTEXT) throw nbd.lying('an unexpected option reply');
     const { id, name } = nbd.parseMetaContext(data);
-    if (name === nbd.CONTEXT_ALLOCATION) context = id;
+    if (name === wanted) context = id;
   }
   throw nbd.lying('too many replies');
 }

@@ -69,6 +69,14 @@ export type VmStatus =
 
 export type RunningVm = Extract<VmStatus, { state: 'running' }>;
 
+export interface StopOptions {
+  readonly graceMs: number;
+  /** Whether it is ended when the grace is over; yes unless said. */
+  readonly isForced?: boolean | undefined;
+  /** Ends the wait: throws `cancelled`, and the guest does what it was asked to. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface Hypervisor {
   /**
    * Makes the VM's overlays. A VM that exists takes over where the same disks lie now, from its next start
@@ -87,8 +95,16 @@ export interface Hypervisor {
   settle(definition: VmDefinition): Promise<void>;
   /** The user that a VM's exports are for; null: the user of this process. */
   exportUser(vm: Id): Promise<SocketUser | null>;
-  /** Asks the guest to shut down and ends it after `graceMs` (0: at once). */
-  stop(vm: Id, options: { readonly graceMs: number }): Promise<void>;
+  /**
+   * Asks the guest to shut down and ends it after `graceMs` (0: at once). One that must not be ended by force
+   * goes on instead: throws `timeout`.
+   */
+  stop(vm: Id, options: StopOptions): Promise<void>;
+  /**
+   * The files in which a VM that is off has what its guest sees, for each disk: the VM's overlay first, then
+   * the image's. Throws `not_found`, `conflict` (it runs, or a disk is still being filled).
+   */
+  diskFiles(vm: Id): Promise<readonly (readonly DiskLayer[])[]>;
   /** Ends the VM at once and removes it with its overlays. */
   destroy(vm: Id): Promise<void>;
   status(vm: Id): Promise<VmStatus>;

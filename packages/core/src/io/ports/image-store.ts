@@ -70,7 +70,7 @@ export interface ImageStore extends DiskLibrary {
   /** The image, after it was made sure that its file is what was adopted. Throws `not_found`, `corrupt`. */
   intact(digest: Digest): Promise<StoredImage>;
   /** Path of the directory in which the disk is made; it keeps what is there. */
-  stagingDir(key: Digest | `import-${string}` | `package-${string}`): string;
+  stagingDir(key: Digest | `import-${string}` | `capture-${string}` | `package-${string}`): string;
   /** Where a file of a staging directory will lie when its disk is adopted. */
   placeOf(digest: Digest, stagedPath: string): string;
   /** Keys of the staging directories there are. */

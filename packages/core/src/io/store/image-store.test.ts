@@ -21,8 +21,8 @@ import { nonZeroBytesOf } from '../../domain/recipe.ts';
 import { referenceRecipe } from '../../formats/recipe.fixture.ts';
 import { stageDisk, testDisk } from './image-store.fixture.ts';
 import { openImageStore } from './image-store.ts';
-import { nonZeroRuns } from './import-image.ts';
 import { takeOwnerLock } from './owner-lock.ts';
+import { nonZeroRuns } from './stage-export.ts';
 
 describe('the image store', () => {
   let root: string;

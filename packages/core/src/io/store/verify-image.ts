@@ -18,22 +18,28 @@ const BATCH_SEGMENTS = 64;
 
 /**
  * The first segment that differs, -1 when the length of the own file is not `ownBytes`, null when the
- * image is right. Throws `not_found` when one of its files is gone.
+ * image is right. Of an image some of whose segments are proven otherwise, only those that `isChecked` names
+ * are looked at. Throws `not_found` when one of its files is gone.
  */
 export async function firstBadSegment(
   layers: ImageLayers,
   recipe: Recipe,
   ownBytes: number,
+  isChecked: (segment: number) => boolean = () => true,
 ): Promise<number | null> {
   const file = await openLayeredFile(layers);
   try {
-    return file.ownBytes === ownBytes ? await firstBadIn(file, recipe) : -1;
+    return file.ownBytes === ownBytes ? await firstBadIn(file, recipe, isChecked) : -1;
   } finally {
     await file.close();
   }
 }
 
-async function firstBadIn(file: LayeredFile, recipe: Recipe): Promise<number | null> {
+async function firstBadIn(
+  file: LayeredFile,
+  recipe: Recipe,
+  isChecked: (segment: number) => boolean,
+): Promise<number | null> {
   const { virtualSizeBytes } = recipe;
   const buffer = Buffer.allocUnsafe(BATCH_SEGMENTS * SEGMENT_BYTES);
   const segments = segmentCount(virtualSizeBytes);
@@ -41,16 +47,28 @@ async function firstBadIn(file: LayeredFile, recipe: Recipe): Promise<number | n
   for (let first = 0; first < segments; first += BATCH_SEGMENTS) {
     const offsetBytes = first * SEGMENT_BYTES;
     const lengthBytes = Math.min(buffer.length, virtualSizeBytes - offsetBytes);
-    if (!(await file.readInto(buffer.subarray(0, lengthBytes), offsetBytes))) return -1;
     const end = Math.min(first + BATCH_SEGMENTS, segments);
+    const isAnyChecked = anyOf(first, end, isChecked);
+    if (isAnyChecked && !(await file.readInto(buffer.subarray(0, lengthBytes), offsetBytes))) {
+      return -1;
+    }
     for (let segment = first; segment < end; segment += 1) {
       const at = (segment - first) * SEGMENT_BYTES;
       const bytes = buffer.subarray(at, at + segmentLengthBytes(virtualSizeBytes, segment));
       const isNonZero = isSegmentNonZero(recipe, segment);
-      const isRight = isNonZero ? segmentMatches(bytes, recipe.segmentHashes, row) : isZero(bytes);
-      if (!isRight) return segment;
+      if (isChecked(segment)) {
+        const isRight = isNonZero
+          ? segmentMatches(bytes, recipe.segmentHashes, row)
+          : isZero(bytes);
+        if (!isRight) return segment;
+      }
       if (isNonZero) row += 1;
     }
   }
   return null;
+}
+
+function anyOf(from: number, to: number, isChecked: (segment: number) => boolean): boolean {
+  for (let segment = from; segment < to; segment += 1) if (isChecked(segment)) return true;
+  return false;
 }

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { runTool, startStandIn, TELEPORT, TOKEN, teleportIn } from '../program.fixture.ts';
+
+const POWERED_OFF = teleportIn('running', { power: 'off', message: null });
+
+async function withStandIn(work: (run: typeof runTool, asked: unknown[]) => Promise<void>) {
+  await using standIn = await startStandIn({ events: [POWERED_OFF] });
+  const env = { VMDN_URL: standIn.url, VMDN_TOKEN: TOKEN };
+  await work((args) => runTool(args, env), standIn.asked);
+}
+
+describe('vmdn stop and start', () => {
+  it('say what becomes of the VM, and status says whether it is off', async () => {
+    await withStandIn(async (run, asked) => {
+      const stopped = await run(['stop', TELEPORT]);
+      expect(stopped).toMatchObject({
+        exitCode: 0,
+        stdout: 'web-01 on paris-1 is being stopped.\n',
+      });
+      expect((await run(['start', TELEPORT])).stdout).toBe('web-01 on paris-1 is on.\n');
+      expect(asked).toEqual([{ power: 'off' }, { power: 'on' }]);
+      expect((await run(['status', TELEPORT])).stdout).toContain('state: running, its VM is off\n');
+      expect((await run(['stop', 'nonsense'])).exitCode).toBe(64);
+    });
+  });
+});
+
+describe('vmdn capture', () => {
+  it('orders a capture, tells how far it is, and ends when it can be teleported', async () => {
+    await withStandIn(async (run, asked) => {
+      const args = ['capture', TELEPORT, '--as', 'used', '--keep-stopped', '--wait'];
+      const { exitCode, stdout, stderr } = await run(args);
+      expect(exitCode).toBe(0);
+      expect(stdout.trimEnd().split('\n')).toEqual([
+        'capture as used version 2 on paris-1: pending',
+        'capture as used version 2 on paris-1: disk 1 of 1: 40 % read',
+        'capture as used version 2 on paris-1: done',
+      ]);
+      expect(stderr).toContain('vmdn teleport used --near PLACE');
+      expect(asked).toEqual([{ teleport: TELEPORT, vm: 'used', keepStopped: true }]);
+    });
+  });
+
+  it('that fails ends with the words and the exit code of its failure', async () => {
+    await withStandIn(async (run) => {
+      const { exitCode, stderr } = await run(['capture', TELEPORT, '--as', 'stubborn', '--wait']);
+      expect(exitCode).toBe(75);
+      expect(stderr).toContain('The capture failed: It did not stop.');
+    });
+  });
+});

@@ -1,0 +1,179 @@
+/**
+ * Room: edge, reconcilers. Captures: VMs of this edge with all that they have written, as VMs of their own.
+ *
+ * I1: a capture is tried once: whatever stops it is said and its VM goes on. Only a process that was killed
+ *     leaves one to be begun anew.
+ * I2: the end is reported until the coordinator has heard it; meanwhile the VM goes on, unless it is to stay
+ *     off.
+ * I3: what is described is held: the coordinator hears of the images before it hears of the version.
+ */
+
+import { DESCRIPTION_SCHEMA, type Description } from '@vmdn/core/domain/description.ts';
+import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import type { Id } from '@vmdn/core/domain/names.ts';
+import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
+import {
+  type DesiredCapture,
+  reportCapture,
+} from '@vmdn/core/http/contracts/coordinator-delivered.ts';
+import type { CaptureVm } from '@vmdn/core/io/ports/capture-vm.ts';
+import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
+import pLimit from 'p-limit';
+import type { EdgeEvents } from '../events.ts';
+import { CAPTURES_MAX, MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS } from '../limits.ts';
+import type { DesiredStates } from '../services/desired-states.ts';
+import type { VerifiedVersions } from '../services/verified-versions.ts';
+import type { VmHolds } from '../services/vm-holds.ts';
+
+interface Deps {
+  readonly client: Pick<CoordinatorClient, 'call'>;
+  readonly hypervisor: Pick<Hypervisor, 'status' | 'stop' | 'diskFiles'>;
+  readonly captureVm: CaptureVm;
+  readonly sign: (description: Description) => Promise<string>;
+  readonly desired: DesiredStates;
+  readonly versions: VerifiedVersions;
+  readonly holds: VmHolds;
+  readonly shutdownGraceMs: number;
+  /** Tells the coordinator what this edge holds. */
+  readonly reportHoldings: (signal: AbortSignal) => Promise<void>;
+  /** A VM may go on. */
+  readonly onEnd: () => void;
+  readonly events: EdgeEvents;
+}
+
+interface Report {
+  readonly state: 'running' | 'done' | 'failed';
+  readonly message?: string;
+  readonly errorCode?: string;
+  readonly description?: string;
+}
+
+export function createCapturesReconciler(deps: Deps): (signal: AbortSignal) => Promise<void> {
+  const limit = pLimit(CAPTURES_MAX);
+  /** How captures ended that the coordinator has not heard of. */
+  const ends = new Map<Id, Report>();
+  return async (signal) => {
+    const captures = deps.desired.latest()?.captures ?? [];
+    const named = new Set(captures.map(({ capture }) => capture));
+    for (const capture of ends.keys()) if (!named.has(capture)) ends.delete(capture);
+    const results = await Promise.allSettled(
+      captures.map((order) => limit(() => workOff(deps, ends, order, signal))),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  };
+}
+
+/** Throws when its end must be reported again. */
+async function workOff(
+  deps: Deps,
+  ends: Map<Id, Report>,
+  order: DesiredCapture,
+  signal: AbortSignal,
+): Promise<void> {
+  const { capture } = order;
+  let end = ends.get(capture);
+  if (end === undefined) {
+    end = await captureOnce(deps, order, signal);
+    ends.set(capture, end);
+    if (end.state === 'failed' || !order.keepStopped) letGo(deps, order);
+  }
+  await tellEnd(deps, order, end, signal);
+}
+
+/** The VM may go on; one that is to stay off is held until the coordinator has heard of the end. */
+function letGo({ holds, onEnd }: Deps, { capture }: DesiredCapture): void {
+  holds.end(capture);
+  onEnd();
+}
+
+async function report(deps: Deps, { capture }: DesiredCapture, body: Report): Promise<void> {
+  await deps.client.call(reportCapture, { params: { capture }, body });
+}
+
+/** I2, I3. A description that the coordinator does not take is a capture that failed. */
+async function tellEnd(
+  deps: Deps,
+  order: DesiredCapture,
+  end: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  if (end.state !== 'done') return await report(deps, order, end);
+  await deps.reportHoldings(signal);
+  try {
+    await report(deps, order, end);
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    letGo(deps, order);
+    await report(deps, order, failure(deps, order, error));
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  const codes = ['conflict', 'forbidden', 'corrupt', 'invalid_input', 'too_large'] as const;
+  return codes.some((code) => isVmdnError(error, code));
+}
+
+function failure({ events }: Deps, { teleport }: DesiredCapture, error: unknown): Report {
+  events.captureFailed(teleport, error);
+  const message = describeError(error).slice(0, MESSAGE_CHARACTERS_MAX);
+  return { state: 'failed', message, errorCode: isVmdnError(error) ? error.code : 'internal' };
+}
+
+/** Throws only when this process ends. */
+async function captureOnce(
+  deps: Deps,
+  order: DesiredCapture,
+  signal: AbortSignal,
+): Promise<Report> {
+  try {
+    const description = await describeVm(deps, order, signal);
+    return { state: 'done', description: await deps.sign(description) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return failure(deps, order, error);
+  }
+}
+
+async function describeVm(
+  deps: Deps,
+  order: DesiredCapture,
+  signal: AbortSignal,
+): Promise<Description> {
+  const { teleport, vm, version } = order;
+  const delivered = deps.desired.latest()?.teleports.find((one) => one.teleport === teleport);
+  if (delivered?.state !== 'running') {
+    throw new VmdnError('not_found', 'The VM was removed from this edge before it was captured.');
+  }
+  const { hardware } = await deps.versions.verify(delivered.version, { isTakenOn: true });
+  const startedMs = performance.now();
+  const tell = mentions((message) => report(deps, order, { state: 'running', message }));
+  tell('shutting the guest down');
+  await deps.hypervisor.stop(teleport, {
+    ...{ graceMs: deps.shutdownGraceMs, isForced: false, signal },
+  });
+  const stoppedMs = performance.now();
+  const captured = await deps.captureVm({
+    ...{ id: order.capture, signal, onProgress: tell },
+    disks: await deps.hypervisor.diskFiles(teleport),
+  });
+  const { disks, guest, readBytes, ownBytes } = captured;
+  const { remarks, ...facts } = guest;
+  deps.events.vmCaptured(teleport, {
+    ...{ vm, version, digests: disks.map(({ digest }) => digest), readBytes, ownBytes, remarks },
+    shutdownSeconds: (stoppedMs - startedMs) / 1000,
+    seconds: (performance.now() - stoppedMs) / 1000,
+  });
+  const describedAt = new Date().toISOString();
+  return { schema: DESCRIPTION_SCHEMA, vm, version, describedAt, ...facts, hardware, disks };
+}
+
+/** Says something at most once a second; the next mention, or the end, says the same and more. */
+function mentions(say: (words: string) => Promise<void>): (words: string) => void {
+  let mentionedMs = Number.NEGATIVE_INFINITY;
+  return (words) => {
+    if (performance.now() - mentionedMs < PROGRESS_INTERVAL_MS) return;
+    mentionedMs = performance.now();
+    say(words).catch(() => undefined);
+  };
+}

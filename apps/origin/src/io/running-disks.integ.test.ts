@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import { lastWritten } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  type CountingDomain,
+  countingDomain,
+  DOMAIN,
+  mortal,
+  soon,
+  VM,
+} from './running-disks.fixture.ts';
+
+let domain: CountingDomain;
+let definition: string;
+const OWN = ['web-01.img'];
+
+beforeAll(async () => {
+  domain = await countingDomain();
+  definition = await domain.definition();
+}, 180_000);
+afterAll(async () => await domain[Symbol.asyncDispose]());
+afterEach(async () => {
+  await domain.virsh('destroy', DOMAIN).catch(() => undefined);
+});
+
+/** The domain runs and starts on its own disk, and nothing of us is left. */
+async function expectAsBefore(): Promise<void> {
+  expect(await domain.files()).toEqual(OWN);
+  expect(await domain.definition()).toBe(definition);
+  expect(await domain.virsh('domblklist', DOMAIN)).toContain(domain.disk);
+  expect((await domain.journal()).list()).toEqual([]);
+}
+
+describe('the disks of a VM that runs', () => {
+  it('I1: stand still below overlays while the guest writes on, and have all of it afterwards', {
+    timeout: 120_000,
+  }, async () => {
+    await domain.run();
+    const origin = await domain.origin();
+    expect(await origin.takeOverlays(domain.vm)).toEqual({ consistency: 'crash' });
+    const still = await readFile(domain.disk);
+    const [first, told] = [lastWritten(still), await domain.told()];
+    await vi.waitFor(async () => expect(await domain.told()).toBeGreaterThan(told + 32), soon);
+    expect(still.equals(await readFile(domain.disk))).toBe(true);
+    await origin.merge(VM);
+    await domain.virsh('suspend', DOMAIN);
+    await expectAsBefore();
+    expect(lastWritten(await readFile(domain.disk))).toBeGreaterThan(first + 32);
+  });
+
+  it('I4: are merged wherever the origin was killed, before or after any call to the world', {
+    timeout: 300_000,
+  }, async () => {
+    await domain.run();
+    const deaths: string[] = [];
+    for (let call = 1; deaths.at(-1) !== 'lived'; call += 1) {
+      for (const when of ['before', 'after'] as const) {
+        const { wrap, died } = mortal(call, when);
+        const origin = await domain.origin({
+          virsh: wrap(domain.libvirt.virsh),
+          qemuImg: wrap(domain.qemuImg),
+          journal: wrap(await domain.journal()),
+        });
+        const life = origin.takeOverlays(domain.vm).then(() => origin.merge(VM));
+        deaths.push(await Promise.race([life.then(() => 'lived'), died]));
+        // It stands still, so that no later write hides one that is lost.
+        await domain.virsh('suspend', DOMAIN);
+        const told = await domain.told();
+        await (await domain.origin()).merge(VM);
+        await expectAsBefore();
+        expect(lastWritten(await readFile(domain.disk))).toBeGreaterThanOrEqual(told);
+        await domain.virsh('resume', DOMAIN);
+        await vi.waitFor(async () => expect(await domain.told()).toBeGreaterThan(told), soon);
+      }
+    }
+    expect(deaths).toEqual(expect.arrayContaining(['takeOverlays', 'commitTopLayer', 'remove']));
+  });
+});
