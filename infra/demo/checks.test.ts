@@ -38,6 +38,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     method: 'exact',
     skipFree: null,
     ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
+    ...{ move: null, movedBy: null },
     power: 'on',
     functional: null,
     state: 'running',

@@ -99,6 +99,8 @@ function teleportEvents(logger: Logger) {
       logger.info({ event: 'teleport_step', teleport, step }, 'teleport step'),
     teleportWaits: (teleport: string, error: unknown) =>
       logger.warn({ event: 'teleport_waits', teleport, ...errorFacts(error) }, 'teleport waits'),
+    teleportAwaits: (teleport: string, awaits: string) =>
+      logger.info({ event: 'teleport_awaits', teleport, awaits }, 'teleport awaits its source'),
     teleportFailed: (teleport: string, error: unknown) =>
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>

@@ -19,6 +19,7 @@ import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
 import { consistencyLines } from '../text/consistency.ts';
+import { moveLines } from '../text/moves.ts';
 import { POWER_WORDS } from '../text/power.ts';
 import { renderTable } from '../text/table.ts';
 import {
@@ -72,6 +73,11 @@ const LAZY = [
 ] as const;
 
 const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
+
+const MOVE = [
+  '--move',
+  'the source can not start any more once the VM may start there; without it the source is left alone',
+] as const;
 
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): RequestedMethod {
@@ -140,10 +146,20 @@ async function follow(context: CommandContext, first: Teleport): Promise<void> {
 async function runTeleport(
   context: CommandContext,
   vm: string,
-  options: WishOptions & IdentityOptions & { readonly detach?: boolean; readonly lazy?: boolean },
+  options: WishOptions &
+    IdentityOptions & {
+      readonly detach?: boolean;
+      readonly lazy?: boolean;
+      readonly move?: boolean;
+    },
 ): Promise<void> {
-  const lazy = options.lazy === undefined ? {} : { lazy: options.lazy };
-  const body = { ...wishBody(vm, options), ...identityBody(options), ...lazy };
+  const { lazy, move } = options;
+  const body = {
+    ...wishBody(vm, options),
+    ...identityBody(options),
+    ...(lazy === undefined ? {} : { lazy }),
+    ...(move === true ? { move } : {}),
+  };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -195,15 +211,19 @@ async function runStatus(
 async function runCancel(
   context: CommandContext,
   raw: string,
-  options: { readonly dropSnapshot?: boolean },
+  options: { readonly dropSnapshot?: boolean; readonly discardWrites?: boolean },
 ): Promise<void> {
   const params = { teleport: parseId(raw, 'teleport') };
   const client = await context.client();
-  const query = options.dropSnapshot === true ? { snapshot: 'drop' as const } : {};
+  const query = {
+    ...(options.dropSnapshot === true ? { snapshot: 'drop' as const } : {}),
+    ...(options.discardWrites === true ? { writes: 'discard' as const } : {}),
+  };
   const teleport = await client.call(cancelTeleport, { params, query, signal: context.signal });
   context.output.document(teleport);
   const rest = options.dropSnapshot === true ? ', with its disks unless others need them' : '';
   context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed${rest}.`);
+  for (const line of moveLines(teleport)) context.output.line(line);
 }
 
 async function runList(
@@ -244,7 +264,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...DATABASES)
     .option(...SKIP_FREE)
     .option(...LAZY)
-    .option(...NO_LAZY);
+    .option(...NO_LAZY)
+    .option(...MOVE);
   withIdentity(withNetworks(teleport))
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
@@ -254,6 +275,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
         'vmdn teleport web-01 --near paris --no-lazy',
+        'vmdn teleport web-01 --near paris --move',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
         'vmdn teleport web-01 --near paris --identity fresh --hostname web-02',
@@ -282,6 +304,10 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .command('cancel <teleport>')
     .description('cancel a teleport, or stop and remove the VM it delivered')
     .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
+    .option(
+      '--discard-writes',
+      'of a moved VM: give up what it wrote; its source comes back as it was',
+    )
     .addHelpText(
       'after',
       examples(

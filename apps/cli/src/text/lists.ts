@@ -111,6 +111,12 @@ export function imageTable(images: readonly Image[]): string {
   );
 }
 
+/** How the newest version of a VM stands. */
+function versionWords({ state, consistency, movedBy }: Vm): string {
+  const ran = consistency === 'off' ? [] : [`ran (${consistency})`];
+  return [state, ...ran, ...(movedBy === null ? [] : ['moved'])].join(', ');
+}
+
 export function vmTable(vms: readonly Vm[]): string {
   const columns = [
     ...left('VM'),
@@ -122,7 +128,7 @@ export function vmTable(vms: readonly Vm[]): string {
   const rows = vms.map((vm) => [
     vm.vm,
     String(vm.version),
-    vm.consistency === 'off' ? vm.state : `${vm.state}, ran (${vm.consistency})`,
+    versionWords(vm),
     vm.origin,
     vm.os ?? 'not recognised',
     String(vm.packages),

@@ -16,6 +16,7 @@ import {
 import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type Place, placeWords } from '../arguments.ts';
 import { consistencyLines } from './consistency.ts';
+import { moveLines } from './moves.ts';
 import { plannedTable } from './planned.ts';
 import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
 import { renderTable } from './table.ts';
@@ -203,6 +204,7 @@ export function routedLines(teleport: Teleport): string[] {
     ...consistencyLines(teleport.consistency),
     ...skippedLines(teleport.skipFree),
     ...identityLines(teleport),
+    ...moveLines(teleport),
     destinationTable(chosen, others),
   ];
 }
@@ -223,6 +225,7 @@ export function finishedLines(teleport: Teleport): string[] {
   }
   const boot = bootWords(teleport);
   if (boot !== null) lines.push(boot);
+  lines.push(...moveLines(teleport));
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
     const coming = isStranded(teleport)

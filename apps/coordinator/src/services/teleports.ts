@@ -16,6 +16,7 @@ import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
+import { addMove, callOff, requireDiscard, requireMovable } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
 import {
   type IdentityRequest,
@@ -40,6 +41,7 @@ export interface TeleportRequest extends IdentityRequest {
   readonly databases?: DatabaseWay | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
+  readonly move?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
@@ -62,9 +64,12 @@ function wishOf(request: TeleportRequest) {
   const who = identityWishOf(request);
   return {
     ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null, who },
-    /** Of a VM that comes so: it runs at once, unless that can't be or is not wanted. */
+    /**
+     * Of a VM that comes so: it runs at once, unless that can't be or is not wanted. A source that will not
+     * start again stays startable until all of it is there.
+     */
     lazyBy: (chosen: TeleportRow['method']) =>
-      lazy ?? (chosen === 'exact' && who.identity === 'same'),
+      lazy ?? (chosen === 'exact' && who.identity === 'same' && request.move !== true),
   };
 }
 
@@ -149,12 +154,14 @@ async function earlierRequest(
   const meant = method === 'cheapest' ? present.method : method;
   const asked = [
     ...[request.vm, withinKm, meant, skipFree, lazyBy(meant), databases, placeWords(request.near)],
+    request.move ?? false,
     ...identityWords(who),
   ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     present.databases,
     placeWords(present.near),
+    present.isMove,
     ...identityWords(present),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
@@ -180,6 +187,7 @@ async function addTeleport(
 ): Promise<TeleportView> {
   const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   const version = await versionFor(tables, project, request);
+  if (request.move === true) await requireMovable(tables, project, version.vmId, request.vm);
   const { near } = request;
   const how = { near, withinKm, skipFree, method, networks: who.networks };
   const wish = { project, ...version, ...how, teleport: null };
@@ -196,6 +204,7 @@ async function addTeleport(
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
+  if (request.move === true) await addMove(tables, id, version.vmId);
   await tables.notify(`edge:${answer.edge}`, `teleport:${id}`);
   return await viewTeleport(tables, project, id);
 }
@@ -244,15 +253,21 @@ export async function listTeleports(
   );
 }
 
+interface CancelWish {
+  readonly snapshot?: 'keep' | 'drop' | undefined;
+  readonly writes?: 'keep' | 'discard' | undefined;
+}
+
 /**
  * Cancels a teleport, or stops and removes the VM it delivered, with its disks where that is wished. Throws
- * `not_found`, and `conflict` where they stay although the wish is to drop them.
+ * `not_found`, and `conflict` where they stay although the wish is to drop them, or where writes would be
+ * lost.
  */
 export async function cancelTeleport(
   context: Context,
   { project }: ClientIdentity,
   teleport: Id,
-  { snapshot = 'keep' }: { readonly snapshot?: 'keep' | 'drop' | undefined } = {},
+  { snapshot = 'keep', writes = 'keep' }: CancelWish = {},
 ): Promise<TeleportView> {
   const isDropped = snapshot === 'drop';
   const { view, isNews } = await context.store.transaction(async (tables) => {
@@ -263,11 +278,13 @@ export async function cancelTeleport(
       const words = 'This teleport was over before; its disks stay with its edge as a snapshot.';
       throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
     }
+    requireDiscard(row, writes);
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
       const rest = isDropped ? ', with its snapshot' : '';
       const message = `${what} at the user's wish${rest}.`;
       await tables.teleports.cancel(teleport, message, isDropped);
+      await callOff(tables, row);
       await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
     }
     return { view: await viewTeleport(tables, project, teleport), isNews: isPossible };

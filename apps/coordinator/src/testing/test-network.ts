@@ -191,7 +191,7 @@ export async function report(
   edge: Pick<TestNode, 'client'>,
   teleport: string,
   body: Partial<Parameters<typeof reportBody>[0]>,
-): Promise<{ state: string; epoch: number }> {
+): Promise<{ state: string; epoch: number; awaits?: string | undefined }> {
   return await edge.client.call(reports.reportProgress, {
     params: { teleport },
     body: reportBody(body),
@@ -208,6 +208,7 @@ function reportBody(given: {
   independent?: boolean;
   functional?: FunctionalCopy;
   power?: 'on' | 'off';
+  gone?: boolean;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }

@@ -9,6 +9,7 @@ import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts'
 import { listEdges } from './coordinator-edges.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
 import { listImages } from './coordinator-images.ts';
+import { moveFence } from './coordinator-moves.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
@@ -78,6 +79,10 @@ export const teleport = z.object({
   skipFree: skippedFree,
   lazy: z.boolean(),
   ...identityView,
+  /** Of a move: how the VM's source stands; null: a copy, which leaves the source alone. */
+  move: moveFence.nullable().default(null),
+  /** The move by which the VM has left its source, of a copy of what it was then; else null. */
+  movedBy: id.nullable().default(null),
   power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
@@ -142,9 +147,11 @@ export const requestTeleport = defineOperation({
     ...wish,
     /**
      * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
-     * exact VM of the same identity starts at once, a functional copy or a fresh one when it is made.
+     * exact VM starts at once, a moved one, one of fresh identity and a functional copy when all is there.
      */
     lazy: z.boolean().optional(),
+    /** The source can't start any more once the VM may start elsewhere; unless said, it is left alone. */
+    move: z.boolean().optional(),
     ...identityWish,
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
@@ -204,6 +211,8 @@ export const cancelTeleport = defineOperation({
   query: z.object({
     /** What becomes of the delivered disks: they are a source for further teleports (unless said), or go. */
     snapshot: z.enum(['keep', 'drop']).optional(),
+    /** Of a moved VM that runs: what it wrote there is lost with it, which must be said. */
+    writes: z.enum(['keep', 'discard']).optional(),
   }),
   body: nothing,
   reply: teleport,

@@ -9,6 +9,7 @@ import {
   consistency,
   description,
   functionalCost,
+  id,
   name,
   nothing,
   planSummary,
@@ -32,6 +33,8 @@ export const listVms = defineOperation({
         vm: name,
         version: z.number().int(),
         state: versionState,
+        /** The move by which it has left its source, or is about to. */
+        movedBy: id.nullable().default(null),
         consistency,
         origin: name,
         os: z.string().nullable(),
