@@ -114,6 +114,7 @@ export function requireDiscard(row: TeleportRow, writes: 'keep' | 'discard'): vo
   if (!row.isMove || row.state !== 'running' || writes === 'discard') return;
   const words =
     `${row.vm} was moved to ${row.edge}: all that it wrote there is lost when it is removed, and ` +
-    'its source comes back as it was. Say that its writes may be discarded if you want that.';
+    'its source comes back as it was. Capture it first if that is to stay (vmdn capture); then say that ' +
+    'its writes may be discarded.';
   throw new VmdnError('conflict', words, { data: { teleport: row.id, edge: row.edge } });
 }

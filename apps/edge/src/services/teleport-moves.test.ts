@@ -64,6 +64,7 @@ function edgeThatAsks(asks: number, state: DesiredTeleport['state'] = 'syncing')
     lazyDisks: { end: async () => undefined },
     copies: { remove: async () => undefined },
     engine: { making: () => [] },
+    holds: { isHeld: () => false },
     store: {
       intact: async () => ({ ...IMAGE, layers: { files: [] } }),
       find: () => IMAGE,

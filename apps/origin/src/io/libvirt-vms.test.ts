@@ -89,7 +89,7 @@ describe('VMs that libvirt has', () => {
     const place = placeOf([domainXml('moved', gone)], {
       fencedAs: (vm) => (vm === fenced.name ? fenced : undefined),
     });
-    expect(await place.find()).toEqual({ vms: [fenced], problems: [] });
+    expect(await place.find()).toMatchObject({ vms: [fenced], problems: [] });
   });
 
   it('stand beside those of a folder, which keeps a name that both have', async () => {

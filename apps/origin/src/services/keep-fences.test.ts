@@ -99,7 +99,7 @@ async function look({ keeper, book }: Awaited<ReturnType<typeof process>>): Prom
     })),
   );
   const guest = { os: null, packages: [], services: [], remarks: [] };
-  await book.record(vm, { disks, guest } as never);
+  await book.record(vm, { disks, guest, consistency: 'off' } as never);
 }
 
 /** Files that stop being renamed, for ever, when `isNow` says so: as for a process that was killed. */
