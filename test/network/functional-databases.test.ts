@@ -4,7 +4,7 @@
  * can't be had so.
  */
 
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiskFormat, DiskLayer } from '@vmdn/core/domain/disk-format.ts';
@@ -14,11 +14,11 @@ import { openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
 import { createFunctionalCopier } from '@vmdn/core/io/functional/functional-copier.ts';
 import { inspectByTools } from '@vmdn/core/io/inspect/inspect-by-tools.ts';
 import type { FunctionalCopier, FunctionalCopyJob } from '@vmdn/core/io/ports/functional-copy.ts';
-import { copySparse, findGuest, type Guest } from '@vmdn/infra/lab/guests.ts';
+import { findGuest, type Guest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { changeGuest, debugfs, replaceProgram } from '../harness/changed-guests.ts';
 
 const GUEST = 'db-01';
-const VOLUME_OFFSET = 2 ** 20;
 const MYSQL = '/var/lib/mysql';
 const COPY_MS_MAX = 1_200_000;
 const timeoutMs = 120_000;
@@ -40,21 +40,10 @@ async function inspect(layers: readonly DiskLayer[]) {
   }
 }
 
-/** Commands of debugfs on the guest's volume in a raw file; what they print. */
-async function debugfs(path: string, ...lines: readonly string[]): Promise<string> {
-  const args = ['-w', '-f', '-', `${path}?offset=${VOLUME_OFFSET}`];
-  const { stdout } = await runner.run('debugfs', args, {
-    timeoutMs,
-    input: `${lines.join('\n')}\n`,
-  });
-  return stdout;
-}
-
 /** A copy of the guest's disk, changed; its file. */
 async function changed(name: string, ...lines: readonly string[]): Promise<string> {
   const path = join(dir, `${name}.raw`);
-  await copySparse(guest.disk.path, path);
-  await debugfs(path, ...lines);
+  await changeGuest(guest, path, ...lines);
   return path;
 }
 
@@ -158,8 +147,40 @@ describe('a guest whose databases cannot be had so', () => {
   ])(
     '%s fails clearly, and nothing is left',
     async (_, engine, lines, words) => {
-      await runner.run('sh', ['-c', `echo 14 >${join(dir, 'version')}`], { timeoutMs });
+      await writeFile(join(dir, 'version'), '14\n');
       const disk = await changed('bad', ...lines());
+      const failed = copyOf(disk, only(engine));
+      await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
+      await expect(failed).rejects.toThrow(failure);
+      await expect(failed).rejects.toThrow(words);
+      await nothingLeft();
+    },
+    COPY_MS_MAX,
+  );
+
+  it.each([
+    [
+      'a value',
+      'mariadb',
+      () => '/usr/bin/mariadb-dump',
+      // The name of the first product: md5(1).
+      'sed s/c4ca4238a0b923820dcc509a6f75849b/d4ca4238a0b923820dcc509a6f75849b/',
+      /< `orders`\.`product` 500 \d+ > `orders`\.`product` 500 \d+/,
+    ],
+    [
+      'a row',
+      'postgresql',
+      () => `/usr/lib/postgresql/${cluster.split('/').at(-2)}/bin/pg_dumpall`,
+      // The seventh purchase: md5(7).
+      'grep -av 8f14e45fceea167a5a36dedd4bea2543',
+      /purchase 20000 \d+ > .*purchase 19999 \d+/,
+    ],
+  ])(
+    'for its dump has lost %s fails, names the table, and nothing is left',
+    async (_, engine, program, spoil, words) => {
+      const script = join(dir, 'spoilt');
+      await writeFile(script, `#!/bin/sh\n${program()}.real "$@" | ${spoil}\n`);
+      const disk = await changed('spoilt', ...replaceProgram(program(), script));
       const failed = copyOf(disk, only(engine));
       await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
       await expect(failed).rejects.toThrow(failure);

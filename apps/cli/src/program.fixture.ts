@@ -101,7 +101,8 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
+    ...{ move: null, movedBy: null },
     power: 'on',
     functional: null,
     state,
@@ -220,7 +221,10 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   });
   mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
   mountOperation(app, getReceipt, guard, async () => RECEIPT);
-  mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
+  mountOperation(app, cancelTeleport, guard, async ({ query }) => {
+    if (Object.keys(query).length > 0) asked.push(query);
+    return teleportIn('cancelled');
+  });
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);
     const routed = teleportIn('routed', skipped(body));

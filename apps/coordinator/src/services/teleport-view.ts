@@ -7,7 +7,8 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
-import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
+import type { DeliveryValue, FreeSpaceRow, MoveRow, Tables, TeleportRow } from '../ports.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** What is skipped of a version's disks. */
 export function skippedValue(disks: readonly FreeSpaceRow[]) {
@@ -20,11 +21,32 @@ interface VersionFacts {
   readonly consistency: Consistency;
 }
 
+/** How the sources of rows stand, for those that are moves and for those whose VM was moved. */
+interface Moves {
+  readonly own: ReadonlyMap<Id, MoveRow>;
+  readonly standing: ReadonlyMap<Id, Id>;
+}
+
+async function movesOf(tables: Tables, rows: readonly TeleportRow[]): Promise<Moves> {
+  const own = await tables.moves.of(rows.filter(({ isMove }) => isMove).map(({ id }) => id));
+  const standing = await tables.moves.standing([...new Set(rows.map(({ vmId }) => vmId))]);
+  return {
+    own: new Map(own.map((move) => [move.teleport, move])),
+    standing: new Map(standing.map((move) => [move.vmId, move.teleport])),
+  };
+}
+
+function moveView({ fence, fencedAt, problem }: MoveRow) {
+  return { fence, fencedAt: fencedAt?.toISOString() ?? null, problem };
+}
+
 function viewOf(
   row: TeleportRow,
   disks: readonly DeliveryValue[],
   { freeSpace, consistency }: VersionFacts,
+  moves: Moves,
 ) {
+  const move = moves.own.get(row.id);
   return {
     teleport: row.id,
     vm: row.vm,
@@ -34,6 +56,11 @@ function viewOf(
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    identity: row.identity,
+    hostname: hostnameOf(row),
+    networks: { ...row.networks },
+    move: move === undefined ? null : moveView(move),
+    movedBy: row.isMove ? null : (moves.standing.get(row.vmId) ?? null),
     power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,
@@ -65,6 +92,7 @@ export async function viewTeleports(
   rows: readonly TeleportRow[],
 ): Promise<TeleportView[]> {
   const delivered = await tables.deliveries.present(rows.map((row) => row.id));
+  const moves = await movesOf(tables, rows);
   const skipping = rows.filter((row) => row.skipFree);
   const freeSpace = skipping.length === 0 ? [] : await tables.vms.freeSpaceOf(skipping);
   const versions = rows.length === 0 ? [] : await tables.vms.consistencyOf(rows);
@@ -73,7 +101,7 @@ export async function viewTeleports(
       vmId === row.vmId && version === row.version;
     const { consistency } = versions.find(isOfIt)!;
     const facts = { freeSpace: freeSpace.filter(isOfIt), consistency };
-    return viewOf(row, delivered.get(row.id) ?? [], facts);
+    return viewOf(row, delivered.get(row.id) ?? [], facts, moves);
   });
 }
 

@@ -1,4 +1,4 @@
-/** Room: store. VMs, their versions with disks, and the edges' scores for them. */
+/** Room: store. VMs and their versions with disks. */
 
 import type {
   Consistency,
@@ -7,11 +7,10 @@ import type {
   VersionState,
 } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
-import type { DiskScore } from './schema/scores.ts';
+import { vmScores } from './vm-scores.ts';
 
 export interface Vm {
   readonly id: Id;
@@ -65,18 +64,11 @@ export interface FreeSpaceRow {
   readonly skipFree: SkipFreeDisk | null;
 }
 
-export interface ScoreRow {
-  readonly edgeId: Id;
-  readonly edge: Name;
-  readonly disks: readonly DiskScore[];
-  readonly functional: FunctionalCost | null;
-  readonly computedAt: Date;
-}
-
 export interface ListedVm {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionState;
+  readonly movedBy: Id | null;
   readonly origin: Name;
   readonly os: string | null;
   readonly packages: number;
@@ -318,8 +310,9 @@ function versionLists(db: Db) {
             .onRef('teleports.vm_id', '=', 'vm_versions.vm_id')
             .onRef('teleports.version', '=', 'vm_versions.version'),
         )
+        .leftJoin('moves', 'moves.teleport_id', 'teleports.id')
         .where('teleports.edge_id', '=', edge)
-        .where('teleports.state', '!=', 'failed')
+        .where(sql<boolean>`(teleports.state <> 'failed' or moves.teleport_id is not null)`)
         .where('teleports.released', '=', false)
         .execute(),
 
@@ -333,58 +326,14 @@ function versionLists(db: Db) {
           (select sum(non_zero_bytes)::bigint from disks
             where disks.vm_id = v.vm_id and disks.version = v.version) as "nonZeroBytes",
           v.description->>'describedAt' as "describedAt",
-          coalesce(v.description->>'consistency', 'off') as consistency
+          coalesce(v.description->>'consistency', 'off') as consistency,
+          (select teleport_id from moves where moves.vm_id = vms.id
+            and moves.fence not in ('over', 'forced')) as "movedBy"
         from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
         where vms.project_id = ${project}
         order by vms.name, v.version desc`.execute(db);
       return rows;
     },
-  };
-}
-
-function scores(db: Db) {
-  return {
-    async putScore(score: {
-      readonly edge: Id;
-      readonly project: Id;
-      readonly vm: Id;
-      readonly version: number;
-      readonly disks: readonly DiskScore[];
-      readonly functional: FunctionalCost | null;
-      readonly computedAt: string;
-    }): Promise<void> {
-      const plans = {
-        disks: JSON.stringify(score.disks),
-        functional: score.functional && JSON.stringify(score.functional),
-        computed_at: score.computedAt,
-      };
-      await db
-        .insertInto('scores')
-        .values({
-          edge_id: score.edge,
-          project_id: score.project,
-          vm_id: score.vm,
-          version: score.version,
-          ...plans,
-        })
-        .onConflict((conflict) =>
-          conflict
-            .columns(['vm_id', 'version', 'edge_id'])
-            .doUpdateSet({ ...plans, reported_at: sql<Date>`now()` }),
-        )
-        .execute();
-    },
-
-    scores: (vm: Id, version: number): Promise<ScoreRow[]> =>
-      db
-        .selectFrom('scores')
-        .innerJoin('nodes', 'nodes.id', 'scores.edge_id')
-        .select(['scores.edge_id as edgeId', 'nodes.name as edge', 'scores.disks'])
-        .select(['scores.functional', 'scores.computed_at as computedAt'])
-        .where('scores.vm_id', '=', vm)
-        .where('scores.version', '=', version)
-        .orderBy('nodes.name')
-        .execute(),
   };
 }
 
@@ -395,6 +344,6 @@ export function vmStore(db: Db) {
     ...versionWrites(db),
     ...versionContents(db),
     ...versionLists(db),
-    ...scores(db),
+    ...vmScores(db),
   };
 }

@@ -28,7 +28,7 @@ function domainXml(name: string, file: string): string {
 /** A libvirt with these domains. */
 function placeOf(
   documents: readonly string[],
-  below?: Parameters<typeof createLibvirtVms>[0]['below'],
+  options: Partial<Pick<Parameters<typeof createLibvirtVms>[0], 'below' | 'fencedAs'>> = {},
 ) {
   const domains = documents.map((document, at) => [idOf(at), document] as const);
   const known = new Map(domains);
@@ -37,10 +37,7 @@ function placeOf(
     dumpXml: async (domain: Id) => known.get(domain) ?? null,
   };
   return createLibvirtVms({
-    virsh,
-    uri: 'qemu:///session',
-    roots: [root],
-    ...(below && { below }),
+    ...{ virsh, uri: 'qemu:///session', roots: [root], fencedAs: () => undefined, ...options },
   });
 }
 
@@ -77,11 +74,22 @@ describe('VMs that libvirt has', () => {
     await writeFile(path, 'disk');
     const layers = [{ path, format: 'raw' }] as const;
     const below = (file: string) => (file === `${path}.over` ? layers : undefined);
-    const place = placeOf([domainXml('over', `${path}.over`)], below);
+    const place = placeOf([domainXml('over', `${path}.over`)], { below });
     const { vms } = await place.find();
     expect(vms.map(({ name, disks }) => [name, disks])).toEqual([['over', [{ layers }]]]);
     expect(place.domainOf('over' as Name)).toBe(idOf(0));
     expect(place.domainOf('other' as Name)).toBeUndefined();
+  });
+
+  it('are what their fence says while they are moved away, whatever their domains say', async () => {
+    const gone = join(root, 'gone.raw');
+    const layers = [{ path: `${gone}.moved`, format: 'raw' as const }];
+    const hardware = { vcpus: 7, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const;
+    const fenced = { name: 'moved' as Name, hardware, disks: [{ layers }] };
+    const place = placeOf([domainXml('moved', gone)], {
+      fencedAs: (vm) => (vm === fenced.name ? fenced : undefined),
+    });
+    expect(await place.find()).toMatchObject({ vms: [fenced], problems: [] });
   });
 
   it('stand beside those of a folder, which keeps a name that both have', async () => {
@@ -91,7 +99,7 @@ describe('VMs that libvirt has', () => {
     await writeFile(join(root, 'both.vm.json'), JSON.stringify(specification));
     const path = join(root, 'disk.raw');
     const domains = placeOf([domainXml('both', path), domainXml('other', path)]);
-    const found = await severalPlaces([createVmFolder(root), domains]).find();
+    const found = await severalPlaces([createVmFolder(root, () => undefined), domains]).find();
     expect(found.vms.map(({ name, hardware }) => [name, hardware.vcpus])).toEqual([
       ['both', 3],
       ['other', 1],

@@ -69,7 +69,7 @@ const RESULT_BYTES_MAX = 8 * 2 ** 20;
 const CANDIDATES_MAX = 6;
 const SCRIPTS = [
   ...['functional.sh', 'functional-deb.sh', 'functional-rpm.sh', 'functional-scratch.sh'],
-  ...['mount-guest.sh', 'databases.sh'],
+  ...['mount-guest.sh', 'databases.sh', 'without-sync.pl'],
 ] as const;
 
 export function createFunctionalCopier(means: FunctionalMeans): FunctionalCopier {
