@@ -50,6 +50,7 @@ bench|nbdkit|what the NBD server is measured against, beside qemu-nbd
 bench|iproute2|network namespaces whose interfaces meter every method alike
 dev|ovmf|UEFI firmware, by which a test starts a guest of libvirt
 dev|gnupg|signs the small repositories that tests of package mirrors make
+dev|openssh-client|ssh-keygen reads the host keys that a test had made anew
 dev|shellcheck|checks the shell scripts of this repository
 dev|ansible-core|ansible-playbook checks the playbooks that vmdn describe writes
 dev|puppet-agent|puppet checks the manifests that vmdn describe writes, and its ruby the Vagrantfiles

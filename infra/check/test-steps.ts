@@ -13,7 +13,17 @@ import { failed, passed, runTool, type Step, type StepResult, workspaceTool } fr
 
 /** The guests that the tests boot or read; the others are for benchmarks. */
 const TEST_GUESTS = [
-  ...['debian-12-base', 'web-01', 'web-02', 'tiny', 'rpm-base', 'rpm-site', 'db-01'],
+  ...[
+    'debian-12-base',
+    'web-01',
+    'web-02',
+    'tiny',
+    'rpm-base',
+    'rpm-site',
+    'db-01',
+    'agent',
+    'who-01',
+  ],
 ];
 
 const guests: Step = {

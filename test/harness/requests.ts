@@ -3,7 +3,9 @@
  * plain HTTP where it is not.
  */
 
+import type { IdentityWay } from '@vmdn/core/domain/identity.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { NetworkMap } from '@vmdn/core/domain/networks.ts';
 import { isFinal, isSettled } from '@vmdn/core/domain/teleport.ts';
 import {
   cancelTeleport,
@@ -62,8 +64,12 @@ export function beginTeleport(
   near: string,
   how: {
     readonly lazy?: boolean;
+    readonly move?: boolean;
     readonly method?: 'exact' | 'functional';
     readonly databases?: 'files' | 'dump';
+    readonly identity?: IdentityWay;
+    readonly hostname?: string;
+    readonly networks?: NetworkMap;
   } = {},
 ): Promise<Teleport> {
   const body = { vm: vm as Name, near: { region: near as Name }, lazy: false, ...how };
@@ -113,12 +119,18 @@ export async function compareDelivered(
   return compareDisks(source, delivered);
 }
 
-/** Takes a delivered VM away and waits until the edge has none left. */
-export async function removeVm(network: Network, teleport: Teleport): Promise<void> {
-  await network.client.call(cancelTeleport, { params: { teleport: teleport.teleport } });
+/**
+ * Takes a delivered VM away and waits until the edge has none left; one that was moved only with its writes.
+ */
+export async function removeVm(
+  network: Network,
+  { teleport, edge }: Teleport,
+  writes: 'keep' | 'discard' = 'keep',
+): Promise<void> {
+  await network.client.call(cancelTeleport, { params: { teleport }, query: { writes } });
   const noneRuns = async (): Promise<boolean> => {
     const { nodes } = await network.client.call(listEdges, {});
-    return nodes.every(({ name, runningVms }) => name !== teleport.edge || runningVms === 0);
+    return nodes.every(({ name, runningVms }) => name !== edge || runningVms === 0);
   };
   await waitFor('the VM is removed', noneRuns, { timeoutMs: 60_000 });
 }

@@ -128,18 +128,19 @@ async function bootUnrestricted(network: TestNetwork, imagePath: string): Promis
   const backing = { path: imagePath, format: 'raw' } as const;
   await createQemuImg(createCommandRunner()).createOverlay({ path: overlayPath, backing });
   const hostPort = await freePort();
+  const vm = parseId(randomUUID(), 'VM');
+  const forwards = [{ hostAddress: '127.0.0.1', hostPort, guestPort: 80 }];
   const args = qemuArguments({
-    vm: parseId(randomUUID(), 'VM'),
+    ...{ vm, uuid: vm },
     name: parseName('twin', 'VM'),
     ...{ vcpus: 1, memoryMiB: 256, accelerator: 'tcg', firmware: { kind: 'bios' } },
-    macAddress: '52:54:00:00:00:01',
+    nics: [{ macAddress: '52:54:00:00:00:01', network: { kind: 'user' }, forwards }],
     disks: [
       {
         layers: [{ descriptor: 3, file: 'image', format: 'raw' }],
         overlay: { descriptor: 4, file: 'overlay' },
       },
     ],
-    forwards: [{ hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
     monitorSocket: join(dir, 'monitor'),
     pidFile: join(dir, 'pid'),
   }).map((arg) => arg.replace('restrict=on', 'restrict=off'));

@@ -97,10 +97,12 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     teleport: TELEPORT,
     vm: 'web-01' as Name,
     version: 3,
+    consistency: 'off',
     near: { region: 'paris' as Name },
     method: 'exact',
     skipFree: null,
-    lazy: false,
+    ...{ lazy: false, identity: 'same', hostname: null, networks: {} },
+    ...{ move: null, movedBy: null },
     power: 'on',
     functional: null,
     state,
@@ -219,11 +221,15 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   });
   mountOperation(app, getTeleport, guard, async () => script.events.at(-1) ?? teleportIn('routed'));
   mountOperation(app, getReceipt, guard, async () => RECEIPT);
-  mountOperation(app, cancelTeleport, guard, async () => teleportIn('cancelled'));
+  mountOperation(app, cancelTeleport, guard, async ({ query }) => {
+    if (Object.keys(query).length > 0) asked.push(query);
+    return teleportIn('cancelled');
+  });
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);
-    const { chosen, others, vm, version, method, skipFree } = teleportIn('routed', skipped(body));
-    return { vm, version, method, skipFree, spilled: false, chosen, others };
+    const routed = teleportIn('routed', skipped(body));
+    const { chosen, others, vm, version, consistency, method, skipFree } = routed;
+    return { vm, version, consistency, method, skipFree, spilled: false, chosen, others };
   });
   mountOperation(app, describeVm, guard, async () => ({
     state: 'live' as const,

@@ -26,10 +26,12 @@ import { readOrMakeClientToken, writeClientFileIn } from './io/client-token.ts';
 import { startEmbeddedPostgres } from './io/embedded-postgres/embedded-postgres.ts';
 import { readTlsFiles } from './io/small-files.ts';
 import { BEATS_MISSED_MAX } from './limits.ts';
+import { reconcileOvertaken } from './reconcilers/moves.ts';
 import { startReconcilers } from './reconcilers/reconciler.ts';
 import { reconcileLeases, reconcileWithdrawn } from './reconcilers/teleports.ts';
 import { mountClientRoutes } from './routes/client-routes.ts';
 import { createGuards } from './routes/guard.ts';
+import { mountMoveRoutes } from './routes/move-routes.ts';
 import { mountNodeRoutes } from './routes/node-routes.ts';
 import { mountPackageRoutes } from './routes/package-routes.ts';
 import { mountTeleportRoutes } from './routes/teleport-routes.ts';
@@ -74,7 +76,11 @@ export async function createCoordinator(
     now: Date.now,
   };
   if (settings.reconcile) {
-    const reconcilers = [reconcileWithdrawn(context), reconcileLeases(context)];
+    const reconcilers = [
+      reconcileWithdrawn(context),
+      reconcileOvertaken(context),
+      reconcileLeases(context),
+    ];
     const everyMs = settings.heartbeatSeconds * 1000;
     started.use(startReconcilers({ reconcilers, wakes, everyMs, logger }));
   }
@@ -126,6 +132,7 @@ export function createRoutes(context: Context, logger: Logger): App {
   const grants = createGrantIssuer(context);
   mountNodeRoutes(app, context, grants, guards);
   mountTeleportRoutes(app, context, grants, guards);
+  mountMoveRoutes(app, context, guards);
   mountPackageRoutes(app, createPackageRecipes(context), guards);
   mountClientRoutes(app, context, guards);
   return app;

@@ -62,6 +62,9 @@ export const LONG_POLLS_MAX = 1000;
 /** A poll or stream looks again after this time even when nothing woke it (a lost notification). */
 export const WATCH_TIMER_MS = 5_000;
 
+/** So long a report that asks to boot a moved VM waits for its origin: below a client's usual 30 s. */
+export const FENCE_WAIT_MS = 10_000;
+
 /** Comments on a silent event stream; proxies cut connections that are silent for 30 s or more. */
 export const EVENT_COMMENT_MS = 10_000;
 

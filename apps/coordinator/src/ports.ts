@@ -4,12 +4,13 @@
  */
 
 export type { AheadSum, ReadAhead } from './store/ahead-store.ts';
-export type { CaptureRow } from './store/capture-store.ts';
+export type { CapturedState, CaptureRow } from './store/capture-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { ExportRow } from './store/export-store.ts';
 export type { DiskInMaking, HolderRow } from './store/holder-store.ts';
 export type { HeldImage } from './store/image-store.ts';
+export type { MoveRow } from './store/move-store.ts';
 export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
 export type { ImportRow, OpenSeedRow } from './store/order-store.ts';
 export type { PackageBounds, PackageRow } from './store/package-store.ts';
@@ -42,6 +43,7 @@ export type EventName =
   | 'teleport_cancelled'
   | 'teleport_rerouted'
   | 'teleport_stuck'
+  | 'fence_state'
   | 'seed_requested'
   | 'seed_state'
   | 'import_requested'
@@ -51,7 +53,6 @@ export type EventName =
   | 'power_requested'
   | 'capture_requested'
   | 'capture_state'
-  | 'captured_withdrawn'
   | 'package_recipe_added'
   | 'package_recipe_conflict'
   | 'package_recipes_evicted'

@@ -54,7 +54,9 @@ export async function openHypervisor(
   const { guestUid, guestBind: bindAddress, hypervisor } = settings;
   const common = { dirs, bindAddress, guestUid, accelerator, kvmGroup, logger };
   const qemuImg = createQemuImg(runner);
-  if (hypervisor.driver === 'qemu') return createQemuHypervisor({ ...common, qemuImg });
+  if (hypervisor.driver === 'qemu') {
+    return createQemuHypervisor({ ...common, qemuImg, networks: hypervisor.networks });
+  }
   if (!isRoot() && /^[a-z+]+:\/\/\/system\b/.test(hypervisor.uri)) {
     const message =
       'Only root runs VMs by qemu:///system: its libvirt has other users, who may not read this ' +
@@ -64,5 +66,5 @@ export async function openHypervisor(
   const virsh = createVirsh(runner, hypervisor);
   const version = await requireLibvirt(virsh, { accelerator, emulator: EMULATOR });
   means.events.hypervisor(hypervisor.uri, version.split('\n'));
-  return createLibvirtHypervisor({ ...common, qemuImg, virsh });
+  return createLibvirtHypervisor({ ...common, qemuImg, virsh, networks: hypervisor.networks });
 }

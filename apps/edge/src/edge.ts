@@ -21,6 +21,7 @@ import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
 import { type App, createApp } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { type Appliance, createAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { createFreshIdentity } from '@vmdn/core/io/appliance/fresh-identity.ts';
 import { createApplianceInspector } from '@vmdn/core/io/appliance/inspect-in-appliance.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
@@ -59,6 +60,7 @@ import { createCapacity } from './services/capacity.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
+import { inTurns } from './services/fresh-identity.ts';
 import { createFunctionalCosts } from './services/functional-costs.ts';
 import { createHeldDisks } from './services/held-disks.ts';
 import { createHolderBreakers } from './services/holder-breakers.ts';
@@ -115,6 +117,7 @@ export async function createEdge(
         freeVcpus: work.capacity.free().vcpus,
         accelerator: machine.accelerator,
       },
+      networks: [...settings.hypervisor.networks.keys()],
       holderFaults: [...work.breakers.faults()],
       uplink: { bytes: uplink.passedBytes, limitBytesPerSecond: uplink.limitBytesPerSecond },
     }),
@@ -337,9 +340,10 @@ function startWork(
     sign: (receipt) => signReceipt(key, self, receipt),
     onWritten: () => wake('receipts'),
   });
+  const freshIdentity = inTurns(createFreshIdentity(machine.appliance));
   const holds = createVmHolds({ desired });
   const { shutdownGraceMs } = settings;
-  const power = { hypervisor, holds, shutdownGraceMs };
+  const power = { hypervisor, freshIdentity, holds, shutdownGraceMs };
   const held = { store, engine, lazyDisks, copies, records, capacity, receipts, ...power };
   const teleports = createTeleportsReconciler({ ...common, coordinatorKey, ...held }, desired);
   stack.defer(() => teleports.stop());

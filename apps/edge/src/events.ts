@@ -99,10 +99,14 @@ function teleportEvents(logger: Logger) {
       logger.info({ event: 'teleport_step', teleport, step }, 'teleport step'),
     teleportWaits: (teleport: string, error: unknown) =>
       logger.warn({ event: 'teleport_waits', teleport, ...errorFacts(error) }, 'teleport waits'),
+    teleportAwaits: (teleport: string, awaits: string) =>
+      logger.info({ event: 'teleport_awaits', teleport, awaits }, 'teleport awaits its source'),
     teleportFailed: (teleport: string, error: unknown) =>
       logger.error({ event: 'teleport_failed', teleport, ...errorFacts(error) }, 'teleport failed'),
     vmStarted: (teleport: string, accelerator: string) =>
       logger.info({ event: 'vm_started', teleport, accelerator }, 'VM started'),
+    identityMade: (teleport: string, hostname: string, done: readonly string[]) =>
+      logger.info({ event: 'identity_made', teleport, hostname, done }, 'VM has its own identity'),
     vmStopped: (teleport: string) => logger.info({ event: 'vm_stopped', teleport }, 'VM stopped'),
     vmCaptured: (teleport: string, capture: object) =>
       logger.info({ event: 'vm_captured', teleport, ...capture }, 'VM captured'),

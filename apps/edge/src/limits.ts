@@ -19,6 +19,8 @@ export const HOLDINGS_INTERVAL_MS = 300_000;
 export const DELIVERIES_MAX = 4;
 /** Disks that are lent at once: each to an appliance of 2 GiB of memory and all processors. */
 export const LOANS_MAX = 1;
+/** Identities that are written at once: each by an appliance of 768 MiB that keeps two processors busy. */
+export const IDENTITIES_MAX = 1;
 /** Seeds that are worked off at once; teleports go first. */
 export const SEEDS_MAX = 2;
 /** Imports read and hash a whole disk with all cores: one after another. */

@@ -28,10 +28,11 @@ describe('the settings of an edge', () => {
   });
 
   it('take plain QEMU, or the libvirt of this machine', () => {
-    expect(readSettings(least).hypervisor).toEqual({ driver: 'qemu' });
+    const networks = new Map([['user', { kind: 'user' }]]);
+    expect(readSettings(least).hypervisor).toEqual({ driver: 'qemu', networks });
     const libvirt = { ...least, VMDN_HYPERVISOR: 'libvirt', HOME: '/tmp/ada' };
     expect(readSettings(libvirt).hypervisor).toEqual({
-      driver: 'libvirt',
+      ...{ driver: 'libvirt', networks },
       uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
       env: { HOME: '/tmp/ada' },
     });
@@ -39,5 +40,42 @@ describe('the settings of an edge', () => {
       const other = { ...libvirt, VMDN_LIBVIRT_URI: uri };
       expect(() => readSettings(other)).toThrow('VMDN_LIBVIRT_URI');
     }
+  });
+
+  it('name networks, each of a kind that the hypervisor knows', () => {
+    const qemu = { ...least, VMDN_NETWORKS: 'lab=tap:vmdn0, old=user' };
+    expect([...readSettings(qemu).hypervisor.networks]).toEqual([
+      ['user', { kind: 'user' }],
+      ['lab', { kind: 'tap', device: 'vmdn0' }],
+      ['old', { kind: 'user' }],
+    ]);
+    const libvirt = { ...least, VMDN_HYPERVISOR: 'libvirt' };
+    const two = { ...libvirt, VMDN_NETWORKS: 'lan=bridge:br0,dmz=network:dmz' };
+    expect([...readSettings(two).hypervisor.networks].slice(1)).toEqual([
+      ['lan', { kind: 'bridge', device: 'br0' }],
+      ['dmz', { kind: 'network', name: 'dmz' }],
+    ]);
+    const wrong = { ...libvirt, VMDN_NETWORKS: 'lab=tap:vmdn0' };
+    expect(() => readSettings(wrong)).toThrow(/VMDN_NETWORKS: lab: .* bridge or a network/);
+    for (const [value, words] of [
+      ['lan=bridge:br0', /no helper .* \(tap:DEVICE\)/],
+      ['dmz=network:dmz', /needs VMDN_HYPERVISOR=libvirt/],
+    ] as const) {
+      expect(() => readSettings({ ...least, VMDN_NETWORKS: value })).toThrow(words);
+    }
+  });
+
+  it.each([
+    ['lan', /should be NAME=KIND:WHAT/],
+    ['lan=tap', /should be/],
+    ['lan=user:x', /should be/],
+    ['lan=tap:a,b=c', /should be/],
+    ['lan=tap:br0/x', /should be/],
+    ['lan=tap:a-name-too-long-for-a-device', /should be/],
+    ['-lan=user', /should be/],
+    ['user=tap:vmdn0', /which every edge has/],
+    ['a=user,a=tap:vmdn0', /a second time/],
+  ])('refuse %s as networks', (value, words) => {
+    expect(() => readSettings({ ...least, VMDN_NETWORKS: value })).toThrow(words);
   });
 });

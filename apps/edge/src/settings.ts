@@ -6,6 +6,9 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Name, parseName } from '@vmdn/core/domain/names.ts';
+import type { EdgeNetworks } from '@vmdn/core/formats/guest-nics.ts';
+import type { LibvirtNetwork } from '@vmdn/core/formats/libvirt-guest.ts';
+import type { QemuNetwork } from '@vmdn/core/formats/qemu-command-line.ts';
 import { cacheDir, runtimeDir, stateDir } from '@vmdn/core/process/paths.ts';
 import {
   absolutePath,
@@ -22,6 +25,7 @@ import {
 } from '@vmdn/core/process/settings.ts';
 import { z } from 'zod';
 import { BACKGROUND_CPU_SHARE, PACKAGES_QUOTA_BYTES, SHUTDOWN_SECONDS } from './limits.ts';
+import { networkList, networksFor } from './network-settings.ts';
 
 /** `machine`, `none`, or absolute paths separated by colons. */
 function mirrorChoice() {
@@ -57,6 +61,8 @@ const schema = z.object({
   VMDN_GUEST_UID: integer({ min: 1, max: 2_147_483_647 }).optional(),
   /** What runs guests. */
   VMDN_HYPERVISOR: z.enum(['qemu', 'libvirt']).default('qemu'),
+  /** Networks that guests may be on, by name. */
+  VMDN_NETWORKS: networkList().default(new Map()),
   /** Which libvirt; root's and an ordinary user's own have different ones. */
   VMDN_LIBVIRT_URI: libvirtUri().optional(),
   HOME: z.string().optional(),
@@ -114,9 +120,10 @@ export interface EdgeSettings {
   readonly guestUid: number | null;
   readonly shutdownGraceMs: number;
   readonly hypervisor:
-    | { readonly driver: 'qemu' }
+    | { readonly driver: 'qemu'; readonly networks: EdgeNetworks<QemuNetwork> }
     | {
         readonly driver: 'libvirt';
+        readonly networks: EdgeNetworks<LibvirtNetwork>;
         readonly uri: string;
         /** What an ordinary user's libvirt is found by. */
         readonly env: Readonly<Record<string, string>>;
@@ -141,6 +148,16 @@ function hostsOf(noProxy: string | undefined): string[] {
     .split(',')
     .map((host) => host.trim().replace(/^\./, ''))
     .filter((host) => host !== '');
+}
+
+function hypervisorOf(raw: z.infer<typeof schema>): EdgeSettings['hypervisor'] {
+  const named = raw.VMDN_NETWORKS;
+  if (raw.VMDN_HYPERVISOR === 'qemu') {
+    return { driver: 'qemu', networks: networksFor(named, ['tap']) };
+  }
+  const networks = networksFor(named, ['bridge', 'network']);
+  const uri = raw.VMDN_LIBVIRT_URI ?? ownLibvirt();
+  return { driver: 'libvirt', uri, env: libvirtEnv(raw), networks };
 }
 
 /** Guests share processors (they mostly wait); memory they do not, and half is left to the machine. */
@@ -174,10 +191,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     guestBind: raw.VMDN_GUEST_BIND,
     guestUid: raw.VMDN_GUEST_UID ?? null,
     shutdownGraceMs: raw.VMDN_SHUTDOWN_SECONDS * 1000,
-    hypervisor:
-      raw.VMDN_HYPERVISOR === 'qemu'
-        ? { driver: 'qemu' }
-        : { driver: 'libvirt', uri: raw.VMDN_LIBVIRT_URI ?? ownLibvirt(), env: libvirtEnv(raw) },
+    hypervisor: hypervisorOf(raw),
     accelerator: raw.VMDN_ACCELERATOR,
     probeKernels: raw.VMDN_PROBE_KERNEL === undefined ? [cachedKernel] : [raw.VMDN_PROBE_KERNEL],
     uplinkBytesPerSecond: raw.VMDN_UPLINK_BYTES_PER_SECOND ?? null,

@@ -11,12 +11,13 @@ import {
   describeRunning,
   originStatus,
   releaseDisks,
+  takeBackVm,
 } from '@vmdn/core/http/contracts/origin-control.ts';
 import { runtimeDirOf } from './settings.ts';
 
 /**
- * `status`, `release [VM [SECONDS]]`, or `describe VM`. Throws `invalid_input`, `unavailable`, the origin's
- * own errors.
+ * `status`, `release [VM [SECONDS]]`, `describe VM`, or `unfence VM [--force]`. Throws `invalid_input`,
+ * `unavailable`, the origin's own errors.
  */
 export async function askOrigin(
   words: readonly string[],
@@ -37,6 +38,12 @@ export async function askOrigin(
   if (word === 'describe' && vm !== undefined && seconds === undefined) {
     return await callOriginControl(socketPath, describeRunning, { vm: parseName(vm, 'VM') });
   }
-  const message = 'Say `status`, `release [VM [SECONDS]]` or `describe VM`.';
-  throw new VmdnError('invalid_input', message);
+  // After `unfence VM` there is the force, or nothing.
+  const isForce = seconds === undefined || seconds === '--force';
+  if (word === 'unfence' && vm !== undefined && isForce && more.length === 0) {
+    const body = { vm: parseName(vm, 'VM'), force: seconds !== undefined };
+    return await callOriginControl(socketPath, takeBackVm, body);
+  }
+  const known = 'Say `status`, `release [VM [SECONDS]]`, `describe VM` or `unfence VM --force`.';
+  throw new VmdnError('invalid_input', known);
 }

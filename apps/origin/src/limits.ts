@@ -56,5 +56,19 @@ export const LEDGER_BYTES_MAX = 32 * 2 ** 20;
 /** Bodies on the control socket are a name and a number. */
 export const CONTROL_BODY_BYTES_MAX = 4096;
 
+/** A fence's record has a path or two for each disk. */
+export const FENCE_BYTES_MAX = 256 * 1024;
+
+/**
+ * How long an origin waits for a wish about its sources; below the coordinator's 60 s and a client's 30 s.
+ */
+export const FENCE_WAIT_SECONDS = 20;
+
+/** What is wanted of a source and can't be done yet (it runs), or a coordinator that is away: tried again. */
+export const FENCE_RETRY_MS = 2_000;
+
+/** Why it can't be done, in words: what the contract takes. */
+export const FENCE_MESSAGE_CHARACTERS_MAX = 2000;
+
 /** A certificate chain in PEM has some 10 KiB. */
 export const PEM_BYTES_MAX = 256 * 1024;

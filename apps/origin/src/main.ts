@@ -1,6 +1,7 @@
 /**
  * Room: origin. The process: `main.ts` runs an origin until a signal; `main.ts status`,
- * `main.ts release [VM [SECONDS]]` and `main.ts describe VM` ask the one that runs with the same environment.
+ * `main.ts release [VM [SECONDS]]`, `main.ts describe VM` and `main.ts unfence VM --force` ask the one that
+ * runs with the same environment.
  */
 
 import { runQuery } from '@vmdn/core/process/run-query.ts';

@@ -16,14 +16,20 @@ import { generateNodeKey, type NodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { createProofVerifier } from '@vmdn/core/http/auth/proof.ts';
 import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { createDiskClient, type DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
+import {
+  desiredFences,
+  type FenceWishValue,
+  reportFence,
+} from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import * as contracts from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
-import { type AppContext, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
+import { type App, type AppContext, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
+import { expect, vi } from 'vitest';
 import { createOrigin, type OriginPace } from './origin.ts';
 import type { OriginSettings } from './settings.ts';
 
@@ -48,6 +54,11 @@ export interface TestCoordinator {
   /** Every state that it was told, in order. */
   readonly history: string[];
   readonly enrolments: number;
+  /** What it wants of the sources, and what it was told of that: `STATE EPOCH`. */
+  wishes: FenceWishValue[];
+  readonly words: string[];
+  /** Why it was refused. */
+  readonly problems: string[];
   readonly url: string;
   readonly originId: Id;
   stop(): Promise<void>;
@@ -60,12 +71,17 @@ async function startCoordinator(): Promise<TestCoordinator> {
   const proofs = createProofVerifier({ audience: 'coordinator' });
   const told = new Map<string, Told>();
   const history: string[] = [];
-  const state = { enrolments: 0, url: '', originId: crypto.randomUUID() as Id };
+  const state = {
+    ...{ enrolments: 0, url: '', originId: crypto.randomUUID() as Id },
+    wishes: [] as FenceWishValue[],
+    words: [] as string[],
+    problems: [] as string[],
+  };
   let originKey: PublicKey | undefined;
   const app = createApp({ logger });
   const guard = async (context: AppContext, body: Uint8Array): Promise<void> => {
-    const path = new URL(context.req.url).pathname;
-    const request = { method: context.req.method, path, body };
+    const { pathname, search } = new URL(context.req.url);
+    const request = { method: context.req.method, path: `${pathname}${search}`, body };
     await proofs.verify(context.req.header(PROOF_HEADER), request, async (keyId) =>
       keyId === state.originId ? originKey : undefined,
     );
@@ -109,6 +125,7 @@ async function startCoordinator(): Promise<TestCoordinator> {
     history.push(`${params.vm}/${params.version} ${body.state}`);
     return { accepted: true as const };
   });
+  mountFences(app, guard, state);
   let server: RunningServer | undefined;
   const start = async (): Promise<void> => {
     const port = state.url === '' ? 0 : Number(new URL(state.url).port);
@@ -122,6 +139,27 @@ async function startCoordinator(): Promise<TestCoordinator> {
     history,
     start,
     stop: async () => await server?.close(0),
+  });
+}
+
+/** Answers at once when the wishes are others than those known, else when the time is up. */
+function mountFences(
+  app: App,
+  guard: (context: AppContext, body: Uint8Array) => Promise<void>,
+  state: Pick<TestCoordinator, 'wishes' | 'words' | 'problems'>,
+): void {
+  mountOperation(app, desiredFences, guard, async ({ query }) => {
+    const revision = (): string =>
+      createHash('sha256').update(JSON.stringify(state.wishes)).digest('hex');
+    const timeout = (query.waitSeconds ?? 0) * 1000;
+    const isOther = () => expect(revision()).not.toBe(query.revision);
+    await vi.waitFor(isOther, { timeout, interval: 20 }).catch(() => undefined);
+    return { revision: revision(), fences: state.wishes };
+  });
+  mountOperation(app, reportFence, guard, async ({ body }) => {
+    state.words.push(`${body.state} ${body.epoch}`);
+    if (body.message !== undefined) state.problems.push(body.message);
+    return { accepted: true as const };
   });
 }
 

@@ -16,6 +16,7 @@ import {
   createCoordinatorClient,
 } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { enrol, loadOrCreateNodeKey, startHeartbeat } from '@vmdn/core/http/clients/node-agent.ts';
+import { desiredFences, reportFence } from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import { announceVersion, setVersionState } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { CONTROL_SOCKET_NAME } from '@vmdn/core/http/contracts/origin-control.ts';
 import { mountDiskRoutes } from '@vmdn/core/http/disk-routes.ts';
@@ -42,9 +43,12 @@ import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
+import type { FencedAs, FenceFiles, FenceJournal, FenceWishes } from './fence-ports.ts';
 import { openContentCache } from './io/content-cache.ts';
 import { listenOnControlSocket } from './io/control-socket.ts';
 import { createDiskReaders } from './io/disk-readers.ts';
+import { createFenceFiles } from './io/fence-files.ts';
+import { openFenceJournal } from './io/fence-journal.ts';
 import { openLedger } from './io/ledger.ts';
 import { createLibvirtVms } from './io/libvirt-vms.ts';
 import { layersBelow } from './io/merge-overlays.ts';
@@ -66,6 +70,8 @@ import type {
 import { mountControlRoutes } from './routes/control-routes.ts';
 import { createAnnouncer } from './services/announcer.ts';
 import { createRunningVms } from './services/describe-running.ts';
+import { type FenceFollower, followFences } from './services/follow-fences.ts';
+import { type FenceKeeper, openFences } from './services/keep-fences.ts';
 import { createPinKeeper } from './services/keep-pins.ts';
 import { createOperatorDesk } from './services/release-vms.ts';
 import { createServedDisks } from './services/served-disks.ts';
@@ -105,15 +111,19 @@ export async function createOrigin(
     book.noteTeleport(digest, Date.now() + GRANT_SECONDS * 1000);
   }
   const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
+  const keeper = await openFences(parts);
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);
-  const found = await findVmsOf(parts);
+  const found = await findVmsOf(parts, keeper.fencedAs);
   const watcher = startVmWatcher({ ...parts, ...pace, ...found, pinKeeper, announcer });
   stack.use(watcher);
+  const { firstPass } = watcher;
+  const follower = followFences({ wishes: fenceWishesBy(node), keeper, logger, firstPass });
+  stack.use(follower);
 
   const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });
   server.become(diskApp(parts, watcher, uplink));
-  stack.use(await openControl(parts, watcher));
+  stack.use(await openControl({ ...parts, keeper, follower }, watcher));
   stack.use(
     startHeartbeat({
       client: node.client,
@@ -135,10 +145,13 @@ export async function createOrigin(
 }
 
 /** The folder of specifications, and libvirt beside it, whose VMs can be described while they run. */
-async function findVmsOf(parts: Parts): Promise<Pick<VmWatcherOptions, 'discovery' | 'running'>> {
+async function findVmsOf(
+  parts: Parts,
+  fencedAs: FencedAs,
+): Promise<Pick<VmWatcherOptions, 'discovery' | 'running'>> {
   const { settings, logger } = parts;
   const { vmsDir, libvirt, stateDir } = settings;
-  const folder = createVmFolder(vmsDir);
+  const folder = createVmFolder(vmsDir, fencedAs);
   const journal = await openOverlayJournal(join(stateDir, 'running'));
   if (libvirt === undefined) {
     for (const { vm, disks } of journal.list()) {
@@ -152,7 +165,7 @@ async function findVmsOf(parts: Parts): Promise<Pick<VmWatcherOptions, 'discover
   const virsh = createVirsh(runner, libvirt);
   const domains = createLibvirtVms({
     ...libvirt,
-    virsh,
+    ...{ virsh, fencedAs },
     below: (file) => layersBelow(journal, file),
   });
   const disks = createRunningDisks({
@@ -170,6 +183,8 @@ interface Disks {
   readonly pins: Pins;
   readonly ledger: Ledger;
   readonly readers: DiskReaders;
+  readonly journal: FenceJournal;
+  readonly files: FenceFiles;
 }
 
 interface Node {
@@ -265,6 +280,8 @@ async function openDisks(
     cache: await openContentCache(join(stateDir, 'cache')),
     pins: await openPins(pinsDirOf(settings)),
     ledger: await openLedger(join(stateDir, 'vms')),
+    journal: await openFenceJournal(join(stateDir, 'fences')),
+    files: createFenceFiles(),
     readers: createDiskReaders(
       createDiskInspector({ runner, workDir, appliance: createApplianceInspector(appliance) }),
     ),
@@ -286,6 +303,17 @@ function announcementsBy({ key, identity, client }: Node): Announcements {
     },
     async setState(vm, version, state) {
       await client.call(setVersionState, { params: { vm, version }, body: { state } });
+    },
+  };
+}
+
+function fenceWishesBy({ client }: Node): FenceWishes {
+  return {
+    read: (revision, waitSeconds, signal) =>
+      client.call(desiredFences, { query: { revision, waitSeconds }, signal }),
+    async say({ teleport, epoch }, state, message) {
+      const body = { epoch, state, ...(message === undefined ? {} : { message }) };
+      await client.call(reportFence, { params: { teleport }, body });
     },
   };
 }
@@ -313,7 +341,10 @@ function diskApp(parts: Parts, watcher: VmWatcher, uplink: UplinkLimiter): App {
   return app;
 }
 
-async function openControl(parts: Parts, watcher: VmWatcher): Promise<AsyncDisposable> {
+async function openControl(
+  parts: Parts & { readonly keeper: FenceKeeper; readonly follower: FenceFollower },
+  watcher: VmWatcher,
+): Promise<AsyncDisposable> {
   const app = createApp({ logger: parts.logger });
   mountControlRoutes(
     app,

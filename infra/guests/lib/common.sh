@@ -30,7 +30,7 @@ die() {
 # The guests there are recipes for, in the order in which they are best built.
 all_guests() {
   local name
-  for name in debian-12-base web-01 web-02 tiny rpm-base rpm-site db-01 pacer shop-01 shop-01-data; do
+  for name in debian-12-base web-01 web-02 tiny rpm-base rpm-site db-01 agent who-01 pacer shop-01 shop-01-data; do
     if [[ -f $RECIPES_DIR/$name/recipe.sh ]]; then printf '%s\n' "$name"; fi
   done
 }

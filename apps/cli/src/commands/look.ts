@@ -104,7 +104,7 @@ export function addLookCommands(program: Command, context: () => CommandContext)
     .action(() => show(context(), listImages, ({ images }) => imageTable(images)));
   program
     .command('vms')
-    .description('the VMs that origins describe')
+    .description('the VMs that origins describe and edges captured')
     .action(() => show(context(), listVms, ({ vms }) => vmTable(vms)));
   program
     .command('describe <vm>')

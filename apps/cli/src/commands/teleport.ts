@@ -18,6 +18,8 @@ import {
 import type { Command } from 'commander';
 import { parseCount, parseKm, parsePlace, placeWords } from '../arguments.ts';
 import { createProgressDisplay } from '../progress.ts';
+import { consistencyLines } from '../text/consistency.ts';
+import { moveLines } from '../text/moves.ts';
 import { POWER_WORDS } from '../text/power.ts';
 import { renderTable } from '../text/table.ts';
 import {
@@ -29,8 +31,16 @@ import {
   teleportRow,
 } from '../text/teleports.ts';
 import { type CommandContext, examples } from './command.ts';
+import {
+  type IdentityOptions,
+  identityBody,
+  type NetworkOptions,
+  networksBody,
+  withIdentity,
+  withNetworks,
+} from './identity-options.ts';
 
-interface WishOptions {
+interface WishOptions extends NetworkOptions {
   readonly near: string;
   readonly within?: string;
   readonly skipFree?: boolean;
@@ -64,6 +74,11 @@ const LAZY = [
 
 const NO_LAZY = ['--no-lazy', 'start the VM when its disk is complete'] as const;
 
+const MOVE = [
+  '--move',
+  'the source can not start any more once the VM may start there; without it the source is left alone',
+] as const;
+
 /** Throws `invalid_input`. */
 function parseMethod(raw: string): RequestedMethod {
   const method = REQUESTED_METHODS.find((known) => known === raw);
@@ -88,6 +103,7 @@ function wishBody(vm: string, options: WishOptions) {
     ...(options.skipFree === true ? { skipFree: true } : {}),
     ...(options.method === undefined ? {} : { method: parseMethod(options.method) }),
     ...(options.databases === undefined ? {} : { databases: parseDatabases(options.databases) }),
+    ...networksBody(options),
   };
 }
 
@@ -130,10 +146,20 @@ async function follow(context: CommandContext, first: Teleport): Promise<void> {
 async function runTeleport(
   context: CommandContext,
   vm: string,
-  options: WishOptions & { readonly detach?: boolean; readonly lazy?: boolean },
+  options: WishOptions &
+    IdentityOptions & {
+      readonly detach?: boolean;
+      readonly lazy?: boolean;
+      readonly move?: boolean;
+    },
 ): Promise<void> {
-  const { lazy } = options;
-  const body = { ...wishBody(vm, options), ...(lazy === undefined ? {} : { lazy }) };
+  const { lazy, move } = options;
+  const body = {
+    ...wishBody(vm, options),
+    ...identityBody(options),
+    ...(lazy === undefined ? {} : { lazy }),
+    ...(move === true ? { move } : {}),
+  };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
   for (const line of routedLines(teleport)) context.output.line(line);
@@ -153,6 +179,7 @@ async function runPlan(context: CommandContext, vm: string, options: WishOptions
   output.line(
     `${plan.vm} version ${plan.version} near ${near} would go to ${plan.chosen.edge}${spilled}`,
   );
+  for (const line of consistencyLines(plan.consistency)) output.line(line);
   for (const line of skippedLines(plan.skipFree)) output.line(line);
   output.line('');
   output.line(methodTable(plan.chosen));
@@ -184,15 +211,19 @@ async function runStatus(
 async function runCancel(
   context: CommandContext,
   raw: string,
-  options: { readonly dropSnapshot?: boolean },
+  options: { readonly dropSnapshot?: boolean; readonly discardWrites?: boolean },
 ): Promise<void> {
   const params = { teleport: parseId(raw, 'teleport') };
   const client = await context.client();
-  const query = options.dropSnapshot === true ? { snapshot: 'drop' as const } : {};
+  const query = {
+    ...(options.dropSnapshot === true ? { snapshot: 'drop' as const } : {}),
+    ...(options.discardWrites === true ? { writes: 'discard' as const } : {}),
+  };
   const teleport = await client.call(cancelTeleport, { params, query, signal: context.signal });
   context.output.document(teleport);
   const rest = options.dropSnapshot === true ? ', with its disks unless others need them' : '';
   context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed${rest}.`);
+  for (const line of moveLines(teleport)) context.output.line(line);
 }
 
 async function runList(
@@ -224,7 +255,7 @@ async function runList(
 }
 
 export function addTeleportCommands(program: Command, context: () => CommandContext): void {
-  program
+  const teleport = program
     .command('teleport <vm>')
     .description('run a VM near a place, and watch it get there')
     .requiredOption(...NEAR)
@@ -234,6 +265,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option(...SKIP_FREE)
     .option(...LAZY)
     .option(...NO_LAZY)
+    .option(...MOVE);
+  withIdentity(withNetworks(teleport))
     .option('--detach', 'return as soon as an edge is chosen')
     .addHelpText(
       'after',
@@ -242,19 +275,23 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
         'vmdn teleport web-01 --near 48.85,2.35 --within 500',
         'vmdn teleport web-01 --near paris --skip-free',
         'vmdn teleport web-01 --near paris --no-lazy',
+        'vmdn teleport web-01 --near paris --move',
         'vmdn teleport web-01 --near paris --method functional',
         'vmdn teleport shop-01 --near paris --method functional --databases dump',
+        'vmdn teleport web-01 --near paris --identity fresh --hostname web-02',
+        'vmdn teleport web-01 --near paris --network default=lan',
         'vmdn teleport web-01 --near eu-west-1 --json | jq .state',
       ),
     )
     .action((vm: string, options) => runTeleport(context(), vm, options));
-  program
+  const plan = program
     .command('plan <vm>')
     .description('what a teleport would move from where, without moving it')
     .requiredOption(...NEAR)
     .option(...WITHIN)
     .option(...METHOD)
-    .option(...SKIP_FREE)
+    .option(...SKIP_FREE);
+  withNetworks(plan)
     .addHelpText('after', examples('vmdn plan web-01 --near tokyo'))
     .action((vm: string, options) => runPlan(context(), vm, options));
   program
@@ -267,6 +304,10 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .command('cancel <teleport>')
     .description('cancel a teleport, or stop and remove the VM it delivered')
     .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
+    .option(
+      '--discard-writes',
+      'of a moved VM: give up what it wrote; its source comes back as it was',
+    )
     .addHelpText(
       'after',
       examples(

@@ -1,7 +1,7 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
 import { describe, expect, it } from 'vitest';
-import { edgeTable, statisticsLines } from './lists.ts';
+import { edgeTable, statisticsLines, vmTable } from './lists.ts';
 
 const row = {
   requests: { hit: 0, partial: 0, miss: 0 },
@@ -29,12 +29,31 @@ describe('the statistics', () => {
   });
 });
 
+describe('the table of VMs', () => {
+  it('says of a version whose VM ran what its disks hold, and whether it was moved away', () => {
+    const vm = {
+      ...{ vm: 'web-01' as Name, version: 4, origin: 'origin-1' as Name, os: null, packages: 0 },
+      ...{ virtualSizeBytes: 2 ** 30, nonZeroBytes: 2 ** 20, describedAt: '2026-01-02T03:04:05Z' },
+      movedBy: null,
+    };
+    const shown = (consistency: 'off' | 'agent' | 'crash'): string =>
+      vmTable([{ ...vm, state: consistency === 'off' ? 'live' : 'pinned', consistency }]);
+    expect(shown('off')).toMatch(/ live +origin-1/);
+    expect(shown('crash')).toMatch(/ pinned, ran \(crash\) +origin-1/);
+    expect(shown('agent')).toMatch(/ pinned, ran \(agent\) +origin-1/);
+    const movedBy = '018f0000-0000-7000-8000-000000000001' as Id;
+    const moved = vmTable([{ ...vm, state: 'live', consistency: 'off', movedBy }]);
+    expect(moved).toMatch(/ live, moved +origin-1/);
+  });
+});
+
 describe('the table of nodes', () => {
   it('is followed by the trouble that nodes had with others, a line for each pair', () => {
     const node = {
       ...{ node: '018f0000-0000-7000-8000-000000000001' as Id, name: 'dublin' as Name },
       ...{ kind: 'edge' as const, region: null, location: null, healthy: true, lastSeenAt: null },
       ...{ protocol: 1, freeStoreBytes: null, freeMemoryMiB: null, accelerator: null },
+      networks: ['user', 'lan'] as Name[],
       ...{ images: 0, runningVms: 0, uplinkBytes: null, uplinkLimitBytesPerSecond: null },
     };
     const holderFaults = [
@@ -43,6 +62,7 @@ describe('the table of nodes', () => {
     ];
     const shown = edgeTable([{ ...node, holderFaults, refusedReceipts: 2 }]);
     expect(shown).toContain('dublin had trouble with edge paris: timeout 3, corrupt 1');
+    expect(shown).toMatch(/dublin .* user lan *$/m);
     expect(shown).toContain('dublin sent 2 receipts that were refused');
     const fine = edgeTable([{ ...node, holderFaults: [], refusedReceipts: 0 }]);
     expect(fine).not.toMatch(/trouble|refused/);

@@ -2,6 +2,7 @@
  * Room: text (pure). Lists of edges, images, VMs and regions, a description, and the cache's statistics.
  */
 
+import { USER_NETWORK } from '@vmdn/core/domain/networks.ts';
 import { TIERS, totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type {
   cacheStatistics,
@@ -12,6 +13,7 @@ import type {
   listVms,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { ReplyOf } from '@vmdn/core/http/contracts/operation.ts';
+import { consistencyLines } from './consistency.ts';
 import {
   DASH,
   formatBytes,
@@ -51,7 +53,7 @@ export function edgeTable(nodes: readonly Node[]): string {
       'uplink sent',
       'uplink limit',
     ),
-    ...left('accelerator'),
+    ...left('accelerator', 'networks'),
   ];
   const rows = nodes.map((node) => [
     node.name,
@@ -67,6 +69,7 @@ export function edgeTable(nodes: readonly Node[]): string {
       ? DASH
       : `${formatBytes(node.uplinkLimitBytesPerSecond)}/s`,
     node.accelerator ?? DASH,
+    node.networks.join(' ') || DASH,
   ]);
   const none = 'No node is enrolled yet: vmdn enrolment-token --kind edge';
   return [renderTable(columns, rows, none), ...nodes.flatMap(faultLines)].join('\n');
@@ -108,6 +111,12 @@ export function imageTable(images: readonly Image[]): string {
   );
 }
 
+/** How the newest version of a VM stands. */
+function versionWords({ state, consistency, movedBy }: Vm): string {
+  const ran = consistency === 'off' ? [] : [`ran (${consistency})`];
+  return [state, ...ran, ...(movedBy === null ? [] : ['moved'])].join(', ');
+}
+
 export function vmTable(vms: readonly Vm[]): string {
   const columns = [
     ...left('VM'),
@@ -119,7 +128,7 @@ export function vmTable(vms: readonly Vm[]): string {
   const rows = vms.map((vm) => [
     vm.vm,
     String(vm.version),
-    vm.state,
+    versionWords(vm),
     vm.origin,
     vm.os ?? 'not recognised',
     String(vm.packages),
@@ -160,15 +169,23 @@ function guestLines({ databases, mounts, boots }: VmDescription['description']):
   return lines;
 }
 
+/** Its network cards in their order. */
+function cardWords({ interfaces }: VmDescription['description']['hardware']): string {
+  if (interfaces === undefined) return USER_NETWORK;
+  return interfaces.map(({ network, mac }) => [network, mac].filter(Boolean).join(' ')).join(', ');
+}
+
 export function descriptionLines(reply: VmDescription, withPackages: boolean): string[] {
   const { description, origin, state, scores } = reply;
   const { os, hardware, disks, packages, services } = description;
   const lines = [
     `${description.vm} version ${description.version}, ${state}`,
     `described: by ${origin}, ${formatTime(description.describedAt)} UTC`,
+    ...consistencyLines(description.consistency ?? 'off').map((line) => `           ${line}`),
     `system:    ${os === null ? 'not recognised' : `${os.prettyName} (${os.architecture})`}`,
     `hardware:  ${hardware.vcpus} CPUs, ${hardware.memoryMiB} MiB memory, ${hardware.firmware} firmware`,
     `ports:     ${hardware.ports.map(({ name, guest }) => `${name} ${guest}`).join(', ') || 'none'}`,
+    `networks:  ${cardWords(hardware)}`,
     `packages:  ${packages.length}`,
     `services:  ${services.join(', ') || 'none'}`,
     ...guestLines(description),

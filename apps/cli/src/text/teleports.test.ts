@@ -1,3 +1,4 @@
+import type { Name } from '@vmdn/core/domain/names.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { describe, expect, it } from 'vitest';
 import { teleportIn } from '../program.fixture.ts';
@@ -5,7 +6,9 @@ import {
   bootWords,
   finishedLines,
   functionalLines,
+  identityLines,
   methodTable,
+  routedLines,
   skippedLines,
 } from './teleports.ts';
 
@@ -64,6 +67,21 @@ describe('the boot of a lazy VM', () => {
       finishedLines(teleportIn('running', { ...change, errorCode })).join('\n');
     expect(words(null)).toContain('still comes');
     expect(words('withdrawn')).toContain('nowhere to be had');
+  });
+});
+
+describe('who a VM is and where', () => {
+  it('is told where that is not as with its source', () => {
+    const nothing = { identity: 'same', hostname: null, networks: {} } as const;
+    expect(identityLines(nothing)).toEqual([]);
+    const networks = { default: 'lan' as Name, dmz: 'user' as Name };
+    const lines = routedLines(
+      teleportIn('routed', { identity: 'fresh', hostname: 'web-01-abc', networks }),
+    );
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^identity: fresh; web-01-abc by name, with a UUID/),
+    );
+    expect(lines).toContain('networks: default is lan, dmz is user at the edge');
   });
 });
 

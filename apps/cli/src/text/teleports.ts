@@ -15,6 +15,8 @@ import {
 } from '@vmdn/core/domain/tiers.ts';
 import type { Destination, Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { type Place, placeWords } from '../arguments.ts';
+import { consistencyLines } from './consistency.ts';
+import { moveLines } from './moves.ts';
 import { plannedTable } from './planned.ts';
 import { DASH, formatBytes, formatBytesOrDash, formatSeconds, formatShare } from './sizes.ts';
 import { renderTable } from './table.ts';
@@ -150,6 +152,22 @@ export function skippedLines(skipFree: Teleport['skipFree']): string[] {
   return [`skip-free: ${formatBytes(skippedBytes)} of free space stay home${rest}`];
 }
 
+/** Whose identity it has and on which networks it is, where that is not as its source has it. */
+export function identityLines({
+  identity,
+  hostname,
+  networks,
+}: Pick<Teleport, 'identity' | 'hostname' | 'networks'>): string[] {
+  const fresh =
+    `identity: fresh; ${hostname} by name, with a UUID, MAC addresses, machine-id and SSH host keys ` +
+    'of its own';
+  const mapped = Object.entries(networks).map(([own, edges]) => `${own} is ${edges}`);
+  return [
+    ...(identity === 'fresh' ? [fresh] : []),
+    ...(mapped.length === 0 ? [] : [`networks: ${mapped.join(', ')} at the edge`]),
+  ];
+}
+
 /** How a functional copy was made, and what is known of it; no line when there is none. */
 export function functionalLines(copy: Teleport['functional']): string[] {
   if (copy === null) return [];
@@ -183,7 +201,10 @@ export function routedLines(teleport: Teleport): string[] {
   const where = `${chosen.edge}, ${km} km from ${placeWords(near as Place)}`;
   return [
     `${vm} version ${version} goes to ${where}${spilled ? ' (spilled: no nearer edge has room)' : ''}`,
+    ...consistencyLines(teleport.consistency),
     ...skippedLines(teleport.skipFree),
+    ...identityLines(teleport),
+    ...moveLines(teleport),
     destinationTable(chosen, others),
   ];
 }
@@ -204,6 +225,7 @@ export function finishedLines(teleport: Teleport): string[] {
   }
   const boot = bootWords(teleport);
   if (boot !== null) lines.push(boot);
+  lines.push(...moveLines(teleport));
   if (teleport.state === 'running') {
     const accelerator = teleport.accelerator === null ? '' : ` (${teleport.accelerator})`;
     const coming = isStranded(teleport)

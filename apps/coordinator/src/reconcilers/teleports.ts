@@ -8,11 +8,14 @@
  * I3: versions are never mixed: a teleport starts over on a new version as a whole (DESIGN §2.1).
  * I4: a VM that runs is not taken from its users: when nobody has the rest of its disk, that is said, and
  *     taken back when somebody has.
+ * I5: a move whose edge was allowed to boot is given to no other edge and starts over on no other version:
+ *     its VM may run where it is, and must not run twice (services/moves.ts).
  */
 
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { isDependent, isFinal, isStranded } from '@vmdn/core/domain/teleport.ts';
 import type { Context } from '../services/context.ts';
+import { isGranted } from '../services/moves.ts';
 import { answerOf, findRoute, type RouteAnswer } from '../services/routing.ts';
 import type { Tables } from '../store/store.ts';
 import type { TeleportRow } from '../store/teleport-store.ts';
@@ -47,7 +50,8 @@ export function reconcileWithdrawn(context: Context): Reconciler {
         const version = await tables.vms.version(row.vmId, row.version);
         const isGone = version?.state === 'withdrawn' && !(await isCovered(context, tables, row));
         if (row.state === 'running') return await strand(context, tables, row, isGone);
-        if (isGone && isIncomplete(row)) await startOver(context, tables, row);
+        if (!isGone || !isIncomplete(row) || (await isGranted(tables, row))) return;
+        await startOver(context, tables, row);
       });
     },
   };
@@ -76,7 +80,8 @@ async function strand(
   }
 }
 
-async function eachOf(
+/** Does `work` on each that is not final, or runs and needs others, under both locks (I1). */
+export async function eachOf(
   context: Context,
   found: readonly Found[],
   signal: AbortSignal,
@@ -99,12 +104,19 @@ async function routeAgain(
   row: TeleportRow,
   version: number,
 ): Promise<RouteAnswer | null> {
-  const { project, vmId, near, withinKm, skipFree, method, id } = row;
-  const wish = { project, vmId, version, near, withinKm, skipFree, method, teleport: id };
+  const { project, vmId, near, withinKm, skipFree, method, networks, id } = row;
+  const how = { near, withinKm, skipFree, method, networks };
+  const wish = { project, vmId, version, ...how, teleport: id };
   return answerOf(await findRoute(context, tables, wish));
 }
 
 async function leaveEdge(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
+  if (await isGranted(tables, row)) {
+    const why =
+      `Edge ${row.edge} is away. It may run ${row.vm}, which must not run twice: waiting for that edge. ` +
+      'Cancel the move to give it up; its source comes back when the edge has.';
+    return await explain(context, tables, row, why);
+  }
   const version = await versionToDeliver(context, tables, row);
   const answer = await routeAgain(context, tables, row, version);
   if (answer === null || answer.edge === row.edgeId) {
@@ -152,7 +164,8 @@ async function isCovered(context: Context, tables: Tables, row: TeleportRow): Pr
   });
 }
 
-async function startOver(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
+/** Gives it the newest version, wherever there is room for that; until then it waits and says why. */
+export async function startOver(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
   const next = await tables.vms.newestAvailable(row.vmId);
   if (next === undefined || next.version <= row.version) {
     const why = `The source of ${row.vm} changed while it was read; waiting for its next version.`;

@@ -3,15 +3,14 @@
  * it calls.
  */
 
-import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as ops from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { health } from '@vmdn/core/http/contracts/disks.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
-import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX, LONG_POLLS_MAX } from '../limits.ts';
+import { DESCRIPTION_BODY_BYTES_MAX, HOLDINGS_BODY_BYTES_MAX } from '../limits.ts';
 import { reportCapture } from '../services/captures.ts';
-import type { Context, NodeIdentity } from '../services/context.ts';
+import type { Context } from '../services/context.ts';
 import { desiredState } from '../services/desired.ts';
 import { enrolNode } from '../services/enrolment.ts';
 import { reportExport } from '../services/exports.ts';
@@ -26,9 +25,7 @@ import {
   setVersionState,
 } from '../services/versions.ts';
 import type { Guards } from './guard.ts';
-
-/** How long a poll waits that names a revision but no time: below a client's usual 30 s. */
-const WAIT_SECONDS_DEFAULT = 20;
+import { createLongPolls } from './long-polls.ts';
 
 /** Mounts everything that nodes may call. */
 export function mountNodeRoutes(
@@ -88,22 +85,8 @@ export function mountNodeRoutes(
 }
 
 function mountDesiredState(app: App, context: Context, grants: GrantIssuer, guards: Guards): void {
-  let open = 0;
-  mountOperation(
-    app,
-    ops.desiredState,
-    guards.edge,
-    async ({ query }, node: NodeIdentity, call) => {
-      if (open >= LONG_POLLS_MAX) throw new VmdnError('busy', 'Too many polls are waiting here.');
-      open += 1;
-      try {
-        const waitSeconds =
-          query.revision === undefined ? 0 : (query.waitSeconds ?? WAIT_SECONDS_DEFAULT);
-        const poll = { revision: query.revision, waitSeconds, signal: call.req.raw.signal };
-        return await desiredState(context, grants, node, poll);
-      } finally {
-        open -= 1;
-      }
-    },
+  const polls = createLongPolls();
+  mountOperation(app, ops.desiredState, guards.edge, ({ query }, node, call) =>
+    polls.wait(query, call.req.raw.signal, (poll) => desiredState(context, grants, node, poll)),
   );
 }

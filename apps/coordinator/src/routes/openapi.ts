@@ -4,6 +4,7 @@
  */
 
 import { CLIENT_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { MOVE_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import { NODE_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PACKAGE_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-packages.ts';
 import { TELEPORT_OPERATIONS } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
@@ -19,6 +20,7 @@ export const COORDINATOR_OPERATIONS: readonly Operation[] = [
   ...CLIENT_OPERATIONS,
   ...NODE_OPERATIONS,
   ...TELEPORT_OPERATIONS,
+  ...MOVE_OPERATIONS,
   ...PACKAGE_OPERATIONS,
   health,
 ];

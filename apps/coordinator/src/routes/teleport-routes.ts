@@ -20,8 +20,8 @@ export function mountTeleportRoutes(
   grants: GrantIssuer,
   { edge }: Guards,
 ): void {
-  mountOperation(app, ops.reportProgress, edge, ({ params, body }, node) =>
-    reportProgress(context, node, params.teleport, body),
+  mountOperation(app, ops.reportProgress, edge, ({ params, body }, node, call) =>
+    reportProgress(context, node, params.teleport, body, call.req.raw.signal),
   );
   mountOperation(app, ops.renewGrant, edge, ({ params, body }, node) =>
     renewGrant(context, grants, node, params.teleport, body.epoch),

@@ -1,3 +1,4 @@
+import * as clients from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { describe, expect, it } from 'vitest';
 import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
@@ -5,6 +6,7 @@ import {
   announce,
   describeTestVm,
   digest,
+  name,
   startTestVm,
   type TestNode,
 } from '../testing/test-network.ts';
@@ -29,6 +31,23 @@ describe('descriptions', () => {
     const bytes = JSON.stringify(state).length;
     expect(bytes).toBeLessThan(101 * 2_000);
     expect(bytes).toBeLessThan((101 * description.length) / 15);
+  });
+
+  it('say whether the VM was off, wherever users meet them; older ones meant that it was', async () => {
+    const { origin } = await startTestVm(network);
+    const { user } = network;
+    const body = { vm: name('web-01'), near: { region: name('paris') } };
+    const seen = async () => [
+      (await user.call(clients.listVms, {})).vms[0]!.consistency,
+      (await user.call(clients.planTeleport, { body })).consistency,
+      (await user.call(clients.requestTeleport, { body })).consistency,
+    ];
+    expect(await seen()).toEqual(['off', 'off', 'off']);
+    const ran = describeTestVm('web-01', 2, digest('b'), { consistency: 'crash' });
+    await announce(origin, ran, 'pinned');
+    expect(await seen()).toEqual(['crash', 'crash', 'crash']);
+    const { teleports } = await user.call(clients.listTeleports, {});
+    expect(teleports.map(({ consistency }) => consistency).sort()).toEqual(['crash', 'off']);
   });
 
   it('are given to edges only, and looked for in vain when there is no such version', async () => {

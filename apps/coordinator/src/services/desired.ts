@@ -26,6 +26,7 @@ import type {
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
 import { contentHash } from './secrets.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** Everything but the signatures: what the revision is made of. */
 interface Outline {
@@ -193,6 +194,9 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       method: row.method,
       dropSnapshot: row.dropSnapshot,
       databases: row.databases,
+      identity: row.identity,
+      hostname: hostnameOf(row),
+      networks: row.networks,
       power: row.power,
       grant: await grants.issue(identity.node, purpose, disks),
     };

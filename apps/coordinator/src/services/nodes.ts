@@ -2,7 +2,7 @@
  * Room: coordinator, services. What nodes say of themselves: that they live, and what they hold.
  */
 
-import type { Beat, DiskInMaking, HeldImage } from '../ports.ts';
+import type { Beat, CapturedState, DiskInMaking, HeldImage } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 
 /** Takes a heartbeat: the node is alive, and an edge keeps its leases. */
@@ -19,17 +19,17 @@ export async function heartbeat(context: Context, { node, project }: NodeIdentit
   return { protocol: context.protocol, heartbeatSeconds };
 }
 
-/** Takes all that a node holds, and what it is making. What an edge captured and lost is withdrawn. */
+/** Takes all that a node holds, and what it is making. What an edge captured is there while it holds it. */
 export async function reportHoldings(
   context: Context,
   { node, project }: NodeIdentity,
   images: readonly HeldImage[],
   making: readonly DiskInMaking[],
 ) {
-  let lost: readonly { readonly vm: string; readonly version: number }[] = [];
+  let captured: readonly CapturedState[] = [];
   const isNews = await context.store.transaction(async (tables) => {
     const isOther = await tables.images.replaceHoldings(node.id, project, images);
-    if (node.kind === 'edge') lost = await tables.captures.withdrawLost(node.id);
+    if (node.kind === 'edge') captured = await tables.captures.settleStates(node.id);
     const makesOther = await tables.images.replaceMaking(node.id, project, making);
     const changed = isOther || makesOther;
     if (changed) await tables.notify(`edges:${project}`, 'jobs');
@@ -41,7 +41,7 @@ export async function reportHoldings(
       images: images.length,
       making: making.length,
     });
-  for (const one of lost) context.events('captured_withdrawn', { ...one, edge: node.name });
+  for (const one of captured) context.events('version_state', { ...one });
   return { accepted: true as const };
 }
 
@@ -65,6 +65,7 @@ export async function listNodes(context: Context, { project }: ClientIdentity) {
       protocol: node.protocol,
       freeStoreBytes: node.freeStoreBytes,
       freeMemoryMiB: node.freeMemoryMiB,
+      networks: [...(node.networks ?? [])],
       accelerator: node.accelerator,
       images: images.get(node.id) ?? 0,
       runningVms: running.get(node.id) ?? 0,

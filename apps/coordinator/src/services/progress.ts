@@ -6,6 +6,7 @@
  * I2: states move as domain/teleport.ts allows; a report under a cancelled row changes nothing and is
  *     told so, until it confirms the cancellation.
  * I3: counters are absolute, belong to disks of the version, and never add up to more than the disk.
+ * I4: a moved VM boots only once its source is kept from starting (moves.ts); who asks waits a while for it.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -13,6 +14,7 @@ import type { Id } from '@vmdn/core/domain/names.ts';
 import type { Power } from '@vmdn/core/domain/power.ts';
 import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
+import { FENCE_WAIT_MS, WATCH_TIMER_MS } from '../limits.ts';
 import type {
   DeliveryValue,
   DiskRow,
@@ -24,6 +26,7 @@ import type {
 } from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
+import { askToBoot, callOff, vmIsGone } from './moves.ts';
 import { randomId } from './secrets.ts';
 import { unknownTeleport } from './teleport-view.ts';
 
@@ -41,6 +44,7 @@ export interface ProgressReport {
   readonly trace?: TraceUseValue | undefined;
   readonly functional?: FunctionalCopyValue | undefined;
   readonly power?: Power | undefined;
+  readonly gone?: boolean | undefined;
 }
 
 /** Locks a teleport for the edge that holds it under `epoch`. Throws `not_found`, `stale_epoch`. */
@@ -60,21 +64,47 @@ export async function lockHeld(
   );
 }
 
-/** Takes a report. Throws `not_found`, `stale_epoch`, `conflict`, `invalid_input`. */
+/**
+ * Takes a report; one that asks for what must wait, after a while, or not at all: then it says what it
+ * awaits. Throws `not_found`, `stale_epoch`, `conflict`, `invalid_input`.
+ */
 export async function reportProgress(
   context: Context,
   identity: NodeIdentity,
   teleport: Id,
   report: ProgressReport,
+  signal: AbortSignal = context.closing,
 ) {
-  const { row, state } = await context.store.transaction(async (tables) => {
+  using watch = context.wakes.watch([`teleport:${teleport}`]);
+  const stop = AbortSignal.any([signal, context.closing]);
+  const deadline = Date.now() + FENCE_WAIT_MS;
+  for (;;) {
+    const reply = await takeReport(context, identity, teleport, report);
+    const remainingMs = deadline - Date.now();
+    if (reply.awaits === undefined || remainingMs <= 0 || stop.aborted) return reply;
+    await watch.next(Math.min(WATCH_TIMER_MS, remainingMs), stop);
+  }
+}
+
+async function takeReport(
+  context: Context,
+  identity: NodeIdentity,
+  teleport: Id,
+  report: ProgressReport,
+) {
+  const { row, state, awaits } = await context.store.transaction(async (tables) => {
     const held = await lockHeld(tables, identity, teleport, report.epoch);
-    return { row: held, state: await applyReport(context, tables, identity, held, report) };
+    return { row: held, ...(await applyReport(context, tables, identity, held, report)) };
   });
   if (row.state !== state) {
     context.events('teleport_state', { teleport, from: row.state, to: state, edge: row.edge });
   }
-  return { state, epoch: row.epoch };
+  return { state, epoch: row.epoch, awaits };
+}
+
+interface Applied {
+  readonly state: TeleportState;
+  readonly awaits?: string;
 }
 
 async function applyReport(
@@ -83,15 +113,18 @@ async function applyReport(
   { node }: NodeIdentity,
   row: TeleportRow,
   report: ProgressReport,
-): Promise<TeleportState> {
-  if (row.state === 'cancelled') {
-    if (report.state === 'cancelled' && !row.released) {
-      await tables.teleports.release(row.id, report.message ?? null);
-      await tables.notify(`teleport:${row.id}`, `edge:${node.id}`);
-    }
-    return row.state;
+): Promise<Applied> {
+  if (isOver(row.state, report)) {
+    await confirmGone(tables, node.id, row, report);
+    return { state: row.state };
   }
   requireMove(row, report.state);
+  const awaits = report.state === 'booting' ? await askToBoot(tables, row) : null;
+  if (awaits !== null) {
+    const isNews = await tables.teleports.explain(row.id, awaits, null);
+    if (isNews) await tables.notify(`teleport:${row.id}`);
+    return { state: row.state, awaits };
+  }
   const disks = await tables.vms.disks(row.vmId, row.version, row.skipFree);
   for (const delivery of report.disks) requirePlausible(delivery, disks);
   const key = { teleport: row.id, epoch: row.epoch, edge: node.id, version: row.version };
@@ -110,15 +143,38 @@ async function applyReport(
     functional: report.functional,
     leaseSeconds: context.timing.leaseSeconds,
   });
+  if (report.state === 'failed') await callOff(tables, row);
   if (report.power !== undefined) await tables.teleports.notePower(row.id, report.power);
   await tables.notify(`teleport:${row.id}`);
   if (row.state !== report.state) await tables.notify(`edge:${node.id}`);
-  return report.state;
+  return { state: report.state };
+}
+
+/** Whether the report says what is left of a teleport that is over. */
+function isOver(state: TeleportState, report: ProgressReport): boolean {
+  return state === 'cancelled' || (state === 'failed' && report.gone === true);
+}
+
+/** The edge has nothing of it any more, if that is what it says. */
+async function confirmGone(
+  tables: Tables,
+  edge: Id,
+  row: TeleportRow,
+  report: ProgressReport,
+): Promise<void> {
+  if (report.state !== row.state || row.released) return;
+  await tables.teleports.release(row.id, report.message ?? null);
+  await vmIsGone(tables, row);
+  await tables.notify(`teleport:${row.id}`, `edge:${edge}`);
 }
 
 /** That nobody has the rest of its disk is the coordinator's word, until it takes it back. */
 function wordsOf(row: TeleportRow, report: ProgressReport) {
   if (isStranded(row) && report.independent !== true) {
+    return { message: row.message, errorCode: row.errorCode };
+  }
+  // What a moved VM waits for stays said while its disk comes.
+  if (row.isMove && row.lazy && row.state === report.state && report.message === undefined) {
     return { message: row.message, errorCode: row.errorCode };
   }
   return { message: report.message ?? null, errorCode: report.errorCode ?? null };

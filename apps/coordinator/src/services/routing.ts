@@ -8,6 +8,7 @@
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import { type NetworkMap, neededNetworks } from '@vmdn/core/domain/networks.ts';
 import { findRegion, unknownRegion } from '@vmdn/core/domain/regions.ts';
 import {
   type Demand,
@@ -31,6 +32,8 @@ export interface RouteRequest {
   /** Whether its disks are those without free space. */
   readonly skipFree: boolean;
   readonly method: RequestedMethod;
+  /** Networks of the VM under other names at an edge. */
+  readonly networks: NetworkMap;
   /** A teleport whose own promise doesn't count against it. */
   readonly teleport: Id | null;
 }
@@ -95,6 +98,7 @@ async function demandOf(
     memoryMiB: hardware.memoryMiB,
     vcpus: hardware.vcpus,
     originBytesPerSecond: origin?.uplinkLimit ?? null,
+    networks: neededNetworks(hardware, request.networks),
   };
 }
 
@@ -125,6 +129,7 @@ async function routableEdges(
       promised: promised.get(node.id) ?? NO_ROOM,
       plans: score?.disks.map((disk) => disk.plan) ?? null,
       functional: score?.functional ?? null,
+      networks: node.networks,
       held: new Set(mine),
     };
     return [edge];
@@ -137,7 +142,7 @@ function freeOf(node: NodeHealth): RoutableEdge['free'] {
   return { storeBytes: freeStoreBytes, memoryMiB: freeMemoryMiB, vcpus: freeVcpus };
 }
 
-function destinationOf({ node: _, ...destination }: Verdict): DestinationValue {
+function destinationOf({ node: _, lacks: __, ...destination }: Verdict): DestinationValue {
   return destination;
 }
 
@@ -152,7 +157,7 @@ export function answerOf(found: Route): RouteAnswer | null {
   };
 }
 
-/** The answer, or the error that says why there is none. Throws `no_room`. */
+/** The answer, or the error that says why there is none. Throws `no_room`; `not_found` for a network. */
 export function requireRoute(found: Route, vm: Name): RouteAnswer {
   const answer = answerOf(found);
   if (answer !== null) return answer;
@@ -164,5 +169,19 @@ export function requireRoute(found: Route, vm: Name): RouteAnswer {
           .slice(0, 5)
           .map((edge) => `${edge.edge}: ${edge.reason}`)
           .join(' ');
+  const lacked = new Set(found.others.flatMap(({ lacks }) => lacks));
+  if (found.others.length > 0 && found.others.every(({ lacks }) => lacks.length > 0)) {
+    throw noNetwork(vm, [...lacked], why);
+  }
   throw new VmdnError('no_room', `No edge can take "${vm}" now. ${why}`, { data: { vm, edges } });
+}
+
+/** No edge will ever take it as it is: waiting does not help. */
+function noNetwork(vm: Name, networks: readonly Name[], why: string): VmdnError {
+  const names = networks.map((name) => `"${name}"`).join(' and ');
+  const [example] = networks;
+  const message =
+    `"${vm}" is to be on the network ${names}, which no edge has. ${why} Name it in VMDN_NETWORKS of an ` +
+    `edge, or put the VM on another network: --network ${example}=user.`;
+  return new VmdnError('not_found', message, { data: { vm, networks } });
 }

@@ -2,11 +2,13 @@
  * Room: coordinator, services. A teleport as users see it: its row and what was delivered.
  */
 
+import type { Consistency } from '@vmdn/core/domain/description.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { powerStanding } from '@vmdn/core/domain/power.ts';
 import { skippedFree } from '@vmdn/core/domain/skip-free.ts';
-import type { DeliveryValue, FreeSpaceRow, Tables, TeleportRow } from '../ports.ts';
+import type { DeliveryValue, FreeSpaceRow, MoveRow, Tables, TeleportRow } from '../ports.ts';
+import { hostnameOf } from './teleport-identity.ts';
 
 /** What is skipped of a version's disks. */
 export function skippedValue(disks: readonly FreeSpaceRow[]) {
@@ -14,19 +16,51 @@ export function skippedValue(disks: readonly FreeSpaceRow[]) {
   return { skippedBytes, kept: [...kept] };
 }
 
+interface VersionFacts {
+  readonly freeSpace: readonly FreeSpaceRow[];
+  readonly consistency: Consistency;
+}
+
+/** How the sources of rows stand, for those that are moves and for those whose VM was moved. */
+interface Moves {
+  readonly own: ReadonlyMap<Id, MoveRow>;
+  readonly standing: ReadonlyMap<Id, Id>;
+}
+
+async function movesOf(tables: Tables, rows: readonly TeleportRow[]): Promise<Moves> {
+  const own = await tables.moves.of(rows.filter(({ isMove }) => isMove).map(({ id }) => id));
+  const standing = await tables.moves.standing([...new Set(rows.map(({ vmId }) => vmId))]);
+  return {
+    own: new Map(own.map((move) => [move.teleport, move])),
+    standing: new Map(standing.map((move) => [move.vmId, move.teleport])),
+  };
+}
+
+function moveView({ fence, fencedAt, problem }: MoveRow) {
+  return { fence, fencedAt: fencedAt?.toISOString() ?? null, problem };
+}
+
 function viewOf(
   row: TeleportRow,
   disks: readonly DeliveryValue[],
-  freeSpace: readonly FreeSpaceRow[],
+  { freeSpace, consistency }: VersionFacts,
+  moves: Moves,
 ) {
+  const move = moves.own.get(row.id);
   return {
     teleport: row.id,
     vm: row.vm,
     version: row.version,
+    consistency,
     near: row.near,
     method: row.method,
     skipFree: row.skipFree ? skippedValue(freeSpace) : null,
     lazy: row.lazy,
+    identity: row.identity,
+    hostname: hostnameOf(row),
+    networks: { ...row.networks },
+    move: move === undefined ? null : moveView(move),
+    movedBy: row.isMove ? null : (moves.standing.get(row.vmId) ?? null),
     power: powerStanding(row.power, row.actualPower),
     functional: row.functional,
     state: row.state,
@@ -52,17 +86,22 @@ function viewOf(
 
 export type TeleportView = ReturnType<typeof viewOf>;
 
-/** Views of rows, with one query for all deliveries and one for all that skip free space. */
+/** Views of rows, with one query each for all deliveries, all versions and all that skip free space. */
 export async function viewTeleports(
   tables: Tables,
   rows: readonly TeleportRow[],
 ): Promise<TeleportView[]> {
   const delivered = await tables.deliveries.present(rows.map((row) => row.id));
+  const moves = await movesOf(tables, rows);
   const skipping = rows.filter((row) => row.skipFree);
   const freeSpace = skipping.length === 0 ? [] : await tables.vms.freeSpaceOf(skipping);
+  const versions = rows.length === 0 ? [] : await tables.vms.consistencyOf(rows);
   return rows.map((row) => {
-    const mine = freeSpace.filter((disk) => disk.vmId === row.vmId && disk.version === row.version);
-    return viewOf(row, delivered.get(row.id) ?? [], mine);
+    const isOfIt = ({ vmId, version }: { readonly vmId: Id; readonly version: number }): boolean =>
+      vmId === row.vmId && version === row.version;
+    const { consistency } = versions.find(isOfIt)!;
+    const facts = { freeSpace: freeSpace.filter(isOfIt), consistency };
+    return viewOf(row, delivered.get(row.id) ?? [], facts, moves);
   });
 }
 

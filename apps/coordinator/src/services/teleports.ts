@@ -16,7 +16,14 @@ import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
+import { addMove, callOff, requireDiscard, requireMovable } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
+import {
+  type IdentityRequest,
+  identityWishOf,
+  identityWords,
+  requireIdentity,
+} from './teleport-identity.ts';
 import {
   skippedValue,
   type TeleportView,
@@ -26,7 +33,7 @@ import {
 } from './teleport-view.ts';
 import { unknownVm } from './versions.ts';
 
-export interface TeleportRequest {
+export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;
   readonly near: PlaceValue;
   readonly withinKm?: number | undefined;
@@ -34,6 +41,7 @@ export interface TeleportRequest {
   readonly databases?: DatabaseWay | undefined;
   readonly skipFree?: boolean | undefined;
   readonly lazy?: boolean | undefined;
+  readonly move?: boolean | undefined;
   readonly requestId?: Id | undefined;
 }
 
@@ -53,10 +61,15 @@ function wishOf(request: TeleportRequest) {
   }
   // Neither is to be had of a functional copy: of the methods that the request allows one is left.
   const allowed = method === 'cheapest' && (lazy === true || skipFree) ? 'exact' : method;
+  const who = identityWishOf(request);
   return {
-    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null },
-    /** Of a VM that comes so: it runs at once, unless that can't be or is not wanted. */
-    lazyBy: (chosen: TeleportRow['method']) => lazy ?? chosen === 'exact',
+    ...{ method: allowed, skipFree, databases, withinKm: request.withinKm ?? null, who },
+    /**
+     * Of a VM that comes so: it runs at once, unless that can't be or is not wanted. A source that will not
+     * start again stays startable until all of it is there.
+     */
+    lazyBy: (chosen: TeleportRow['method']) =>
+      lazy ?? (chosen === 'exact' && who.identity === 'same' && request.move !== true),
   };
 }
 
@@ -83,16 +96,20 @@ async function requestedVersion(
   );
 }
 
-/** The same for a method. Throws `unsupported_format` for a guest that it is known to be unfit for. */
+/**
+ * The same for a method, an identity and networks. Throws `unsupported_format` for a guest that is known to
+ * be unfit for them, `invalid_input` for networks that it is not on.
+ */
 async function versionFor(
   tables: Tables,
   project: Id,
-  { vm, method }: TeleportRequest,
+  request: TeleportRequest,
 ): Promise<RequestedVersion> {
+  const { vm, method } = request;
   const version = await requestedVersion(tables, project, vm);
-  if (method !== 'functional') return version;
   const description = await tables.vms.description(version.vmId, version.version);
-  const obstacle = functionalObstacle(description);
+  requireIdentity(description, vm, request);
+  const obstacle = method === 'functional' ? functionalObstacle(description) : null;
   if (obstacle === null) return version;
   const words = `"${vm}" can't be copied functionally: ${obstacle}; ${OTHER_METHODS}.`;
   throw new VmdnError('unsupported_format', words, { data: { vm } });
@@ -132,15 +149,20 @@ async function earlierRequest(
   if (request.requestId === undefined) return undefined;
   const present = await tables.teleports.findByRequest(project, request.requestId);
   if (present === undefined) return undefined;
-  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   // What an open wish came to stands in the row: either method is what was asked for.
   const meant = method === 'cheapest' ? present.method : method;
-  const lazy = lazyBy(meant);
-  const asked = [request.vm, withinKm, meant, skipFree, lazy, databases, placeWords(request.near)];
+  const asked = [
+    ...[request.vm, withinKm, meant, skipFree, lazyBy(meant), databases, placeWords(request.near)],
+    request.move ?? false,
+    ...identityWords(who),
+  ];
   const known = [
     ...[present.vm, present.withinKm, present.method, present.skipFree, present.lazy],
     present.databases,
     placeWords(present.near),
+    present.isMove,
+    ...identityWords(present),
   ];
   if (JSON.stringify(asked) === JSON.stringify(known)) return present;
   throw new VmdnError(
@@ -163,10 +185,12 @@ async function addTeleport(
   project: Id,
   request: TeleportRequest,
 ): Promise<TeleportView> {
-  const { method, skipFree, lazyBy, databases, withinKm } = wishOf(request);
+  const { method, skipFree, lazyBy, databases, withinKm, who } = wishOf(request);
   const version = await versionFor(tables, project, request);
+  if (request.move === true) await requireMovable(tables, project, version.vmId, request.vm);
   const { near } = request;
-  const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+  const how = { near, withinKm, skipFree, method, networks: who.networks };
+  const wish = { project, ...version, ...how, teleport: null };
   const answer = requireRoute(await findRoute(context, tables, wish), request.vm);
   const id = await tables.teleports.add({
     project,
@@ -174,11 +198,13 @@ async function addTeleport(
     vm: version.vmId,
     version: version.version,
     ...{ near, withinKm, skipFree, databases },
+    ...who,
     method: answer.chosen.method,
     lazy: lazyBy(answer.chosen.method),
     leaseSeconds: context.timing.leaseSeconds,
     ...answer,
   });
+  if (request.move === true) await addMove(tables, id, version.vmId);
   await tables.notify(`edge:${answer.edge}`, `teleport:${id}`);
   return await viewTeleport(tables, project, id);
 }
@@ -190,14 +216,17 @@ export async function planTeleport(
   request: TeleportRequest,
 ) {
   return await context.store.read(async (tables) => {
-    const { method, skipFree, withinKm } = wishOf(request);
+    const { method, skipFree, withinKm, who } = wishOf(request);
     const version = await versionFor(tables, project, request);
     const { vm, near } = request;
-    const wish = { project, ...version, near, withinKm, skipFree, method, teleport: null };
+    const how = { near, withinKm, skipFree, method, networks: who.networks };
+    const wish = { project, ...version, ...how, teleport: null };
     const answer = requireRoute(await findRoute(context, tables, wish), vm);
     const { spilled, chosen, others } = answer;
+    const [facts] = await tables.vms.consistencyOf([version]);
     return {
       ...{ vm, version: version.version, method: chosen.method },
+      consistency: facts!.consistency,
       ...{ spilled, chosen, others: [...others] },
       skipFree: skipFree ? skippedValue(await tables.vms.freeSpaceOf([version])) : null,
     };
@@ -224,15 +253,21 @@ export async function listTeleports(
   );
 }
 
+interface CancelWish {
+  readonly snapshot?: 'keep' | 'drop' | undefined;
+  readonly writes?: 'keep' | 'discard' | undefined;
+}
+
 /**
  * Cancels a teleport, or stops and removes the VM it delivered, with its disks where that is wished. Throws
- * `not_found`, and `conflict` where they stay although the wish is to drop them.
+ * `not_found`, and `conflict` where they stay although the wish is to drop them, or where writes would be
+ * lost.
  */
 export async function cancelTeleport(
   context: Context,
   { project }: ClientIdentity,
   teleport: Id,
-  { snapshot = 'keep' }: { readonly snapshot?: 'keep' | 'drop' | undefined } = {},
+  { snapshot = 'keep', writes = 'keep' }: CancelWish = {},
 ): Promise<TeleportView> {
   const isDropped = snapshot === 'drop';
   const { view, isNews } = await context.store.transaction(async (tables) => {
@@ -243,11 +278,13 @@ export async function cancelTeleport(
       const words = 'This teleport was over before; its disks stay with its edge as a snapshot.';
       throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
     }
+    requireDiscard(row, writes);
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
       const rest = isDropped ? ', with its snapshot' : '';
       const message = `${what} at the user's wish${rest}.`;
       await tables.teleports.cancel(teleport, message, isDropped);
+      await callOff(tables, row);
       await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
     }
     return { view: await viewTeleport(tables, project, teleport), isNews: isPossible };

@@ -1,6 +1,7 @@
 /** Room: store. Captures of delivered VMs: desired state that edges work off. */
 
 import type { CaptureState } from '@vmdn/core/domain/capture.ts';
+import type { VersionState } from '@vmdn/core/domain/description.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
@@ -22,6 +23,13 @@ export interface CaptureRow extends CaptureWish, CaptureProgress {
   readonly id: Id;
   readonly edge: Name;
   readonly createdAt: Date;
+}
+
+/** A version that an edge captured. */
+export interface CapturedState {
+  readonly vm: Name;
+  readonly version: number;
+  readonly state: VersionState;
 }
 
 const OPEN = ['pending', 'running'] as const;
@@ -90,15 +98,22 @@ export function captureStore(db: Db) {
         .execute();
     },
 
-    /** Withdraws what this edge captured and has not all disks of any more. */
-    async withdrawLost(edge: Id): Promise<readonly { vm: Name; version: number }[]> {
-      const { rows: lost } = await sql<{ vm: Name; version: number }>`
-        update vm_versions v set state = 'withdrawn' from vms
-        where vms.id = v.vm_id and vms.origin_id = ${edge} and v.state != 'withdrawn'
-          and exists (select from disks d where d.vm_id = v.vm_id and d.version = v.version
-            and not exists (select from holdings h where h.node_id = ${edge} and h.digest = d.digest))
-        returning vms.name as vm, v.version`.execute(db);
-      return lost;
+    /**
+     * What this edge captured can be had exactly while it holds all of its disks: sets the states of its
+     * versions, and returns those that changed.
+     */
+    async settleStates(edge: Id): Promise<readonly CapturedState[]> {
+      const { rows: changed } = await sql<CapturedState>`
+        with settled as (
+          select v.vm_id, v.version, vms.name, case when exists (
+            select from disks d where d.vm_id = v.vm_id and d.version = v.version and not exists (
+              select from holdings h where h.node_id = ${edge} and h.digest = d.digest)
+          ) then 'withdrawn' else 'pinned' end as state
+          from vm_versions v join vms on vms.id = v.vm_id where vms.origin_id = ${edge})
+        update vm_versions v set state = settled.state from settled
+        where v.vm_id = settled.vm_id and v.version = settled.version and v.state != settled.state
+        returning settled.name as vm, v.version, v.state`.execute(db);
+      return changed;
     },
   };
 }

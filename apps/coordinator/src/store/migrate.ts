@@ -25,6 +25,8 @@ import { vmExports } from './migrations/0013-exports.ts';
 import { databases } from './migrations/0015-databases.ts';
 import { functionalCost } from './migrations/0017-functional-cost.ts';
 import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
+import { identity } from './migrations/0019-identity.ts';
+import { moves } from './migrations/0020-moves.ts';
 import { captures } from './migrations/0021-captures.ts';
 import type { Schema } from './schema/schema.ts';
 
@@ -46,6 +48,8 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0015-databases': databases,
   '0017-functional-cost': functionalCost,
   '0018-drop-snapshot': dropSnapshot,
+  '0019-identity': identity,
+  '0020-moves': moves,
   '0021-captures': captures,
 };
 

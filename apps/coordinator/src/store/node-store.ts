@@ -27,6 +27,8 @@ export interface NodeHealth extends NodeFacts {
   readonly accelerator: 'kvm' | 'tcg' | null;
   readonly uplinkBytes: number | null;
   readonly uplinkLimit: number | null;
+  /** Null: it has not said. */
+  readonly networks: readonly Name[] | null;
   readonly holderFaults: readonly HolderFaultValue[];
   readonly refusedReceipts: number;
 }
@@ -58,6 +60,7 @@ export interface Beat {
   readonly uplink?:
     | { readonly bytes: number; readonly limitBytesPerSecond: number | null }
     | undefined;
+  readonly networks?: readonly Name[] | undefined;
   readonly holderFaults?: readonly HolderFaultValue[] | undefined;
 }
 
@@ -82,6 +85,7 @@ const HEALTH = [
   'accelerator',
   'uplink_bytes as uplinkBytes',
   'uplink_limit as uplinkLimit',
+  'networks',
   'holder_faults as holderFaults',
   'refused_receipts as refusedReceipts',
 ] as const;
@@ -158,7 +162,7 @@ async function takeBeat(db: Db, id: Id, beat: Beat, silenceSeconds: number): Pro
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
-  const { capacity, uplink, holderFaults } = beat;
+  const { capacity, uplink, holderFaults, networks } = beat;
   await db
     .updateTable('nodes')
     .set({ url: beat.url, protocol: beat.protocol, last_seen_at: sql<Date>`now()` })
@@ -173,6 +177,7 @@ async function takeBeat(db: Db, id: Id, beat: Beat, silenceSeconds: number): Pro
     .$if(uplink !== undefined, (query) =>
       query.set({ uplink_bytes: uplink!.bytes, uplink_limit: uplink!.limitBytesPerSecond }),
     )
+    .$if(networks !== undefined, (query) => query.set({ networks: JSON.stringify(networks) }))
     .$if(holderFaults !== undefined, (query) =>
       query.set({ holder_faults: JSON.stringify(holderFaults) }),
     )

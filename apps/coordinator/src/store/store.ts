@@ -11,6 +11,7 @@ import { type Db, inTransaction, translateDatabaseError } from './database.ts';
 import { deliveryStore } from './delivery-store.ts';
 import { exportStore } from './export-store.ts';
 import { imageStore } from './image-store.ts';
+import { moveStore } from './move-store.ts';
 import { nodeStore } from './node-store.ts';
 import { orderStore } from './order-store.ts';
 import { packageStore } from './package-store.ts';
@@ -32,6 +33,7 @@ function tablesOver(db: Db) {
     deliveries: deliveryStore(db),
     exports: exportStore(db),
     images: imageStore(db),
+    moves: moveStore(db),
     nodes: nodeStore(db),
     orders: orderStore(db),
     packages: packageStore(db),

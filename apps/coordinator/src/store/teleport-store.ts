@@ -1,17 +1,18 @@
 /**
- * Room: store. Teleports: one row each. Leases are times of the database's clock.
+ * Room: store. Teleports: one row each.
  *
  * I1: a row is changed only under its lock (`lock`), by whoever checked its epoch in that
  *     transaction.
  */
 
 import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
+import type { IdentityWay } from '@vmdn/core/domain/identity.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { NetworkMap } from '@vmdn/core/domain/networks.ts';
 import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { sql } from 'kysely';
-import { RECONCILED_MAX } from '../limits.ts';
 import type { Db } from './database.ts';
 import type {
   DestinationValue,
@@ -20,6 +21,7 @@ import type {
   PlaceValue,
   TraceUseValue,
 } from './schema/values.ts';
+import { leaseOf, teleportLeases } from './teleport-leases.ts';
 import { teleportPower } from './teleport-power.ts';
 import { teleportSums } from './teleport-sums.ts';
 import { withdrawnTeleports } from './withdrawn-teleports.ts';
@@ -37,7 +39,12 @@ export interface TeleportRow {
   readonly method: TeleportMethod;
   readonly skipFree: boolean;
   readonly lazy: boolean;
+  /** The VM leaves its source (move-store.ts). */
+  readonly isMove: boolean;
   readonly databases: DatabaseWay;
+  readonly identity: IdentityWay;
+  readonly hostname: string | null;
+  readonly networks: NetworkMap;
   readonly functional: FunctionalCopyValue | null;
   readonly state: TeleportState;
   readonly epoch: number;
@@ -66,7 +73,7 @@ export interface TeleportRow {
 
 type Requested =
   | ('project' | 'requestId' | 'version' | 'near' | 'withinKm')
-  | ('method' | 'skipFree' | 'lazy' | 'databases');
+  | ('method' | 'skipFree' | 'lazy' | 'databases' | 'identity' | 'hostname' | 'networks');
 type Routed = 'spilled' | 'chosen' | 'others';
 
 export interface NewTeleport extends Pick<TeleportRow, Requested | Routed> {
@@ -115,6 +122,9 @@ const COLUMNS = [
   'teleports.skip_free as skipFree',
   'teleports.lazy',
   'teleports.databases',
+  'teleports.identity',
+  'teleports.hostname',
+  'teleports.networks',
   'teleports.functional',
   'teleports.state',
   'teleports.epoch',
@@ -140,16 +150,14 @@ const COLUMNS = [
   'teleports.independent_at as independentAt',
 ] as const;
 
-function leaseOf(seconds: number) {
-  return sql<Date>`now() + make_interval(secs => ${seconds})`;
-}
-
 function rows(db: Db) {
   return db
     .selectFrom('teleports')
     .innerJoin('vms', 'vms.id', 'teleports.vm_id')
     .innerJoin('nodes', 'nodes.id', 'teleports.edge_id')
-    .select(COLUMNS);
+    .leftJoin('moves', 'moves.teleport_id', 'teleports.id')
+    .select(COLUMNS)
+    .select(sql<boolean>`moves.teleport_id is not null`.as('isMove'));
 }
 
 function teleportReads(db: Db) {
@@ -181,6 +189,19 @@ function teleportReads(db: Db) {
         .orderBy('teleports.id')
         .limit(limit)
         .execute(),
+
+    /**
+     * What an edge should work on, keep running, or remove; oldest first. Of a failed move it must say the
+     * last.
+     */
+    ofEdge: (edge: Id): Promise<TeleportRow[]> =>
+      rows(db)
+        .where('teleports.edge_id', '=', edge)
+        .where(sql<boolean>`(teleports.state <> 'failed' or moves.teleport_id is not null)`)
+        .where('teleports.released', '=', false)
+        .orderBy('teleports.created_at')
+        .orderBy('teleports.id')
+        .execute(),
   };
 }
 
@@ -207,6 +228,9 @@ function teleportRoutes(db: Db) {
           skip_free: teleport.skipFree,
           lazy: teleport.lazy,
           databases: teleport.databases,
+          identity: teleport.identity,
+          hostname: teleport.hostname,
+          networks: JSON.stringify(teleport.networks),
           state: 'routed',
           edge_id: teleport.edge,
           lease_expires_at: leaseOf(teleport.leaseSeconds),
@@ -325,50 +349,6 @@ function teleportReports(db: Db) {
         )
         .executeTakeFirst();
       return result.numUpdatedRows > 0n;
-    },
-  };
-}
-
-function teleportLeases(db: Db) {
-  return {
-    /** The edge was heard of: its leases go on. */
-    async renewLeases(edge: Id, leaseSeconds: number): Promise<void> {
-      await db
-        .updateTable('teleports')
-        .set({ lease_expires_at: leaseOf(leaseSeconds) })
-        .where('edge_id', '=', edge)
-        .where('lease_expires_at', 'is not', null)
-        .execute();
-    },
-
-    /** What an edge should work on, keep running, or remove; oldest first. */
-    ofEdge: (edge: Id): Promise<TeleportRow[]> =>
-      rows(db)
-        .where('teleports.edge_id', '=', edge)
-        .where('teleports.state', '!=', 'failed')
-        .where('teleports.released', '=', false)
-        .orderBy('teleports.created_at')
-        .orderBy('teleports.id')
-        .execute(),
-
-    /** Teleports whose edge let the lease run out. */
-    expired: (): Promise<{ id: Id; project: Id }[]> =>
-      db
-        .selectFrom('teleports')
-        .select(['id', 'project_id as project'])
-        .where('lease_expires_at', '<', sql<Date>`now()`)
-        .orderBy('lease_expires_at')
-        .limit(RECONCILED_MAX)
-        .execute(),
-
-    async isExpired(id: Id): Promise<boolean> {
-      const row = await db
-        .selectFrom('teleports')
-        .select('id')
-        .where('id', '=', id)
-        .where('lease_expires_at', '<', sql<Date>`now()`)
-        .executeTakeFirst();
-      return row !== undefined;
     },
   };
 }

@@ -1,12 +1,16 @@
-/** Room: store. VMs, their versions with disks, and the edges' scores for them. */
+/** Room: store. VMs and their versions with disks. */
 
-import type { Description, SkipFreeDisk, VersionState } from '@vmdn/core/domain/description.ts';
+import type {
+  Consistency,
+  Description,
+  SkipFreeDisk,
+  VersionState,
+} from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
-import type { DiskScore } from './schema/scores.ts';
+import { vmScores } from './vm-scores.ts';
 
 export interface Vm {
   readonly id: Id;
@@ -60,25 +64,28 @@ export interface FreeSpaceRow {
   readonly skipFree: SkipFreeDisk | null;
 }
 
-export interface ScoreRow {
-  readonly edgeId: Id;
-  readonly edge: Name;
-  readonly disks: readonly DiskScore[];
-  readonly functional: FunctionalCost | null;
-  readonly computedAt: Date;
-}
-
 export interface ListedVm {
   readonly vm: Name;
   readonly version: number;
   readonly state: VersionState;
+  readonly movedBy: Id | null;
   readonly origin: Name;
   readonly os: string | null;
   readonly packages: number;
   readonly virtualSizeBytes: number;
   readonly nonZeroBytes: number;
   readonly describedAt: string;
+  readonly consistency: Consistency;
 }
+
+export interface ConsistencyRow {
+  readonly vmId: Id;
+  readonly version: number;
+  readonly consistency: Consistency;
+}
+
+/** Absent from descriptions of what was off, of origins that knew nothing else. */
+const consistency = sql<Consistency>`coalesce(description->>'consistency', 'off')`;
 
 const AVAILABLE = ['live', 'pinned'] as const;
 
@@ -250,6 +257,14 @@ function versionContents(db: Db) {
         .orderBy('position')
         .execute(),
 
+    /** What of the VM each version's disks hold. */
+    consistencyOf: (versions: readonly VersionKey[]): Promise<ConsistencyRow[]> =>
+      db
+        .selectFrom('vm_versions')
+        .select(['vm_id as vmId', 'version', consistency.as('consistency')])
+        .where(isOneOf(versions))
+        .execute(),
+
     async description(vm: Id, version: number): Promise<Description> {
       const row = await db
         .selectFrom('vm_versions')
@@ -295,8 +310,9 @@ function versionLists(db: Db) {
             .onRef('teleports.vm_id', '=', 'vm_versions.vm_id')
             .onRef('teleports.version', '=', 'vm_versions.version'),
         )
+        .leftJoin('moves', 'moves.teleport_id', 'teleports.id')
         .where('teleports.edge_id', '=', edge)
-        .where('teleports.state', '!=', 'failed')
+        .where(sql<boolean>`(teleports.state <> 'failed' or moves.teleport_id is not null)`)
         .where('teleports.released', '=', false)
         .execute(),
 
@@ -309,58 +325,15 @@ function versionLists(db: Db) {
             where disks.vm_id = v.vm_id and disks.version = v.version) as "virtualSizeBytes",
           (select sum(non_zero_bytes)::bigint from disks
             where disks.vm_id = v.vm_id and disks.version = v.version) as "nonZeroBytes",
-          v.description->>'describedAt' as "describedAt"
+          v.description->>'describedAt' as "describedAt",
+          coalesce(v.description->>'consistency', 'off') as consistency,
+          (select teleport_id from moves where moves.vm_id = vms.id
+            and moves.fence not in ('over', 'forced')) as "movedBy"
         from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
         where vms.project_id = ${project}
         order by vms.name, v.version desc`.execute(db);
       return rows;
     },
-  };
-}
-
-function scores(db: Db) {
-  return {
-    async putScore(score: {
-      readonly edge: Id;
-      readonly project: Id;
-      readonly vm: Id;
-      readonly version: number;
-      readonly disks: readonly DiskScore[];
-      readonly functional: FunctionalCost | null;
-      readonly computedAt: string;
-    }): Promise<void> {
-      const plans = {
-        disks: JSON.stringify(score.disks),
-        functional: score.functional && JSON.stringify(score.functional),
-        computed_at: score.computedAt,
-      };
-      await db
-        .insertInto('scores')
-        .values({
-          edge_id: score.edge,
-          project_id: score.project,
-          vm_id: score.vm,
-          version: score.version,
-          ...plans,
-        })
-        .onConflict((conflict) =>
-          conflict
-            .columns(['vm_id', 'version', 'edge_id'])
-            .doUpdateSet({ ...plans, reported_at: sql<Date>`now()` }),
-        )
-        .execute();
-    },
-
-    scores: (vm: Id, version: number): Promise<ScoreRow[]> =>
-      db
-        .selectFrom('scores')
-        .innerJoin('nodes', 'nodes.id', 'scores.edge_id')
-        .select(['scores.edge_id as edgeId', 'nodes.name as edge', 'scores.disks'])
-        .select(['scores.functional', 'scores.computed_at as computedAt'])
-        .where('scores.vm_id', '=', vm)
-        .where('scores.version', '=', version)
-        .orderBy('nodes.name')
-        .execute(),
   };
 }
 
@@ -371,6 +344,6 @@ export function vmStore(db: Db) {
     ...versionWrites(db),
     ...versionContents(db),
     ...versionLists(db),
-    ...scores(db),
+    ...vmScores(db),
   };
 }

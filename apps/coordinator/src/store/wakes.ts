@@ -16,7 +16,7 @@ import { LISTEN_CHECK_MS } from '../limits.ts';
 import { clientConfig, type Db } from './database.ts';
 
 /** What can be waited for. */
-export type Topic = `edge:${Id}` | `edges:${Id}` | `teleport:${Id}` | 'jobs';
+export type Topic = `edge:${Id}` | `edges:${Id}` | `origin:${Id}` | `teleport:${Id}` | 'jobs';
 
 const CHANNEL = 'vmdn';
 const RECONNECT_MS = 500;

@@ -112,6 +112,7 @@ export async function enrolTestNode(
 export async function beat(
   edge: Pick<TestNode, 'client'>,
   room: { readonly freeStoreBytes?: number; readonly freeMemoryMiB?: number } = {},
+  facts: { readonly networks?: Name[] } = {},
 ): Promise<void> {
   await edge.client.call(node.heartbeat, {
     body: {
@@ -124,6 +125,7 @@ export async function beat(
         accelerator: 'tcg',
         ...room,
       },
+      ...facts,
     },
   });
 }
@@ -189,7 +191,7 @@ export async function report(
   edge: Pick<TestNode, 'client'>,
   teleport: string,
   body: Partial<Parameters<typeof reportBody>[0]>,
-): Promise<{ state: string; epoch: number }> {
+): Promise<{ state: string; epoch: number; awaits?: string | undefined }> {
   return await edge.client.call(reports.reportProgress, {
     params: { teleport },
     body: reportBody(body),
@@ -206,6 +208,7 @@ function reportBody(given: {
   independent?: boolean;
   functional?: FunctionalCopy;
   power?: 'on' | 'off';
+  gone?: boolean;
 }) {
   return { epoch: 1, state: 'syncing' as const, disks: [], endpoints: [], ...given };
 }

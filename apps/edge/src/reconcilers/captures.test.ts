@@ -85,7 +85,7 @@ describe('a capture', () => {
     const { description, ...rest } = last();
     expect(rest).toEqual({ state: 'done' });
     const { describedAt, ...said } = JSON.parse(description!);
-    const subject = { schema: 'vmdn-description/1', vm: 'used', version: 3 };
+    const subject = { schema: 'vmdn-description/1', vm: 'used', version: 3, consistency: 'off' };
     expect(said).toEqual({ ...subject, ...FACTS, hardware: HARDWARE, disks: [DISK] });
     expect(Date.parse(describedAt)).toBeGreaterThan(0);
   });

@@ -11,6 +11,7 @@
 import { DESCRIPTION_SCHEMA, type Description } from '@vmdn/core/domain/description.ts';
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import { deliveredHardware } from '@vmdn/core/formats/delivered-hardware.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import {
   type DesiredCapture,
@@ -145,7 +146,10 @@ async function describeVm(
   if (delivered?.state !== 'running') {
     throw new VmdnError('not_found', 'The VM was removed from this edge before it was captured.');
   }
-  const { hardware } = await deps.versions.verify(delivered.version, { isTakenOn: true });
+  const source = await deps.versions.verify(delivered.version, { isTakenOn: true });
+  // Its own identity goes on with it, on the networks that its source had.
+  const { identity } = delivered;
+  const hardware = deliveredHardware(source.hardware, teleport, { identity, networks: {} });
   const startedMs = performance.now();
   const tell = mentions((message) => report(deps, order, { state: 'running', message }));
   tell('shutting the guest down');
@@ -165,7 +169,10 @@ async function describeVm(
     seconds: (performance.now() - stoppedMs) / 1000,
   });
   const describedAt = new Date().toISOString();
-  return { schema: DESCRIPTION_SCHEMA, vm, version, describedAt, ...facts, hardware, disks };
+  return {
+    ...{ schema: DESCRIPTION_SCHEMA, vm, version, describedAt, consistency: 'off' },
+    ...{ ...facts, hardware, disks },
+  };
 }
 
 /** Says something at most once a second; the next mention, or the end, says the same and more. */

@@ -1,6 +1,8 @@
 /**
  * Room: edge, reconcilers. Holdings: all images of this edge and the disks that it is making, reported
  * whenever these are others.
+ *
+ * I1: reports never overtake one another: what is told last is what is held last.
  */
 
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
@@ -17,7 +19,7 @@ export function createHoldingsReconciler(deps: {
   readonly store: Pick<ImageStore, 'list'>;
   readonly engine: Pick<SyncEngine, 'making'>;
 }): (signal: AbortSignal) => Promise<void> {
-  return async (signal) => {
+  const report = async (signal: AbortSignal): Promise<void> => {
     const images = deps.store
       .list()
       // A package image is no disk of anybody's: who wants one unpacks it from a mirror.
@@ -32,5 +34,11 @@ export function createHoldingsReconciler(deps: {
       .slice(0, MAKING_MAX)
       .map(({ digest, verifiedBytes }) => ({ digest, verifiedBytes: verifiedBytes() }));
     await deps.client.call(reportHoldings, { body: { images, making }, signal });
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal) => {
+    const turn = last.then(() => report(signal));
+    last = turn.catch(() => undefined);
+    return turn;
   };
 }

@@ -8,10 +8,13 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
+import type { VmHardware } from '@vmdn/core/domain/vm-specification.ts';
+import { deliveredHardware } from '@vmdn/core/formats/delivered-hardware.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { DiskDelivery } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
+import type { FreshIdentity } from '@vmdn/core/io/ports/fresh-identity.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { Records } from '@vmdn/core/io/ports/records.ts';
@@ -39,6 +42,7 @@ export interface PursuitDeps {
   readonly coordinatorKey: PublicKey;
   readonly store: ImageStore;
   readonly hypervisor: Hypervisor;
+  readonly freshIdentity: FreshIdentity;
   readonly engine: Pick<SyncEngine, 'making' | 'onMaking'>;
   readonly deliveries: DiskDeliveries;
   readonly lazyDisks: LazyDisks;
@@ -85,8 +89,10 @@ export interface Pass extends AsyncDisposable {
   readonly job: PursuitJob;
   readonly teleport: Id;
   readonly epoch: number;
-  /** With the disks that this teleport delivers. */
+  /** With the disks and the hardware that this teleport delivers. */
   readonly description: Description;
+  /** As its origin described it. */
+  readonly sourceHardware: VmHardware;
   /** Its disk is made anew, in place of the version's. */
   readonly isFunctional: boolean;
   readonly grants: GrantKeeper;
@@ -115,7 +121,9 @@ export async function beginPass(
   const { version: known, skipFree, lazy, method, grant } = job.desired();
   const before = await deps.records.read(teleport);
   const verified = await deps.versions.verify(known, { isTakenOn: before !== null });
-  const description = { ...verified, disks: wantedDisks(verified.disks, skipFree) };
+  const { hardware: sourceHardware } = verified;
+  const hardware = deliveredHardware(sourceHardware, teleport, job.desired());
+  const description = { ...verified, hardware, disks: wantedDisks(verified.disks, skipFree) };
   deps.capacity.take(teleport, description.hardware);
   const digests = description.disks.map(({ digest }) => digest);
   const { vm, version } = known;
@@ -140,7 +148,7 @@ export async function beginPass(
       job,
       teleport,
       epoch,
-      description,
+      ...{ description, sourceHardware },
       isFunctional: method === 'functional',
       record,
       grants,

@@ -4,7 +4,8 @@
  * I1: every step may be repeated, and the pass may be broken off anywhere (kill -9): what is done is
  *     seen by the next pass's look.
  * I2: define and start follow only after the coordinator took this epoch's `verified` and `booting`
- *     (for a lazy VM its `booting`, for a VM that should be running and is not its `running`).
+ *     (for a lazy VM its `booting`, for a VM that should be running and is not its `running`); that of a
+ *     move it takes once the VM's source can't start any more.
  * I3: the room of the overlays is reserved before the first word to the coordinator and before the first
  *     byte of a disk: what this edge calls free from then on no longer holds it.
  */
@@ -25,6 +26,7 @@ import {
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
 import { dropSnapshots } from './drop-snapshots.ts';
+import { freshOverlays } from './fresh-identity.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { makeCopy, withChecks } from './teleport-copy.ts';
 import {
@@ -147,15 +149,31 @@ async function confirm(pass: Pass): Promise<void> {
   } else {
     if (pass.isIndependent && job.desired().state !== 'booting')
       await pass.reports.tell('verified');
-    await pass.reports.tell('booting');
+    await askToBoot(pass);
   }
   job.memory.confirmed = true;
+}
+
+/**
+ * Of a moved VM the coordinator answers when its source is kept from starting, or that it is not yet; the
+ * rest of a lazy VM's disk comes meanwhile.
+ */
+async function askToBoot({ job, deps, teleport, reports, broken }: Pass): Promise<void> {
+  let said: string | null = null;
+  for (;;) {
+    const awaits = await reports.tell('booting');
+    if (awaits === null) return;
+    job.signal.throwIfAborted();
+    broken.signal.throwIfAborted();
+    if (awaits !== said) deps.events.teleportAwaits(teleport, awaits);
+    said = awaits;
+  }
 }
 
 async function define(pass: Pass): Promise<void> {
   const { hypervisor } = pass.deps;
   const startedMs = performance.now();
-  await hypervisor.define(await definitionOf(pass));
+  await hypervisor.define(await definitionOf(pass), freshOverlays(pass));
   await save(pass, withSeconds(pass.record, { define: secondsSince(startedMs) }));
 }
 
@@ -285,6 +303,8 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
     disks: () => [],
     isLazy: job.desired().lazy,
     isIndependent: () => false,
+    // Who lists one that failed wants to know that; an older coordinator does not.
+    isGone: state === 'failed',
     onLost: job.lose,
   });
   await reports.tell(state);

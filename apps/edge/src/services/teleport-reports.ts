@@ -5,6 +5,7 @@
  *     coordinator's table of moves takes it.
  * I2: while the coordinator is away a report that only informs is dropped (the next one says the same
  *     and more); one that asks for leave fails and is asked again.
+ * I3: a report that was not taken because something must come first changes nothing here either.
  */
 
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -33,8 +34,11 @@ export interface CoordinatorView {
 }
 
 export interface TeleportReports extends Disposable {
-  /** Reports a state and waits for the answer. Throws `stale_epoch`, `cancelled`, `unavailable`, … */
-  tell(state: TeleportState, words?: ReportWords): Promise<void>;
+  /**
+   * Reports a state and waits for the answer: what must come first, in words, or null. Throws `stale_epoch`,
+   * `cancelled`, `unavailable`, …
+   */
+  tell(state: TeleportState, words?: ReportWords): Promise<string | null>;
   /** Reports soon, at most once a second; nobody waits. `onLost` hears when the epoch is stale. */
   mention(state: TeleportState, words?: ReportWords): void;
 }
@@ -50,6 +54,8 @@ export function createTeleportReports(deps: {
   readonly disks: () => readonly DiskDelivery[];
   /** Whether the VM's disks are complete and it reads them from here. */
   readonly isIndependent: () => boolean;
+  /** Nothing of the VM is left here. */
+  readonly isGone?: boolean;
   readonly onLost: (error: VmdnError) => void;
   readonly signal: AbortSignal;
 }): TeleportReports {
@@ -58,7 +64,7 @@ export function createTeleportReports(deps: {
   let timer: NodeJS.Timeout | undefined;
   let pending: { readonly state: TeleportState; readonly words: ReportWords } | undefined;
 
-  const send = async (state: TeleportState, words: ReportWords): Promise<void> => {
+  const send = async (state: TeleportState, words: ReportWords): Promise<string | null> => {
     const { endpoints, phases, accelerator, boot, functional } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
       const reply = await deps.client.call(reportProgress, {
@@ -76,15 +82,18 @@ export function createTeleportReports(deps: {
           ...(functional?.copy == null ? {} : { functional: functional.copy.report }),
           ...(step === state ? bounded(words) : {}),
           ...(step === 'running' ? { power: words.power ?? 'on' } : {}),
+          ...(deps.isGone === true ? { gone: true } : {}),
         },
         signal: deps.signal,
       });
       view.known = reply.state;
       if (reply.epoch !== deps.epoch) throw lost(deps.teleport, deps.epoch);
+      if (reply.awaits !== undefined) return reply.awaits;
       if (reply.state !== step) throw overruled(step, reply.state);
     }
+    return null;
   };
-  const inTurn = (state: TeleportState, words: ReportWords): Promise<void> => {
+  const inTurn = (state: TeleportState, words: ReportWords): Promise<string | null> => {
     const turn = queue.then(() => send(state, words));
     queue = turn.catch(() => undefined);
     return turn;
@@ -103,7 +112,7 @@ export function createTeleportReports(deps: {
   return {
     async tell(state, words = {}) {
       pending = undefined;
-      await inTurn(state, words);
+      return await inTurn(state, words);
     },
     mention(state, words = {}) {
       pending = { state, words };

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLibvirtVms } from './libvirt-vms.ts';
 import { severalPlaces } from './several-places.ts';
@@ -26,14 +26,19 @@ function domainXml(name: string, file: string): string {
 }
 
 /** A libvirt with these domains. */
-function placeOf(documents: readonly string[]) {
+function placeOf(
+  documents: readonly string[],
+  options: Partial<Pick<Parameters<typeof createLibvirtVms>[0], 'below' | 'fencedAs'>> = {},
+) {
   const domains = documents.map((document, at) => [idOf(at), document] as const);
   const known = new Map(domains);
   const virsh = {
     persistent: async () => [...known.keys()],
     dumpXml: async (domain: Id) => known.get(domain) ?? null,
   };
-  return createLibvirtVms({ virsh, uri: 'qemu:///session', roots: [root] });
+  return createLibvirtVms({
+    ...{ virsh, uri: 'qemu:///session', roots: [root], fencedAs: () => undefined, ...options },
+  });
 }
 
 describe('VMs that libvirt has', () => {
@@ -64,6 +69,29 @@ describe('VMs that libvirt has', () => {
     ]);
   });
 
+  it('I4: have the disks below overlays of ours, whatever name those have now', async () => {
+    const path = join(root, 'disk.raw');
+    await writeFile(path, 'disk');
+    const layers = [{ path, format: 'raw' }] as const;
+    const below = (file: string) => (file === `${path}.over` ? layers : undefined);
+    const place = placeOf([domainXml('over', `${path}.over`)], { below });
+    const { vms } = await place.find();
+    expect(vms.map(({ name, disks }) => [name, disks])).toEqual([['over', [{ layers }]]]);
+    expect(place.domainOf('over' as Name)).toBe(idOf(0));
+    expect(place.domainOf('other' as Name)).toBeUndefined();
+  });
+
+  it('are what their fence says while they are moved away, whatever their domains say', async () => {
+    const gone = join(root, 'gone.raw');
+    const layers = [{ path: `${gone}.moved`, format: 'raw' as const }];
+    const hardware = { vcpus: 7, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const;
+    const fenced = { name: 'moved' as Name, hardware, disks: [{ layers }] };
+    const place = placeOf([domainXml('moved', gone)], {
+      fencedAs: (vm) => (vm === fenced.name ? fenced : undefined),
+    });
+    expect(await place.find()).toMatchObject({ vms: [fenced], problems: [] });
+  });
+
   it('stand beside those of a folder, which keeps a name that both have', async () => {
     await writeFile(join(root, 'disk.raw'), 'disk');
     const disks = [{ file: 'disk.raw', format: 'raw' }];
@@ -71,7 +99,7 @@ describe('VMs that libvirt has', () => {
     await writeFile(join(root, 'both.vm.json'), JSON.stringify(specification));
     const path = join(root, 'disk.raw');
     const domains = placeOf([domainXml('both', path), domainXml('other', path)]);
-    const found = await severalPlaces([createVmFolder(root), domains]).find();
+    const found = await severalPlaces([createVmFolder(root, () => undefined), domains]).find();
     expect(found.vms.map(({ name, hardware }) => [name, hardware.vcpus])).toEqual([
       ['both', 3],
       ['other', 1],

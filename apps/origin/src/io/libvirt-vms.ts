@@ -17,6 +17,7 @@ import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specifica
 import { isEdgeDomain, readSourceDomain } from '@vmdn/core/formats/libvirt-source.ts';
 import type { Virsh } from '@vmdn/core/io/command/virsh.ts';
 import { fileError } from '@vmdn/core/io/files/files.ts';
+import type { FencedAs } from '../fence-ports.ts';
 import { VMS_MAX } from '../limits.ts';
 import type { Discovery, VmDiscovery } from '../ports.ts';
 import { requireInside } from './inside.ts';
@@ -35,6 +36,8 @@ interface LibvirtVmsConfig {
   readonly roots: readonly string[];
   /** The layers below an overlay of ours; undefined: the file is none. */
   readonly below?: (file: string) => DiskSource['layers'] | undefined;
+  /** Knows the domains that were moved away. */
+  readonly fencedAs: FencedAs;
 }
 
 /** The domains of one libvirt whose disks lie in `roots`, absolute paths. */
@@ -93,13 +96,15 @@ async function realRoot(root: string): Promise<string> {
 
 /** The VM that a domain is; null: it is gone, or an edge's. */
 async function readDomain(
-  { virsh, below }: LibvirtVmsConfig,
+  { virsh, below, fencedAs }: LibvirtVmsConfig,
   domain: Id,
   roots: readonly string[],
 ): Promise<VmSpecification | null> {
   const document = await virsh.dumpXml(domain, { inactive: true });
   if (document === null || isEdgeDomain(document)) return null;
   const specification = readSourceDomain(document);
+  const fenced = fencedAs(specification.name);
+  if (fenced !== undefined) return fenced;
   const disks = [];
   for (const disk of specification.disks) {
     const layers = [];

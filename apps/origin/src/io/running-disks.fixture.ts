@@ -9,7 +9,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import type { VmHardware, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { WRITES_FOR_A_DOT, writingDisk } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
@@ -71,9 +71,7 @@ export async function countingDomain(devices = '', ofDisk = ''): Promise<Countin
   const told = async (): Promise<number> =>
     (await readFile(serial, 'latin1').catch(() => '')).length * WRITES_FOR_A_DOT;
   const qemuImg = createQemuImg(runner);
-  const hardware: VmHardware = {
-    ...({ vcpus: 1, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const),
-  };
+  const hardware = { vcpus: 1, memoryMiB: 64, firmware: 'bios', ports: [], ready: null } as const;
   return {
     ...{ libvirt, dir, disk, journalDir, virsh, told, qemuImg },
     vm: { name: VM, hardware, disks: [{ layers: [{ path: disk, format: 'raw' }] }] },

@@ -75,4 +75,52 @@ describe('the disks of a VM that runs', () => {
     }
     expect(deaths).toEqual(expect.arrayContaining(['takeOverlays', 'commitTopLayer', 'remove']));
   });
+
+  it('I1, I3: stay as they are where something about them is unusual, or there is no room', {
+    timeout: 60_000,
+  }, async () => {
+    await domain.run();
+    const document = (await domain.libvirt.virsh.dumpXml(DOMAIN))!;
+    const refused = async (
+      changes: Parameters<CountingDomain['origin']>[0],
+      words: RegExp,
+      vm = domain.vm,
+    ): Promise<void> => {
+      const takeOverlays = vi.fn();
+      const virsh = { ...domain.libvirt.virsh, ...changes?.virsh, takeOverlays };
+      const origin = await domain.origin({ ...changes, virsh });
+      await expect(origin.takeOverlays(vm)).rejects.toThrow(words);
+      expect(takeOverlays).not.toHaveBeenCalled();
+      expect(origin.unmerged()).toEqual([]);
+    };
+    /** A libvirt that says something else of the domain. */
+    const saying = (from: string, to: string) => ({
+      virsh: { ...domain.libvirt.virsh, dumpXml: async () => document.replace(from, to) },
+    });
+    await refused(saying('<target dev', '<shareable/><target dev'), /vda is shared/);
+    await refused(saying('<target dev', '<readonly/><target dev'), /vda is read-only/);
+    const mirror = "<mirror type='file'><source file='/x'/></mirror><target dev";
+    await refused(saying('<target dev', mirror), /copy or a commit of its disk vda/);
+    await refused(saying("type='raw'", "type='qcow2'"), /not those of its definition/);
+    await refused(saying("dev='vda'", "dev='/etc'"), /no usual name/);
+    await refused(saying(" id='", " no='"), /ended meanwhile/);
+    await refused({ domainOf: () => undefined }, /no libvirt knows it/);
+    await refused({ freeBytes: async () => 2 ** 30 - 1 }, /1073\d+ bytes on the file system/);
+    await refused({}, /not those of its definition/, { ...domain.vm, disks: [] });
+    await expectAsBefore();
+  });
+
+  it('I4: are as a power cut leaves them when the agent answers and can freeze nothing', {
+    timeout: 60_000,
+  }, async () => {
+    await domain.run();
+    const thaw = vi.fn(domain.libvirt.virsh.thaw);
+    const virsh = { ...domain.libvirt.virsh, agentAnswers: async () => true, thaw };
+    const origin = await domain.origin({ virsh });
+    // This guest has no agent: libvirt refuses to freeze it.
+    expect(await origin.takeOverlays(domain.vm)).toEqual({ consistency: 'crash' });
+    expect(thaw).toHaveBeenCalledWith(DOMAIN);
+    await origin.merge(VM);
+    await expectAsBefore();
+  });
 });

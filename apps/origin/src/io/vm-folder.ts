@@ -15,6 +15,7 @@ import {
   VM_SPECIFICATION_BYTES_MAX,
 } from '@vmdn/core/formats/vm-specification.ts';
 import { fileError, readBoundedFile } from '@vmdn/core/io/files/files.ts';
+import type { FencedAs } from '../fence-ports.ts';
 import { VMS_MAX } from '../limits.ts';
 import type { Discovery, VmDiscovery } from '../ports.ts';
 import { requireInside } from './inside.ts';
@@ -24,12 +25,14 @@ const SUFFIX = '.vm.json';
 /** Folders watched: that of the specifications and those of their disks. */
 const WATCHED_MAX = 64;
 
-/** The VMs in `folder`, an absolute path that need not exist yet. */
-export function createVmFolder(folder: string): VmDiscovery {
+/**
+ * The VMs in `folder`, an absolute path that need not exist yet; `fencedAs` knows those that were moved away.
+ */
+export function createVmFolder(folder: string, fencedAs: FencedAs): VmDiscovery {
   let folders: readonly string[] = [folder];
   return {
     async find() {
-      const found = await findVms(folder);
+      const found = await findVms(folder, fencedAs);
       const disks = found.vms.flatMap((vm) => vm.disks).flatMap((disk) => disk.layers);
       folders = [...new Set([folder, ...disks.map((layer) => dirname(layer.path))])];
       return found;
@@ -38,7 +41,7 @@ export function createVmFolder(folder: string): VmDiscovery {
   };
 }
 
-async function findVms(folder: string): Promise<Discovery> {
+async function findVms(folder: string, fencedAs: FencedAs): Promise<Discovery> {
   const vms = new Map<string, VmSpecification>();
   const problems: { where: string; error: unknown }[] = [];
   try {
@@ -49,7 +52,7 @@ async function findVms(folder: string): Promise<Discovery> {
     }
     for (const name of names) {
       try {
-        const vm = await readSpecification(root, join(root, name));
+        const vm = await readSpecification(root, join(root, name), fencedAs);
         if (vms.has(vm.name)) {
           const message = `Another specification in this folder names a VM "${vm.name}" already.`;
           throw new VmdnError('conflict', message, { data: { vm: vm.name } });
@@ -65,10 +68,16 @@ async function findVms(folder: string): Promise<Discovery> {
   return { vms: [...vms.values()], problems };
 }
 
-async function readSpecification(root: string, path: string): Promise<VmSpecification> {
+async function readSpecification(
+  root: string,
+  path: string,
+  fencedAs: FencedAs,
+): Promise<VmSpecification> {
   const inside = await requireInside([root], path);
   const bytes = await readBoundedFile(inside, VM_SPECIFICATION_BYTES_MAX);
   const specification = parseVmSpecification(new TextDecoder().decode(bytes));
+  const fenced = fencedAs(specification.name);
+  if (fenced !== undefined) return fenced;
   const disks = [];
   for (const disk of specification.disks) {
     const layers = [];

@@ -7,12 +7,13 @@ import {
   describeRunning,
   originStatus,
   releaseDisks,
+  takeBackVm,
 } from '@vmdn/core/http/contracts/origin-control.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
 import { CONTROL_BODY_BYTES_MAX, RELEASE_SECONDS } from '../limits.ts';
 import type { OperatorDesk } from '../services/release-vms.ts';
 
-/** Mounts status, release and describe. */
+/** Mounts status, release, describe and unfence. */
 export function mountControlRoutes(app: App, desk: OperatorDesk): void {
   const byFilePermissions = async (): Promise<null> => null;
   mountOperation(app, originStatus, byFilePermissions, async () => desk.status());
@@ -33,6 +34,13 @@ export function mountControlRoutes(app: App, desk: OperatorDesk): void {
       desk.describe(body.vm);
       return { asked: body.vm };
     },
+    { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
+  );
+  mountOperation(
+    app,
+    takeBackVm,
+    byFilePermissions,
+    ({ body }) => desk.takeBack(body.vm, body.force),
     { bodyBytesMax: CONTROL_BODY_BYTES_MAX },
   );
 }

@@ -6,6 +6,7 @@
  * I2: a recipe is served without touching the source's lock: it is taken at the first read of blocks.
  * I3: by the digest of a disk without its free space no free byte leaves: it is made zero right after it was
  *     read, by the map that was kept with the recipe; without the map nothing is served.
+ * I4: a source whose files just got other names (a move's fence) is asked for again, and not withdrawn.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -94,6 +95,10 @@ function troubleOf(options: ServedDisksOptions, place: Readable): (error: unknow
   return (error) => {
     const isGone = GONE.some((code) => isVmdnError(error, code));
     if (place.kind !== 'live' || !isGone) throw error;
+    if (!options.book.stands(place)) {
+      const words = 'The disk has got another name here just now; try again.';
+      throw new VmdnError('unavailable', words, { cause: error });
+    }
     options.onTrouble(place.vm, error);
     if (isVmdnError(error, 'withdrawn')) throw error;
     throw new VmdnError('withdrawn', 'The VM of this disk runs, or has changed.', { cause: error });

@@ -7,6 +7,7 @@
  *     consistency differ from the newest one's.
  * I2: a source counts as matching only after it was seen off and unchanged by this very process; until it
  *     was looked at nothing is said of its versions: a restart withdraws nothing.
+ * I3: a source whose files get other names (a move's fence) is the same version before, meanwhile and after.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -25,17 +26,20 @@ import type { GuestInspection } from '@vmdn/core/io/ports/guest-inspector.ts';
 import { OLD_VERSIONS_MAX } from '../limits.ts';
 import type { DiskContent, Ledger, Pins, SourcePrint, VersionRecord, VmRecord } from '../ports.ts';
 
+/** A source as it lies there. */
+export interface LivePlace {
+  readonly kind: 'live';
+  /** Whether the digest is that of the disk without its free space. */
+  readonly withoutFree: boolean;
+  readonly vm: Name;
+  readonly disk: DiskSource;
+  readonly print: SourcePrint;
+}
+
 /** Where the bytes of a digest can be read. */
 export type DiskPlace =
   | { readonly kind: 'pin'; readonly disk: DiskSource; readonly withoutFree: boolean }
-  | {
-      readonly kind: 'live';
-      /** Whether the digest is that of the disk without its free space. */
-      readonly withoutFree: boolean;
-      readonly vm: Name;
-      readonly disk: DiskSource;
-      readonly print: SourcePrint;
-    }
+  | LivePlace
   | { readonly kind: 'withdrawn' };
 
 /** A version as it stands. */
@@ -68,6 +72,15 @@ export interface VersionBook {
   isMatching(vm: Name): boolean;
   /** Says that the source is, or may no longer be, the newest version's. */
   setMatching(vm: Name, matches: boolean): void;
+  /**
+   * Notes where a VM's disks lie after `rename` gave their files other names: the same bytes, or it throws.
+   * Nobody looks at sources meanwhile (`undisturbed`).
+   */
+  relocate(vm: Name, rename: () => Promise<VmRecord['source']>): Promise<void>;
+  /** Runs a step in which no source gets another name. */
+  undisturbed<T>(step: () => Promise<T>): Promise<T>;
+  /** Whether a place that was given before is still where the disk lies; if not, ask for it anew. */
+  stands(place: LivePlace): boolean;
   /** Whether anything is known of the source since this process started. */
   isLookedAt(vm: Name): boolean;
   /** Whether the newest version is served from copies. */
@@ -107,6 +120,8 @@ class Book implements VersionBook {
   readonly #records: Map<Name, VmRecord>;
   readonly #matching = new Map<Name, boolean>();
   readonly #teleports = new Map<Digest, number>();
+  readonly #relocating = new Set<Name>();
+  #turns: Promise<unknown> = Promise.resolve();
 
   constructor(options: VersionBookOptions, records: Map<Name, VmRecord>) {
     this.#options = options;
@@ -135,6 +150,30 @@ class Book implements VersionBook {
 
   isLookedAt(vm: Name): boolean {
     return this.#matching.has(vm);
+  }
+
+  relocate(vm: Name, rename: () => Promise<VmRecord['source']>): Promise<void> {
+    return this.undisturbed(async () => {
+      this.#relocating.add(vm);
+      try {
+        const source = await rename();
+        await this.#save({ ...this.#records.get(vm)!, source });
+      } finally {
+        this.#relocating.delete(vm);
+      }
+    });
+  }
+
+  undisturbed<T>(step: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.then(step);
+    this.#turns = turn.catch(() => undefined);
+    return turn;
+  }
+
+  stands({ vm, disk, print }: LivePlace): boolean {
+    const source = this.#records.get(vm)?.source;
+    const at = source?.disks.findIndex((one) => isDeepStrictEqual(one, disk)) ?? -1;
+    return !this.#relocating.has(vm) && source?.prints[at] === print;
   }
 
   isKept(vm: Name): boolean {

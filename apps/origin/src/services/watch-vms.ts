@@ -156,8 +156,21 @@ class Watcher implements VmWatcher {
   }
 
   async #pass(): Promise<void> {
-    const { discovery, book, running } = this.#options;
+    const { book, running } = this.#options;
     const unsettled = (await running?.settle()) ?? new Map<Name, unknown>();
+    const { vms, changed } = await book.undisturbed(() => this.#look(unsettled));
+    await this.#settle();
+    for (const vm of changed) {
+      if (this.#stop.signal.aborted) return;
+      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
+      if (await this.#describe(vm)) await this.#settle();
+    }
+    await this.#sweep(vms);
+  }
+
+  /** Everything that is there, and what of it is not as it was described. */
+  async #look(unsettled: ReadonlyMap<Name, unknown>) {
+    const { discovery, book } = this.#options;
     const found = await discovery.find();
     this.#forgetOldProblems(found.vms, found.problems);
     for (const { where, error } of found.problems) this.#complain(where, error);
@@ -169,13 +182,7 @@ class Watcher implements VmWatcher {
     const names = new Set<Name>(found.vms.map((vm) => vm.name));
     this.#found = names;
     for (const name of book.vmNames()) if (!names.has(name)) book.setMatching(name, false);
-    await this.#settle();
-    for (const vm of changed) {
-      if (this.#stop.signal.aborted) return;
-      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
-      if (await this.#describe(vm)) await this.#settle();
-    }
-    await this.#sweep(found.vms);
+    return { vms: found.vms, changed };
   }
 
   async #settle(): Promise<void> {

@@ -28,6 +28,7 @@ const demand: Demand = {
   memoryMiB: 512,
   vcpus: 1,
   originBytesPerSecond: 10_000_000,
+  networks: [],
 };
 
 function plan(estimatedSeconds: number, local = 0): PlanNumbers {
@@ -52,6 +53,7 @@ function edge(name: string, facts: Partial<RoutableEdge> = {}): RoutableEdge {
     promised: { storeBytes: 0, memoryMiB: 0, vcpus: 0 },
     plans: [plan(60)],
     functional: null,
+    networks: null,
     held: new Set(),
     ...facts,
   };
@@ -130,6 +132,21 @@ describe('a route', () => {
     expect(found.others).toHaveLength(1);
     expect(reasonOf(found, 'only')).toContain(words);
     expect(found.others[0]?.eligible).toBe(false);
+  });
+
+  it('leaves out edges that lack a network, near or not, and says which', () => {
+    const lan = ['lan' as Name, 'user' as Name];
+    const wish = { ...demand, networks: lan };
+    const plain = edge('plain');
+    const other = edge('other', { networks: ['user' as Name, 'dmz' as Name] });
+    const far = edge('far', { ...ASHBURN, region: 'us-east' as Name, networks: ['lan' as Name] });
+    const found = route(near(), wish, [plain, other, far]);
+    expect(found.chosen).toMatchObject({ edge: 'far', lacks: [] });
+    expect(reasonOf(found, 'plain')).toBe('It has no network "lan"; it has user.');
+    expect(reasonOf(found, 'other')).toBe('It has no network "lan"; it has user, dmz.');
+    const none = route(near(), wish, [plain, other]);
+    expect(none.chosen).toBeNull();
+    expect(none.others.map(({ lacks }) => lacks)).toEqual([['lan'], ['lan']]);
   });
 
   it('asks of an edge that holds the disk already only the room of the overlay', () => {

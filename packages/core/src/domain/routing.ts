@@ -16,6 +16,7 @@ import type { Digest } from './digest.ts';
 import type { FunctionalCost } from './functional-estimate.ts';
 import { distanceKm, type Location } from './geography.ts';
 import type { Id, Name } from './names.ts';
+import { lackedNetworks, USER_NETWORK } from './networks.ts';
 import { overlayRoomBytes } from './overlay-room.ts';
 import { estimateUnplanned, type PlanNumbers, totalPlan } from './routing-estimate.ts';
 import { formatBytes, formatKm, formatSeconds } from './routing-words.ts';
@@ -52,6 +53,8 @@ export interface Demand {
   readonly vcpus: number;
   /** What the origin lets through; null when it did not say. */
   readonly originBytesPerSecond: number | null;
+  /** By the names that edges have for them. */
+  readonly networks: readonly Name[];
 }
 
 /** An edge as the coordinator knows it. */
@@ -69,6 +72,8 @@ export interface RoutableEdge extends Location {
   readonly plans: readonly PlanNumbers[] | null;
   /** What a functional copy would cost there; null when it can make none, or has not said. */
   readonly functional: FunctionalCost | null;
+  /** Networks by name; null when it has not said. */
+  readonly networks: readonly Name[] | null;
   /** Disks of the version that it holds entirely. */
   readonly held: ReadonlySet<Digest>;
 }
@@ -85,6 +90,8 @@ export interface Verdict {
   readonly method: TeleportMethod;
   readonly estimatedSeconds: number;
   readonly eligible: boolean;
+  /** Networks that the VM needs and that it has not. */
+  readonly lacks: readonly Name[];
   readonly reason: string;
 }
 
@@ -103,6 +110,7 @@ interface Assessment {
   readonly plan: PlanNumbers | null;
   readonly method: TeleportMethod;
   readonly estimatedSeconds: number;
+  readonly lacks: readonly Name[];
   /** Why it can't take the VM, in words; null when it can. */
   readonly obstacle: string | null;
 }
@@ -173,6 +181,7 @@ function assess(
     isNear: isNear(edge, distance),
     plan,
     ...quickest(method, exactSeconds, edge.functional),
+    lacks: lackedNetworks(demand.networks, edge.networks),
     obstacle: obstacleOf(edge, demand),
   };
 }
@@ -205,6 +214,8 @@ export function neededStoreBytes(demand: Demand, held: ReadonlySet<Digest>): num
 function obstacleOf(edge: RoutableEdge, demand: Demand): string | null {
   if (!edge.healthy) return 'It has not been heard of lately.';
   if (!edge.compatible) return 'It speaks another version of the protocol; upgrade it.';
+  const lackedNames = lackedNetworks(demand.networks, edge.networks);
+  if (lackedNames.length > 0) return networkWords(lackedNames, edge.networks);
   if (edge.free === null) return 'It has not said yet what room it has.';
   const storeBytes = edge.free.storeBytes - edge.promised.storeBytes;
   const memoryMiB = edge.free.memoryMiB - edge.promised.memoryMiB;
@@ -223,6 +234,12 @@ function obstacleOf(edge: RoutableEdge, demand: Demand): string | null {
   }
   if (vcpus < demand.vcpus) lacks.push(`${demand.vcpus} vCPUs, ${Math.max(0, vcpus)} free`);
   return lacks.length === 0 ? null : `No room: the VM needs ${lacks.join('; ')}.`;
+}
+
+function networkWords(lacked: readonly Name[], networks: readonly Name[] | null): string {
+  const names = lacked.map((name) => `"${name}"`).join(' and ');
+  const has = (networks ?? [USER_NETWORK]).join(', ');
+  return `It has no network ${names}; it has ${has}.`;
 }
 
 function byName(left: Assessment, right: Assessment): number {
@@ -253,6 +270,7 @@ function verdict(one: Assessment, reason: string): Verdict {
     method: one.method,
     estimatedSeconds: one.estimatedSeconds,
     eligible: one.obstacle === null,
+    lacks: one.lacks,
     reason,
   };
 }

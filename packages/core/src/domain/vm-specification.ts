@@ -5,7 +5,7 @@
  */
 
 import type { DiskLayer } from './disk-format.ts';
-import type { Name } from './names.ts';
+import type { Id, Name } from './names.ts';
 
 export type { DiskFormat } from './disk-format.ts';
 
@@ -30,6 +30,18 @@ export interface ReadyCheck {
   readonly timeoutSeconds: number;
 }
 
+/** A network card of a VM. */
+export interface GuestInterface {
+  readonly network: Name;
+  /** Six pairs of lower-case hexadecimal digits; without it the VM gets an address of its own. */
+  readonly mac?: string | undefined;
+}
+
+/** The address of one card: unicast, as `GuestInterface.mac` has it. */
+export const MAC_PATTERN = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
+/** Beside 24 disks, one card for the named ports and a source of randomness: the slots of one PCI bus. */
+export const INTERFACES_MAX = 4;
+
 /** The hardware and services of a VM. */
 export interface VmHardware {
   readonly vcpus: number;
@@ -37,6 +49,10 @@ export interface VmHardware {
   readonly firmware: 'bios' | 'uefi';
   readonly ports: readonly GuestPort[];
   readonly ready: ReadyCheck | null;
+  /** As its guest sees it (SMBIOS); absent from old descriptions and where nobody said. */
+  readonly uuid?: Id | undefined;
+  /** Its network cards in their order; absent: one, on the network `user`. */
+  readonly interfaces?: readonly GuestInterface[] | undefined;
 }
 
 /** A VM as an origin finds it. */

@@ -7,23 +7,25 @@ const layers = [
   { path: '/store/a/disk.qcow2', format: 'qcow2' },
   { path: '/store/b/disk.raw', format: 'raw' },
 ] as const;
+const forwards = [
+  { port: 'web' as Name, hostAddress: '127.0.0.1', hostPort: 40_000, guestPort: 80 },
+  { port: 'ssh' as Name, hostAddress: '127.0.0.1', hostPort: 40_001, guestPort: 22 },
+];
+const vm = '4d9c8d3f-5a51-4b3f-9d26-6c1f0fd4e111' as Id;
 const guest: LibvirtGuest = {
-  vm: '4d9c8d3f-5a51-4b3f-9d26-6c1f0fd4e111' as Id,
+  ...{ vm, uuid: vm },
   name: 'web-01' as Name,
   home: '/var/lib/vmdn/edge/v<m>s',
   hardware: { vcpus: 2, memoryMiB: 512 },
   accelerator: 'tcg',
   emulator: '/usr/bin/qemu-system-x86_64',
   uefi: null,
-  macAddress: '52:54:00:01:02:03',
   disks: [
     { overlay: '/vms/1/disk-0.qcow2', layers },
     { overlay: '/vms/1/disk-1.qcow2', layers, export: { socket: '/run/s', name: 'digest' } },
   ],
-  forwards: [
-    { port: 'web' as Name, hostAddress: '127.0.0.1', hostPort: 40_000, guestPort: 80 },
-    { port: 'ssh' as Name, hostAddress: '127.0.0.1', hostPort: 40_001, guestPort: 22 },
-  ],
+  nics: [{ macAddress: '52:54:00:01:02:03', network: { kind: 'user' }, forwards }],
+  forwards,
   consoleLog: '/vms/1/console',
   user: { uid: 1_900_000_001, gid: 1_900_000_001 },
 };
@@ -67,6 +69,45 @@ describe('the domain of a guest', () => {
         'hostfwd=tcp:127.0.0.1:40001-:22',
     );
     expect(childrenOf(elementAt(domain, 'devices'), 'interface')).toEqual([]);
+  });
+
+  it('I3: puts cards where their names say, at their places on the bus, under a UUID of the guest', () => {
+    const card = { forwards: [] };
+    const document = guestDomain({
+      ...guest,
+      uuid: '0c0ffee0-5a51-4b3f-9d26-6c1f0fd4e111' as Id,
+      nics: [
+        { ...card, macAddress: '02:00:00:00:00:01', network: { kind: 'bridge', device: 'br0' } },
+        ...guest.nics,
+        {
+          ...card,
+          macAddress: '02:00:00:00:00:02',
+          network: { kind: 'network', name: 'dmz' as Name },
+        },
+      ],
+    });
+    const root = readXml(document);
+    const cards = childrenOf(elementAt(root, 'devices'), 'interface').map((one) => [
+      one.attributes.get('type'),
+      Object.fromEntries(elementAt(one, 'source')?.attributes ?? []),
+      elementAt(one, 'mac')?.attributes.get('address'),
+      elementAt(one, 'address')?.attributes.get('slot'),
+    ]);
+    expect(cards).toEqual([
+      ['bridge', { bridge: 'br0' }, '02:00:00:00:00:01', '3'],
+      ['network', { network: 'dmz' }, '02:00:00:00:00:02', '5'],
+    ]);
+    const args = childrenOf(elementAt(root, 'qemu:commandline'), 'qemu:arg').map((one) =>
+      one.attributes.get('value'),
+    );
+    expect(args.slice(0, 2)).toEqual([
+      '-smbios',
+      'type=1,uuid=0c0ffee0-5a51-4b3f-9d26-6c1f0fd4e111',
+    ]);
+    expect(args.at(-1)).toMatch(/netdev=net1,mac=52:54:00:01:02:03,.*addr=0x4$/);
+    expect(textAt(root, 'uuid')).toBe(vm);
+    const random = childrenOf(elementAt(root, 'devices'), 'rng')[0];
+    expect(elementAt(random, 'address')?.attributes.get('slot')).toBe('6');
   });
 
   it('I4: stops the guest when a read or a write fails', () => {

@@ -6,8 +6,9 @@
  *     the bus that it has under the driver `qemu`, so that a guest finds its devices under either.
  * I2: every layer of a disk is named and the last one says that nothing follows: libvirt probes no header,
  *     and QEMU is given a block graph.
- * I3: a guest's network is restricted: nothing goes out, only the named forwards come in. libvirt 9.0 has no
- *     words for that, so this device alone is QEMU's own (`qemu:commandline`), of numbers and addresses.
+ * I3: user networking is restricted: nothing goes out, only the named forwards come in. libvirt 9.0 has no
+ *     words for that, nor for a guest's UUID that is not the domain's, so these alone are QEMU's own
+ *     (`qemu:commandline`), of numbers and addresses. A card on a bridge or a libvirt network is libvirt's.
  * I4: a read or a write that fails stops the guest; it is made again when the guest goes on. libvirt 9.0
  *     has no words for QEMU's `reconnect-delay`.
  * I5: a domain says whose it is: the edge's folder of VMs stands in its metadata.
@@ -15,10 +16,17 @@
 
 import type { DiskLayer } from '../domain/disk-format.ts';
 import type { Id, Name } from '../domain/names.ts';
+import type { EdgeNetwork } from '../domain/networks.ts';
 import type { VmHardware } from '../domain/vm-specification.ts';
+import type { GuestNic } from './guest-nics.ts';
 import { FEATURES, headElements, Q35_TYPE, virtioDisk } from './libvirt-domain.ts';
-import type { QemuExport, QemuForward } from './qemu-command-line.ts';
-import { TCG_CODE_MIB } from './qemu-command-line.ts';
+import {
+  guestUuid,
+  type QemuExport,
+  type QemuForward,
+  TCG_CODE_MIB,
+  userNetwork,
+} from './qemu-command-line.ts';
 import { childrenOf, elementAt, readXml, type XmlNode } from './xml-tree.ts';
 import { type XmlElement, xml, xmlDocument } from './xml-writer.ts';
 
@@ -31,8 +39,14 @@ export interface LibvirtDisk {
   readonly export?: QemuExport | undefined;
 }
 
+/** The networks that libvirt puts a card on. */
+export type LibvirtNetwork = Exclude<EdgeNetwork, { kind: 'tap' }>;
+
 export interface LibvirtGuest {
+  /** The domain's id. */
   readonly vm: Id;
+  /** As the guest sees it. */
+  readonly uuid: Id;
   readonly name: Name;
   /** The edge's folder of VMs. */
   readonly home: string;
@@ -41,8 +55,8 @@ export interface LibvirtGuest {
   readonly emulator: string;
   /** Null: BIOS. */
   readonly uefi: { readonly code: string; readonly variables: string } | null;
-  readonly macAddress: string;
   readonly disks: readonly LibvirtDisk[];
+  readonly nics: readonly GuestNic<LibvirtNetwork>[];
   /** Every host port is a number: libvirt does not say which one QEMU took. */
   readonly forwards: readonly (QemuForward & { readonly port: Name })[];
   readonly consoleLog: string;
@@ -80,7 +94,7 @@ export function guestDomain(guest: LibvirtGuest): string {
       xml('on_crash', {}, 'destroy'),
       xml('devices', {}, ...devices(guest)),
       ...confinement(guest),
-      xml('qemu:commandline', {}, ...network(guest)),
+      xml('qemu:commandline', {}, ...ownArguments(guest)),
     ),
   );
 }
@@ -106,7 +120,7 @@ function firmware(uefi: LibvirtGuest['uefi']): XmlElement[] {
 }
 
 function devices(guest: LibvirtGuest): XmlElement[] {
-  const { disks } = guest;
+  const { disks, nics } = guest;
   return [
     xml('emulator', {}, guest.emulator),
     ...disks.map((disk, index) =>
@@ -114,6 +128,7 @@ function devices(guest: LibvirtGuest): XmlElement[] {
     ),
     xml('controller', { type: 'usb', model: 'none' }),
     xml('controller', { type: 'pci', model: 'pcie-root', index: 0 }),
+    ...nics.flatMap((nic, index) => interfaceElement(nic, nicSlot(disks, index))),
     xml(
       'serial',
       { type: 'file' },
@@ -124,7 +139,7 @@ function devices(guest: LibvirtGuest): XmlElement[] {
       'rng',
       { model: 'virtio' },
       xml('backend', { model: 'builtin' }),
-      pciSlot(disks.length + 2),
+      pciSlot(nicSlot(disks, nics.length)),
     ),
     xml('memballoon', { model: 'none' }),
   ];
@@ -176,16 +191,30 @@ function confinement({ user }: LibvirtGuest): XmlElement[] {
   return [xml('seclabel', { type: 'static', model: 'dac', relabel: 'no' }, label)];
 }
 
-function network({ forwards, macAddress, disks }: LibvirtGuest): XmlElement[] {
-  const rules = forwards.map(
-    ({ hostAddress, hostPort, guestPort }) =>
-      `,hostfwd=tcp:${hostAddress}:${hostPort}-:${guestPort}`,
-  );
-  const place = `bus=pcie.0,addr=0x${(disks.length + 1).toString(16)}`;
-  return [
-    ...['-netdev', `user,id=net0,restrict=on,ipv6=off${rules.join('')}`],
-    ...['-device', `virtio-net-pci,netdev=net0,mac=${macAddress},romfile=,${place}`],
-  ].map((value) => xml('qemu:arg', { value }));
+/** Cards follow the disks on the bus. */
+function nicSlot(disks: LibvirtGuest['disks'], index: number): number {
+  return disks.length + 1 + index;
+}
+
+/** A card that is libvirt's; none for user networking (I3). */
+function interfaceElement({ network, macAddress }: GuestNic<LibvirtNetwork>, slot: number) {
+  if (network.kind === 'user') return [];
+  const { kind } = network;
+  const source = kind === 'bridge' ? { bridge: network.device } : { network: network.name };
+  const what = [xml('mac', { address: macAddress }), xml('source', source)];
+  const card = [xml('model', { type: 'virtio' }), xml('rom', { enabled: 'no' }), pciSlot(slot)];
+  return [xml('interface', { type: kind }, ...what, ...card)];
+}
+
+/** I3. */
+function ownArguments({ vm, uuid, nics, disks }: LibvirtGuest): XmlElement[] {
+  const cards = nics.flatMap(({ network, macAddress, forwards }, index) => {
+    if (network.kind !== 'user') return [];
+    const place = `bus=pcie.0,addr=0x${nicSlot(disks, index).toString(16)}`;
+    const device = `virtio-net-pci,netdev=net${index},mac=${macAddress},romfile=,${place}`;
+    return [...userNetwork(forwards, index), '-device', device];
+  });
+  return [...guestUuid({ vm, uuid }), ...cards].map((value) => xml('qemu:arg', { value }));
 }
 
 /** A domain as libvirt says that it is. */

@@ -28,7 +28,7 @@ function domainXml(changes: { readonly [of: string]: string } = {}): string {
       <target dev='vda' bus='virtio'/>
     </disk>
     <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
-    <interface type='network'><source network='default'/></interface>
+    <interface type='network'><mac address='52:54:00:AB:cd:01'/><source network='default'/></interface>
   </devices>
 </domain>`;
   return Object.entries(changes).reduce((now, [of, to]) => now.replace(of, to), text);
@@ -50,8 +50,19 @@ describe('a domain as a source', () => {
         ...{ vcpus: 2, memoryMiB: 1024, firmware: 'bios' },
         ports: [{ name: 'web', guest: 80 }],
         ready: { kind: 'http', port: 'web', path: '/', timeoutSeconds: 120 },
+        uuid: '0c0ffee0-0000-4000-8000-000000000001',
+        interfaces: [{ network: 'default', mac: '52:54:00:ab:cd:01' }],
       },
     });
+  });
+
+  it('I3: is on networks by their names', () => {
+    const card = "<interface type='network'>";
+    const more = `<interface type='bridge'><source bridge='br0'/></interface><interface type='user'/>${card}`;
+    const { interfaces } = readSourceDomain(domainXml({ [card]: more })).hardware;
+    expect(interfaces?.map(({ network }) => network)).toEqual(['br0', 'user', 'default']);
+    const none = { '<interface type': '<x type', '</interface>': '</x>' };
+    expect(readSourceDomain(domainXml(none)).hardware).not.toHaveProperty('interfaces');
   });
 
   it('has the firmware that its definition names', () => {
@@ -85,8 +96,15 @@ describe('a domain as a source', () => {
       { "Store type='file'": "Store type='network'" },
       'unsupported_format',
     ],
+    [
+      'a device of the host as card',
+      { "face type='network'": "face type='hostdev'" },
+      'unsupported_format',
+    ],
+    ['a network without a name', { "<source network='default'/>": '' }, 'unsupported_format'],
+    ['an address of many cards', { '52:54:00:AB': '53:54:00:AB' }, 'invalid_input'],
     ['a document type', { '<domain type': '<!DOCTYPE x><domain type' }, 'hostile_format'],
-  ] as const)('I1, I2: is refused with %s', (_, changes, code) => {
+  ] as const)('I1, I2, I3: is refused with %s', (_, changes, code) => {
     expect(() => readSourceDomain(domainXml(changes))).toThrow(expect.objectContaining({ code }));
   });
 

@@ -7,9 +7,12 @@
  *     person wrote (vm-specification.ts), and everything else of the XML is left behind.
  * I2: a disk is a file whose layers are all named, with their formats; a VM with any other disk is refused,
  *     and so is what no edge can run (another architecture). CD-ROMs and floppies are not disks.
+ * I3: a network card is on a network by its name: a libvirt network's, a bridge's, or `user`; a VM with any
+ *     other card is refused, since no edge would know what to put it on.
  */
 
 import { VmdnError } from '../domain/errors.ts';
+import { USER_NETWORK } from '../domain/networks.ts';
 import type { VmSpecification } from '../domain/vm-specification.ts';
 import { parseVmSpecification } from './vm-specification.ts';
 import { childrenOf, elementAt, readXml, textAt, type XmlNode } from './xml-tree.ts';
@@ -47,6 +50,7 @@ export function readSourceDomain(document: string): VmSpecification {
         guest: Number(attributes.get('guest')),
       })),
       ready: readyOf(elementAt(asked, 'ready')),
+      ...identityOf(root),
     }),
   );
 }
@@ -107,6 +111,30 @@ function readyOf(ready: XmlNode | undefined): object | null {
   if (ready === undefined) return null;
   const { timeoutSeconds, ...rest } = Object.fromEntries(ready.attributes);
   return { ...rest, ...(timeoutSeconds && { timeoutSeconds: Number(timeoutSeconds) }) };
+}
+
+/** Its UUID and its network cards. */
+function identityOf(root: XmlNode): object {
+  const uuid = textAt(root, 'uuid');
+  const cards = childrenOf(elementAt(root, 'devices'), 'interface').map(cardOf);
+  return {
+    ...(uuid && { uuid: uuid.toLowerCase() }),
+    ...(cards.length > 0 && { interfaces: cards }),
+  };
+}
+
+function cardOf(card: XmlNode): object {
+  const mac = elementAt(card, 'mac')?.attributes.get('address');
+  return { network: networkOf(card), ...(mac && { mac: mac.toLowerCase() }) };
+}
+
+/** I3. */
+function networkOf(card: XmlNode): string {
+  const kind = card.attributes.get('type') ?? '';
+  if (kind === 'user') return USER_NETWORK;
+  const name = elementAt(card, 'source')?.attributes.get(kind);
+  if ((kind === 'network' || kind === 'bridge') && name !== undefined) return name;
+  throw unsupported(`has a network card of the kind ${kind}, not on a network or a bridge`);
 }
 
 function unsupported(what: string): VmdnError {

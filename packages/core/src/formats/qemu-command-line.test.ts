@@ -1,22 +1,34 @@
 import { describe, expect, it } from 'vitest';
 import { parseId, parseName } from '../domain/names.ts';
-import { descriptorsOf, type QemuMachine, qemuArguments } from './qemu-command-line.ts';
+import type { GuestNic } from './guest-nics.ts';
+import {
+  descriptorsOf,
+  type QemuMachine,
+  type QemuNetwork,
+  qemuArguments,
+} from './qemu-command-line.ts';
 
 const given = (descriptor: number) => ({ descriptor, file: `2049:${descriptor}` });
 
+const VM = parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM');
+const CARD: GuestNic<QemuNetwork> = {
+  macAddress: '52:54:00:01:02:03',
+  network: { kind: 'user' },
+  forwards: [
+    { hostAddress: '127.0.0.1', hostPort: 0, guestPort: 80 },
+    { hostAddress: '127.0.0.1', hostPort: 2222, guestPort: 22 },
+  ],
+};
+
 const MACHINE: QemuMachine = {
-  vm: parseId('0b6f5a4e-0d6c-4c61-8a43-111111111111', 'VM'),
+  ...{ vm: VM, uuid: VM },
   name: parseName('web-01', 'VM'),
   vcpus: 2,
   memoryMiB: 512,
   accelerator: 'tcg',
   firmware: { kind: 'bios' },
-  macAddress: '52:54:00:01:02:03',
   disks: [{ layers: [{ ...given(3), format: 'raw' }], overlay: given(4) }],
-  forwards: [
-    { hostAddress: '127.0.0.1', hostPort: 0, guestPort: 80 },
-    { hostAddress: '127.0.0.1', hostPort: 2222, guestPort: 22 },
-  ],
+  nics: [CARD],
   monitorSocket: '/run/vmdn/a,b/monitor',
   pidFile: '/run/vmdn/a,b/pid',
 };
@@ -117,8 +129,31 @@ describe('the QEMU command line', () => {
   });
 
   it('I2: restricts the network and forwards only what is named', () => {
-    const [network] = valuesOf(qemuArguments({ ...MACHINE, forwards: [] }), '-netdev');
+    const nics = [{ ...CARD, forwards: [] }];
+    const [network] = valuesOf(qemuArguments({ ...MACHINE, nics }), '-netdev');
     expect(network).toBe('user,id=net0,restrict=on,ipv6=off');
+  });
+
+  it('I2: puts a card on a tap device that was given, and runs no program for it', () => {
+    const tap = { macAddress: '02:00:00:00:00:01', forwards: [] };
+    const nics = [{ ...tap, network: { kind: 'tap', device: 'vmdn0' } } as const, CARD];
+    const args = qemuArguments({ ...MACHINE, nics });
+    expect(valuesOf(args, '-netdev')).toEqual([
+      'tap,id=net0,ifname=vmdn0,script=no,downscript=no',
+      expect.stringMatching(/^user,id=net1,restrict=on,/),
+    ]);
+    expect(valuesOf(args, '-device').filter((device) => device.includes('net-pci'))).toEqual([
+      'virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile=',
+      'virtio-net-pci,netdev=net1,mac=52:54:00:01:02:03,romfile=',
+    ]);
+  });
+
+  it("shows the guest a UUID that is not the VM's id, by which the process is found all the same", () => {
+    expect(valuesOf(qemuArguments(MACHINE), '-smbios')).toEqual([]);
+    const uuid = parseId('0c0ffee0-0d6c-4c61-8a43-111111111111', 'UUID');
+    const args = qemuArguments({ ...MACHINE, uuid });
+    expect(valuesOf(args, '-uuid')).toEqual([VM]);
+    expect(valuesOf(args, '-smbios')).toEqual([`type=1,uuid=${uuid}`]);
   });
 
   it('I4: names every descriptor once', () => {

@@ -4,7 +4,8 @@
  * I1: nothing is taken from QEMU's defaults or from a configuration file (-nodefaults,
  *     -no-user-config); no image is probed and no backing file is taken from a header: the block
  *     graph names every node, its driver and its file descriptor.
- * I2: a guest's network is restricted: nothing goes out, only the named forwards come in.
+ * I2: a guest's network is restricted: nothing goes out, only the named forwards come in. What it reaches
+ *     beside that are the tap devices that the operator gave by name.
  * I3: the sandbox denies new processes, changes of user and of resource limits.
  * I4: disks are file descriptors that the parent opened: the process needs no right to any path of
  *     the image store. Each set of descriptors says which file it is, so that it can be found later.
@@ -15,6 +16,8 @@
 
 import type { DiskFormat } from '../domain/disk-format.ts';
 import type { Id, Name } from '../domain/names.ts';
+import type { EdgeNetwork } from '../domain/networks.ts';
+import type { GuestNic } from './guest-nics.ts';
 
 /** A forward from the machine to the guest; host port 0 takes a free one. */
 export interface QemuForward {
@@ -47,8 +50,14 @@ export interface QemuDiskDescriptors {
   readonly overlay: QemuDescriptor;
 }
 
+/** The networks that QEMU itself can put a card on: it may start no helper for others (I3). */
+export type QemuNetwork = Extract<EdgeNetwork, { kind: 'user' | 'tap' }>;
+
 export interface QemuMachine {
+  /** By this the process is found again. */
   readonly vm: Id;
+  /** As the guest sees it. */
+  readonly uuid: Id;
   readonly name: Name;
   readonly vcpus: number;
   readonly memoryMiB: number;
@@ -60,9 +69,8 @@ export interface QemuMachine {
         readonly code: QemuDescriptor;
         readonly variables: QemuDescriptor;
       };
-  readonly macAddress: string;
   readonly disks: readonly QemuDiskDescriptors[];
-  readonly forwards: readonly QemuForward[];
+  readonly nics: readonly GuestNic<QemuNetwork>[];
   readonly monitorSocket: string;
   readonly pidFile: string;
 }
@@ -81,6 +89,7 @@ export function qemuArguments(machine: QemuMachine): readonly string[] {
   return [
     ...['-name', `guest=${machine.name},debug-threads=on`],
     ...['-uuid', machine.vm],
+    ...guestUuid(machine),
     ...['-nodefaults', '-no-user-config', '-nographic'],
     ...['-sandbox', QEMU_SANDBOX],
     ...['-msg', 'timestamp=on'],
@@ -92,7 +101,7 @@ export function qemuArguments(machine: QemuMachine): readonly string[] {
     ...['-boot', 'strict=on,menu=off'],
     ...firmwareArguments(machine.firmware),
     ...machine.disks.flatMap(diskArguments),
-    ...networkArguments(machine),
+    ...machine.nics.flatMap(nicArguments),
     ...['-object', 'rng-builtin,id=random0', '-device', 'virtio-rng-pci,rng=random0'],
     ...['-chardev', `ringbuf,id=${CONSOLE_DEVICE},size=${CONSOLE_BUFFER_BYTES}`],
     ...['-serial', `chardev:${CONSOLE_DEVICE}`],
@@ -103,6 +112,11 @@ export function qemuArguments(machine: QemuMachine): readonly string[] {
     ...['-mon', 'chardev=monitor0,mode=control'],
     ...['-pidfile', machine.pidFile],
   ];
+}
+
+/** What it takes for a guest to see a UUID that is not the VM's id. */
+export function guestUuid({ vm, uuid }: { readonly vm: Id; readonly uuid: Id }): readonly string[] {
+  return uuid === vm ? [] : ['-smbios', `type=1,uuid=${uuid}`];
 }
 
 /** The descriptors that `qemuArguments` speaks of, all of them. */
@@ -246,14 +260,20 @@ function addDescriptor({ descriptor, file }: QemuDescriptor): readonly string[] 
   return ['-add-fd', `fd=${descriptor},set=${descriptor},opaque=${file}`];
 }
 
-function networkArguments(machine: QemuMachine): readonly string[] {
-  const forwards = machine.forwards.map(
+function nicArguments(nic: GuestNic<QemuNetwork>, index: number): readonly string[] {
+  const { network, macAddress } = nic;
+  const device = `virtio-net-pci,netdev=net${index},mac=${macAddress},romfile=`;
+  if (network.kind === 'user') return [...userNetwork(nic.forwards, index), '-device', device];
+  const tap = `tap,id=net${index},ifname=${network.device},script=no,downscript=no`;
+  return ['-netdev', tap, '-device', device];
+}
+
+/** The back end of user networking for the card `index`. */
+export function userNetwork(forwards: readonly QemuForward[], index: number): readonly string[] {
+  const rules = forwards.map(
     (forward) => `,hostfwd=tcp:${forward.hostAddress}:${forward.hostPort}-:${forward.guestPort}`,
   );
-  return [
-    ...['-netdev', `user,id=net0,restrict=on,ipv6=off${forwards.join('')}`],
-    ...['-device', `virtio-net-pci,netdev=net0,mac=${machine.macAddress},romfile=`],
-  ];
+  return ['-netdev', `user,id=net${index},restrict=on,ipv6=off${rules.join('')}`];
 }
 
 /** In QEMU's key=value syntax a comma inside a value is written twice. */

@@ -100,11 +100,28 @@ describe('a VM specification', () => {
     [{ ...good, ready: { kind: 'http', port: 'http', path: 'x y' } }, /ready\.path/],
     [{ ...good, ready: { kind: 'tcp', port: 'http', path: '/' } }, /left out for a tcp check/],
     [{ ...good, memory: 3 }, /the file has no field "memory"; it has name, disks/],
+    [{ ...good, uuid: 'A8098C1A-F86E-11DA-BD1A-00112444BE1E' }, /uuid is .* a lower-case UUID/],
+    [{ ...good, interfaces: [] }, /interfaces is \[\]; .* 1 to 4 network cards/],
+    [{ ...good, interfaces: [{}] }, /interfaces\[0\]\.network is missing/],
+    [
+      { ...good, interfaces: [{ network: 'a', mac: '52-54' }] },
+      /mac is "52-54".*52:54:00:12:34:56/,
+    ],
+    [{ ...good, interfaces: [{ network: 'a', model: 'x' }] }, /no field "model"/],
     [[], /the file is \[\]; it should be an object/],
     [null, /the file is null/],
     [{ ...good, __proto__: null, constructor: 1 }, /no field "constructor"/],
   ])('%# is refused in words that name the field', (value, words) => {
     expect(problemsOf(value)).toMatch(words);
+  });
+
+  it('has the UUID and the network cards that are named, and none where nothing is said', () => {
+    const uuid = '0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10';
+    const interfaces = [{ network: 'lan', mac: '52:54:00:12:34:56' }, { network: 'dmz' }];
+    const { hardware } = parseVmSpecification(JSON.stringify({ ...good, uuid, interfaces }));
+    expect(hardware).toMatchObject({ uuid, interfaces });
+    const none = parseVmSpecification(JSON.stringify(good)).hardware;
+    for (const field of ['uuid', 'interfaces']) expect(none).not.toHaveProperty(field);
   });
 
   it('that is not JSON says so', () => {

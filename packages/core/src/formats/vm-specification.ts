@@ -10,8 +10,15 @@
 import { DISK_FORMATS, type DiskFormat, isDiskFormat } from '../domain/disk-format.ts';
 import { VmdnError } from '../domain/errors.ts';
 import { MAX_BACKING_LAYERS } from '../domain/limits.ts';
-import { NAME_PATTERN, type Name } from '../domain/names.ts';
-import type { ReadyCheck, VmHardware, VmSpecification } from '../domain/vm-specification.ts';
+import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../domain/names.ts';
+import {
+  type GuestInterface,
+  INTERFACES_MAX,
+  MAC_PATTERN,
+  type ReadyCheck,
+  type VmHardware,
+  type VmSpecification,
+} from '../domain/vm-specification.ts';
 
 /** A specification with 24 disks of 16 layers each has some 40 KiB. */
 export const VM_SPECIFICATION_BYTES_MAX = 256 * 1024;
@@ -121,7 +128,8 @@ function show(value: unknown): string {
 }
 
 function readSpecification(file: Field): VmSpecification {
-  const fields = file.object(['name', 'disks', 'vcpus', 'memoryMiB', 'firmware', 'ports', 'ready']);
+  const hardware = ['vcpus', 'memoryMiB', 'firmware', 'ports', 'ready', 'uuid', 'interfaces'];
+  const fields = file.object(['name', 'disks', ...hardware]);
   return {
     name: fields.name!.identifier(),
     disks: fields.disks!.list(1, DISKS_MAX, 'disks').map(readDisk),
@@ -161,6 +169,29 @@ function readHardware(fields: Readonly<Record<string, Field>>): VmHardware {
     firmware: firmware!.value === undefined ? 'bios' : firmware!.oneOf(['bios', 'uefi']),
     ports: guestPorts,
     ready: ready!.value === undefined || ready!.value === null ? null : readReady(ready!, names),
+    ...readIdentity(fields),
+  };
+}
+
+/** What of its identity a VM's hardware has; nothing where nothing is said. */
+function readIdentity({
+  uuid,
+  interfaces,
+}: Readonly<Record<string, Field>>): Pick<VmHardware, 'uuid' | 'interfaces'> {
+  return {
+    ...(uuid!.value !== undefined && { uuid: uuid!.text(ID_PATTERN, 'a lower-case UUID') as Id }),
+    ...(interfaces!.value !== undefined && {
+      interfaces: interfaces!.list(1, INTERFACES_MAX, 'network cards').map(readInterface),
+    }),
+  };
+}
+
+function readInterface(card: Field): GuestInterface {
+  const { network, mac } = card.object(['network', 'mac']);
+  const should = 'the address of one card, such as 52:54:00:12:34:56, in lower case';
+  return {
+    network: network!.identifier(),
+    ...(mac!.value !== undefined && { mac: mac!.text(MAC_PATTERN, should) }),
   };
 }
 

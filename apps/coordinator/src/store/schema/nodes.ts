@@ -1,7 +1,14 @@
 /** Room: store, schema. Nodes: origins and edges, their keys, and what they last said of themselves. */
 
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
-import type { GeneratedId, GeneratedJson, Json, NullableTimestamp, Timestamp } from './columns.ts';
+import type {
+  GeneratedId,
+  GeneratedJson,
+  Json,
+  NullableJson,
+  NullableTimestamp,
+  Timestamp,
+} from './columns.ts';
 import type { HolderFaultValue, PublicKeyValue } from './values.ts';
 
 export interface NodesTable {
@@ -23,6 +30,8 @@ export interface NodesTable {
   accelerator: 'kvm' | 'tcg' | null;
   uplink_bytes: number | null;
   uplink_limit: number | null;
+  /** Of an edge, by name; null: it has not said. */
+  networks: NullableJson<readonly Name[]>;
   holder_faults: GeneratedJson<readonly HolderFaultValue[]>;
   /** Receipts of this edge that were refused. */
   refused_receipts: GeneratedId<number>;

@@ -10,6 +10,7 @@ import type { ExportsTable } from './exports.ts';
 import type { HoldingsTable } from './holdings.ts';
 import type { ImagesTable } from './images.ts';
 import type { ImportsTable } from './imports.ts';
+import type { MovesTable } from './moves.ts';
 import type { NodesTable } from './nodes.ts';
 import type { PackageRecipesTable } from './package-recipes.ts';
 import type { PartialHoldingsTable } from './partial-holdings.ts';
@@ -38,6 +39,7 @@ export interface Schema {
   wanted_disks: WantedDisksView;
   scores: ScoresTable;
   teleports: TeleportsTable;
+  moves: MovesTable;
   delivered_disks: DeliveredDisksTable;
   deliveries: DeliveriesTable;
   recipe_reads: RecipeReadsTable;

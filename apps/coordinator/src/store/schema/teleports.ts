@@ -1,7 +1,9 @@
 /** Room: store, schema. Teleports: one row each, a state machine with a lease. */
 
 import type { DatabaseWay } from '@vmdn/core/domain/databases.ts';
+import type { IdentityWay } from '@vmdn/core/domain/identity.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { NetworkMap } from '@vmdn/core/domain/networks.ts';
 import type { Power } from '@vmdn/core/domain/power.ts';
 import type { TeleportMethod } from '@vmdn/core/domain/skip-free.ts';
 import type { TeleportState } from '@vmdn/core/domain/teleport.ts';
@@ -36,6 +38,11 @@ export interface TeleportsTable {
   lazy: GeneratedId<boolean>;
   /** How the databases of a functional copy come. */
   databases: GeneratedId<DatabaseWay>;
+  identity: GeneratedId<IdentityWay>;
+  /** That was wished for a fresh identity. */
+  hostname: string | null;
+  /** Networks of the VM under other names at its edge. */
+  networks: GeneratedJson<NetworkMap>;
   /** What its edge said of the functional copy that it made. */
   functional: NullableJson<FunctionalCopyValue>;
   state: TeleportState;

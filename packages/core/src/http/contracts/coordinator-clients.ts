@@ -6,24 +6,24 @@
 import { z } from 'zod';
 import { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
 import { DELIVERED_OPERATIONS, powerStanding } from './coordinator-delivered.ts';
+import { listEdges } from './coordinator-edges.ts';
 import { getExport, requestExport } from './coordinator-files.ts';
+import { listImages } from './coordinator-images.ts';
+import { moveFence } from './coordinator-moves.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
+import { describeVm, listVms } from './coordinator-vms.ts';
+import { identityView, identityWish, networksWish } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
 import {
-  byteCount,
+  consistency,
   databaseWay,
-  description,
-  digest,
   functionalCopy,
   functionalCost,
-  holderFault,
   id,
-  location,
   name,
-  nodeKind,
   nothing,
   place,
   planSummary,
@@ -33,11 +33,12 @@ import {
   teleportMethod,
   teleportState,
   timestamp,
-  versionState,
 } from './schemas.ts';
 
 export { createEnrolmentToken, listRegions, openApi } from './coordinator-admin.ts';
+export { listEdges } from './coordinator-edges.ts';
 export { getExport, requestExport } from './coordinator-files.ts';
+export { listImages } from './coordinator-images.ts';
 export {
   getImport,
   getSeed,
@@ -46,6 +47,7 @@ export {
   type Seed,
 } from './coordinator-orders.ts';
 export { cacheStatistics } from './coordinator-statistics.ts';
+export { describeVm, listVms } from './coordinator-vms.ts';
 export { getReceipt, type KeptReceipt } from './receipts.ts';
 
 /** One edge as a destination for one VM, chosen or not, and why. */
@@ -71,10 +73,16 @@ export const teleport = z.object({
   teleport: id,
   vm: name,
   version: z.number().int(),
+  consistency,
   near: place,
   method: teleportMethod,
   skipFree: skippedFree,
   lazy: z.boolean(),
+  ...identityView,
+  /** Of a move: how the VM's source stands; null: a copy, which leaves the source alone. */
+  move: moveFence.nullable().default(null),
+  /** The move by which the VM has left its source, of a copy of what it was then; else null. */
+  movedBy: id.nullable().default(null),
   power: powerStanding,
   /** Of a functional teleport, once the copy is made; its disks' bytes are what was read of the source. */
   functional: functionalCopy.nullable(),
@@ -121,6 +129,7 @@ const wish = {
    * Where nothing can be skipped the disks are delivered as they are, and the answer says why.
    */
   skipFree: z.boolean().optional(),
+  ...networksWish,
 };
 
 const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(1000).optional() });
@@ -138,9 +147,12 @@ export const requestTeleport = defineOperation({
     ...wish,
     /**
      * Starts the VM at once, on disks that come while it runs; false: when they are complete. Unless said, an
-     * exact VM starts at once, and a functional copy when it is made.
+     * exact VM starts at once, a moved one, one of fresh identity and a functional copy when all is there.
      */
     lazy: z.boolean().optional(),
+    /** The source can't start any more once the VM may start elsewhere; unless said, it is left alone. */
+    move: z.boolean().optional(),
+    ...identityWish,
     /** Chosen by the client; the same one again gives the same teleport. */
     requestId: id.optional(),
   }),
@@ -199,6 +211,8 @@ export const cancelTeleport = defineOperation({
   query: z.object({
     /** What becomes of the delivered disks: they are a source for further teleports (unless said), or go. */
     snapshot: z.enum(['keep', 'drop']).optional(),
+    /** Of a moved VM that runs: what it wrote there is lost with it, which must be said. */
+    writes: z.enum(['keep', 'discard']).optional(),
   }),
   body: nothing,
   reply: teleport,
@@ -217,124 +231,12 @@ export const planTeleport = defineOperation({
   reply: z.object({
     vm: name,
     version: z.number().int(),
+    consistency,
     method: teleportMethod,
     skipFree: skippedFree,
     spilled: z.boolean(),
     chosen: destination,
     others: z.array(destination),
-  }),
-});
-
-export const listEdges = defineOperation({
-  id: 'listEdges',
-  method: 'get',
-  path: '/v1/edges',
-  summary: 'The edges and origins, their health and room.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    nodes: z.array(
-      z.object({
-        node: id,
-        name,
-        kind: nodeKind,
-        region: name.nullable(),
-        location: location.nullable(),
-        healthy: z.boolean(),
-        lastSeenAt: timestamp.nullable(),
-        protocol: z.number().int(),
-        freeStoreBytes: byteCount.nullable(),
-        freeMemoryMiB: z.number().int().nullable(),
-        accelerator: z.enum(['kvm', 'tcg']).nullable(),
-        images: z.number().int(),
-        runningVms: z.number().int(),
-        uplinkBytes: byteCount.nullable(),
-        uplinkLimitBytesPerSecond: byteCount.nullable(),
-        /** Trouble that this node had with other holders since it started. */
-        holderFaults: z.array(holderFault),
-        /** Receipts that it sent and that were refused: not signed by it, or of something else. */
-        refusedReceipts: z.number().int().nonnegative(),
-      }),
-    ),
-  }),
-});
-
-export const listImages = defineOperation({
-  id: 'listImages',
-  method: 'get',
-  path: '/v1/images',
-  summary: 'The images that nodes hold.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    images: z.array(
-      z.object({
-        digest,
-        name: name.nullable(),
-        kind: z.enum(['base', 'snapshot', 'package']),
-        virtualSizeBytes: byteCount,
-        nonZeroBytes: byteCount,
-        holders: z.array(z.object({ node: name, allocatedBytes: byteCount })),
-      }),
-    ),
-  }),
-});
-
-export const listVms = defineOperation({
-  id: 'listVms',
-  method: 'get',
-  path: '/v1/vms',
-  summary: 'The VMs that origins describe, newest version of each.',
-  caller: 'client',
-  status: 200,
-  params: nothing,
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    vms: z.array(
-      z.object({
-        vm: name,
-        version: z.number().int(),
-        state: versionState,
-        origin: name,
-        os: z.string().nullable(),
-        packages: z.number().int(),
-        virtualSizeBytes: byteCount,
-        nonZeroBytes: byteCount,
-        describedAt: timestamp,
-      }),
-    ),
-  }),
-});
-
-export const describeVm = defineOperation({
-  id: 'describeVm',
-  method: 'get',
-  path: '/v1/vms/{vm}',
-  summary: "The newest description of a VM and each edge's score for it.",
-  caller: 'client',
-  status: 200,
-  params: z.object({ vm: name }),
-  query: nothing,
-  body: nothing,
-  reply: z.object({
-    state: versionState,
-    origin: name,
-    description,
-    scores: z.array(
-      z.object({
-        edge: name,
-        disks: z.array(planSummary),
-        functional: functionalCost.nullable(),
-        computedAt: timestamp,
-      }),
-    ),
   }),
 });
 

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { desiredCapture, power, reportCapture } from './coordinator-delivered.ts';
 import { desiredExport, desiredImport, reportExport, reportImport } from './coordinator-files.ts';
 import { diskDelivery } from './coordinator-teleports.ts';
+import { edgeNetworks, identityView } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import {
   byteCount,
@@ -92,6 +93,8 @@ export const heartbeat = defineOperation({
       .optional(),
     /** Origin: body bytes that its uplink limiter let through since the process started. */
     uplink: z.object({ bytes: byteCount, limitBytesPerSecond: byteCount.nullable() }).optional(),
+    /** Edge: networks that its guests may be on. */
+    networks: edgeNetworks.optional(),
     /** Edge: the holders that it had trouble with, and why. */
     holderFaults: z.array(holderFault).max(HOLDER_FAULTS_MAX).optional(),
   }),
@@ -165,6 +168,7 @@ export const desiredTeleport = z.object({
   requestedAt: timestamp.optional(),
   method: teleportMethod.default('exact'),
   databases: databaseWay.default('files'),
+  ...identityView,
   /** Once it is cancelled its disks go too, unless somebody else needs them; not from an old coordinator. */
   dropSnapshot: z.boolean().default(false),
   /** Whether the VM, once it was delivered, should be on; not from an old coordinator. */

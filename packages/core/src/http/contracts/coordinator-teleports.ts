@@ -76,8 +76,15 @@ export const reportProgress = defineOperation({
     functional: functionalCopy.optional(),
     /** Of a VM that runs or ran: whether it is on. */
     power: power.optional(),
+    /** Of one that is over: nothing of its VM is left here. */
+    gone: z.boolean().optional(),
   }),
-  reply: z.object({ state: teleportState, epoch: z.number().int() }),
+  reply: z.object({
+    state: teleportState,
+    epoch: z.number().int(),
+    /** What must come first, in words: the report was not taken; say it again. */
+    awaits: z.string().optional(),
+  }),
 });
 
 export const renewGrant = defineOperation({

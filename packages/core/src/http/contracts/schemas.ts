@@ -19,6 +19,7 @@ import { KEPT_REMARK_CHARACTERS_MAX, KEPT_REMARKS_MAX } from '../../domain/limit
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
 import { REQUESTED_METHODS, TELEPORT_METHODS } from '../../domain/skip-free.ts';
 import { TELEPORT_STATES } from '../../domain/teleport.ts';
+import { INTERFACES_MAX, MAC_PATTERN } from '../../domain/vm-specification.ts';
 
 /** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
 export const PROTOCOL_VERSION = 1;
@@ -72,6 +73,12 @@ export const hardware = z.object({
   firmware: z.enum(['bios', 'uefi']),
   ports: z.array(z.object({ name, guest: port })).max(PORTS_MAX),
   ready: readyCheck.nullable(),
+  uuid: id.optional(),
+  interfaces: z
+    .array(z.object({ network: name, mac: z.string().regex(MAC_PATTERN).optional() }))
+    .min(1)
+    .max(INTERFACES_MAX)
+    .optional(),
 });
 export const operatingSystem = z.object({
   id: z.string().max(64),
@@ -124,12 +131,14 @@ export const describedDisk = z.object({
     })
     .optional(),
 });
+/** What of a VM a version's disks hold: whether it was off, or what was there of it while it ran. */
+export const consistency = z.enum(CONSISTENCIES);
 export const description = z.object({
   schema: z.literal(DESCRIPTION_SCHEMA),
   vm: name,
   version: z.number().int().min(1),
   describedAt: timestamp,
-  consistency: z.enum(CONSISTENCIES).optional(),
+  consistency: consistency.optional(),
   ...guestFacts.shape,
   databases: guestFacts.shape.databases.optional(),
   mounts: guestFacts.shape.mounts.optional(),

@@ -55,6 +55,22 @@ describe('virsh', () => {
     expect([files[0], files[2]].map((path) => existsSync(path!))).toEqual([false, false]);
   });
 
+  it('knows a guest whose agent does not answer, and limits one that does', async () => {
+    for (const words of [
+      'error: argument unsupported: QEMU guest agent is not configured',
+      'error: Guest agent is not responding: QEMU guest agent is not connected',
+      'error: Guest agent is not responding: Guest agent not available for now',
+    ]) {
+      const { virsh } = virshThat({ exitCode: 1, stderr: words });
+      expect(await virsh.agentAnswers(domain)).toBe(false);
+    }
+    const { virsh, calls } = virshThat({ exitCode: 0 });
+    expect(await virsh.agentAnswers(domain)).toBe(true);
+    expect(calls[1]).toEqual(expect.arrayContaining(['guest-agent-timeout', '--timeout', '30']));
+    const away = virshThat({ exitCode: 1, stderr: 'error: failed to connect to the hypervisor' });
+    await expect(away.virsh.agentAnswers(domain)).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
   it('lists ids, and nothing else that is printed', async () => {
     const { virsh } = virshThat({ exitCode: 0, stdout: `${domain}\n\n--help\n` });
     expect(await virsh.paused()).toEqual([domain]);

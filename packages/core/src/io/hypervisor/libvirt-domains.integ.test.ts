@@ -35,6 +35,7 @@ const open = (vms = join(dir, 'vms')) =>
     kvmGroup: null,
     qemuImg,
     virsh: libvirt.virsh,
+    networks: new Map(),
   });
 
 beforeAll(async () => {

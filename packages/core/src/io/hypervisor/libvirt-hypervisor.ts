@@ -19,6 +19,7 @@ import { parseUsernetConnections } from '../../formats/qmp-usernet.ts';
 import type { Virsh } from '../command/virsh.ts';
 import type {
   Hypervisor,
+  PrepareOverlays,
   RunningVm,
   StopOptions,
   VmDefinition,
@@ -63,7 +64,8 @@ export function createLibvirtHypervisor(config: LibvirtDriverConfig): Hypervisor
   const pump = startGoOn(driver, list);
   const consoleLog = (vm: Id): Promise<string> => readLibvirtConsole(at(vm));
   return {
-    define: (definition) => inTurn(definition.vm, () => define(driver, definition)),
+    define: (definition, prepare) =>
+      inTurn(definition.vm, () => define(driver, definition, prepare)),
     start: (vm) => inTurn(vm, () => start(driver, vm)),
     settle: (definition) => inTurn(definition.vm, () => settle(driver, definition)),
     async exportUser(vm) {
@@ -100,10 +102,16 @@ async function domainOf({ config, virsh }: Driver, vm: Id): Promise<LibvirtDomai
   throw new VmdnError('conflict', message, { data: { vm } });
 }
 
-async function define(driver: Driver, definition: VmDefinition): Promise<void> {
+async function define(
+  driver: Driver,
+  definition: VmDefinition,
+  prepare?: PrepareOverlays,
+): Promise<void> {
   const paths = driver.at(definition.vm);
   await domainOf(driver, definition.vm);
-  await takeDefinition(paths, definition, () => createQemuVm(driver.config, paths, definition));
+  await takeDefinition(paths, definition, () =>
+    createQemuVm(driver.config, paths, definition, prepare),
+  );
 }
 
 async function status(driver: Driver, vm: Id): Promise<VmStatus> {

@@ -11,18 +11,24 @@
 import { chmod, chown, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
+import { type EdgeNetworks, guestNics } from '../../formats/guest-nics.ts';
 import { virtioDisk } from '../../formats/libvirt-domain.ts';
-import { guestDomain, type LibvirtDisk, readDomainState } from '../../formats/libvirt-guest.ts';
+import {
+  guestDomain,
+  type LibvirtDisk,
+  type LibvirtNetwork,
+  readDomainState,
+} from '../../formats/libvirt-guest.ts';
 import { QEMU_SYSTEM } from '../command/qemu-system.ts';
 import type { Virsh } from '../command/virsh.ts';
 import type { SocketUser } from '../ports/export-server.ts';
 import type { VmDefinition } from '../ports/hypervisor.ts';
-import { macAddress, type QemuDriverConfig, requireFirmware, userOf } from './qemu-start.ts';
+import { type DriverConfig, requireFirmware, userOf } from './qemu-start.ts';
 import { readPorts, type VmPaths, writePorts } from './vm-files.ts';
 
-export interface LibvirtDriverConfig extends Omit<QemuDriverConfig, 'kvmGroup'> {
+export interface LibvirtDriverConfig extends DriverConfig {
+  readonly networks: EdgeNetworks<LibvirtNetwork>;
   readonly virsh: Virsh;
-  readonly kvmGroup: number | null;
 }
 
 export const EMULATOR = `/usr/bin/${QEMU_SYSTEM}`;
@@ -67,6 +73,12 @@ export async function defineDomain(
   }
   const user = await libvirtUser(config, vm);
   if (user !== null) await giveFiles(paths, user, disks, firmware !== null);
+  const ports = hardware.ports.map((port) => ({
+    port: port.name,
+    hostAddress: config.bindAddress,
+    hostPort: forwards.find((forward) => forward.port === port.name)?.hostPort ?? 0,
+    guestPort: port.guest,
+  }));
   await config.virsh.define(
     guestDomain({
       ...{ vm, name, hardware, disks, user },
@@ -74,14 +86,10 @@ export async function defineDomain(
       accelerator: config.accelerator,
       emulator: EMULATOR,
       uefi: firmware && { code: firmware.code, variables: paths.uefiVariables },
-      macAddress: macAddress(vm),
+      uuid: hardware.uuid ?? vm,
+      nics: guestNics(vm, hardware, config.networks, ports),
       consoleLog: paths.consoleLog,
-      forwards: hardware.ports.map((port) => ({
-        port: port.name,
-        hostAddress: config.bindAddress,
-        hostPort: forwards.find((forward) => forward.port === port.name)?.hostPort ?? 0,
-        guestPort: port.guest,
-      })),
+      forwards: ports,
     }),
   );
 }

@@ -16,6 +16,7 @@ import { forwardedPorts, type UsernetConnection } from '../../formats/qmp-userne
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import type {
   Hypervisor,
+  PrepareOverlays,
   RunningVm,
   StopOptions,
   VmDefinition,
@@ -58,7 +59,8 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
   const driver: Driver = { config, at, monitors: createVmMonitors(at) };
   const { inTurn, idle } = createTurns();
   return {
-    define: (definition) => inTurn(definition.vm, () => define(driver, definition)),
+    define: (definition, prepare) =>
+      inTurn(definition.vm, () => define(driver, definition, prepare)),
     start: (vm) => inTurn(vm, () => start(driver, vm)),
     settle: (definition) => inTurn(definition.vm, () => settle(driver, definition)),
     async exportUser(vm) {
@@ -93,9 +95,13 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
   };
 }
 
-async function define({ config, at }: Driver, definition: VmDefinition): Promise<void> {
+async function define(
+  { config, at }: Driver,
+  definition: VmDefinition,
+  prepare?: PrepareOverlays,
+): Promise<void> {
   const paths = at(definition.vm);
-  await takeDefinition(paths, definition, () => createQemuVm(config, paths, definition));
+  await takeDefinition(paths, definition, () => createQemuVm(config, paths, definition, prepare));
 }
 
 async function settle(driver: Driver, definition: VmDefinition): Promise<void> {

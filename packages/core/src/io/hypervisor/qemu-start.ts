@@ -8,16 +8,17 @@
  *     files that are still being filled are looked at when they are complete, before QEMU does.
  */
 
-import { createHash } from 'node:crypto';
 import { chown, constants, copyFile, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
+import { type EdgeNetworks, guestNics } from '../../formats/guest-nics.ts';
 import {
   descriptorsOf,
   type QemuDescriptor,
   type QemuForward,
   type QemuMachine,
+  type QemuNetwork,
   qemuArguments,
 } from '../../formats/qemu-command-line.ts';
 import type { QemuImg } from '../command/qemu-img.ts';
@@ -25,12 +26,13 @@ import { startQemuSystem } from '../command/qemu-system.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import { fileError } from '../files/files.ts';
 import type { SocketUser } from '../ports/export-server.ts';
-import type { Accelerator, VmDefinition } from '../ports/hypervisor.ts';
+import type { Accelerator, PrepareOverlays, VmDefinition } from '../ports/hypervisor.ts';
 import { readTail } from './console-log.ts';
 import { guestUser } from './guest-user.ts';
 import { freshVmDir, readPorts, type VmPaths, writeDefinition } from './vm-files.ts';
 
-export interface QemuDriverConfig {
+/** What both drivers are told. */
+export interface DriverConfig {
   readonly dirs: {
     /** VMs and their overlays; durable, private. */
     readonly vms: string;
@@ -52,6 +54,10 @@ export interface QemuDriverConfig {
   };
 }
 
+export interface QemuDriverConfig extends DriverConfig {
+  readonly networks: EdgeNetworks<QemuNetwork>;
+}
+
 /** A machine under load takes seconds to start QEMU; one that never answers is broken. */
 const START_TIMEOUT_MS = 30_000;
 const CONNECT_RETRY_MS = 50;
@@ -70,7 +76,7 @@ interface Firmware {
 
 /** Files of the UEFI firmware. Throws `tool_missing` when the node has none. */
 export async function requireFirmware(
-  config: Pick<QemuDriverConfig, 'firmwareDir'>,
+  config: Pick<DriverConfig, 'firmwareDir'>,
 ): Promise<Firmware> {
   const dir = config.firmwareDir ?? '/usr/share/OVMF';
   const firmware = { code: `${dir}/OVMF_CODE_4M.fd`, variables: `${dir}/OVMF_VARS_4M.fd` };
@@ -86,11 +92,12 @@ export async function requireFirmware(
   return firmware;
 }
 
-/** Makes the VM's directory and overlays; the definition, written last, makes it exist. */
+/** Makes the VM's directory and overlays, prepared; the definition, written last, makes it exist. */
 export async function createQemuVm(
-  config: Pick<QemuDriverConfig, 'firmwareDir' | 'qemuImg'>,
+  config: Pick<DriverConfig, 'firmwareDir' | 'qemuImg'>,
   paths: VmPaths,
   definition: VmDefinition,
+  prepare: PrepareOverlays = async () => undefined,
 ): Promise<void> {
   const firmware =
     definition.hardware.firmware === 'uefi' ? await requireFirmware(config) : undefined;
@@ -101,8 +108,10 @@ export async function createQemuVm(
       const { virtualSizeBytes } = disk;
       if (disk.filling === undefined) await inspectLayers(disk.layers);
       await config.qemuImg.createOverlay({ path, backing: disk.layers[0]!, virtualSizeBytes });
-      await syncFile(path);
     }
+    const overlays = definition.disks.map((_, index) => paths.overlay(index));
+    await prepare(overlays.map((path) => ({ path, format: 'qcow2' })));
+    for (const path of overlays) await syncFile(path);
     if (firmware !== undefined) {
       await copyFile(firmware.variables, paths.uefiVariables);
       await syncFile(paths.uefiVariables);
@@ -176,7 +185,7 @@ async function launchOnce(
 
 /** The user that the VM's QEMU runs as; null: the user of this process. */
 export async function userOf(
-  config: Pick<QemuDriverConfig, 'guestUid' | 'kvmGroup'>,
+  config: Pick<DriverConfig, 'guestUid' | 'kvmGroup'>,
   vm: Id,
 ): Promise<(SocketUser & { readonly groups: readonly number[] }) | null> {
   const groups = config.kvmGroup === null ? [] : [config.kvmGroup];
@@ -217,23 +226,24 @@ async function openMachine(
     });
   }
   const firmware = await openFirmware(config, paths, definition, pass);
-  const { hardware } = definition;
+  const { hardware, vm } = definition;
+  const forwards = hardware.ports.map(
+    ({ name, guest }): QemuForward => ({
+      hostAddress: config.bindAddress,
+      hostPort: hostPorts[name] ?? 0,
+      guestPort: guest,
+    }),
+  );
   const machine: QemuMachine = {
-    vm: definition.vm,
+    vm,
+    uuid: hardware.uuid ?? vm,
     name: definition.name,
     vcpus: hardware.vcpus,
     memoryMiB: hardware.memoryMiB,
     accelerator: config.accelerator,
     firmware,
-    macAddress: macAddress(definition.vm),
     disks,
-    forwards: hardware.ports.map(
-      ({ name, guest }): QemuForward => ({
-        hostAddress: config.bindAddress,
-        hostPort: hostPorts[name] ?? 0,
-        guestPort: guest,
-      }),
-    ),
+    nics: guestNics(vm, hardware, config.networks, forwards),
     monitorSocket: paths.monitor,
     pidFile: paths.pidFile,
   };
@@ -286,12 +296,6 @@ function startFailed(definition: VmDefinition, words: string, cause: unknown): V
     data: { vm: definition.vm },
     cause,
   });
-}
-
-/** 52:54:00 is QEMU's own prefix for locally made addresses; the rest names the VM. */
-export function macAddress(vm: Id): string {
-  const hash = createHash('sha256').update(vm).digest('hex');
-  return `52:54:00:${hash.slice(0, 2)}:${hash.slice(2, 4)}:${hash.slice(4, 6)}`;
 }
 
 async function syncFile(path: string): Promise<void> {

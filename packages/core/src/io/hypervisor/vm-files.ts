@@ -20,6 +20,7 @@ import { isDigest } from '../../domain/digest.ts';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../domain/limits.ts';
 import { ID_PATTERN, type Id, NAME_PATTERN, type Name } from '../../domain/names.ts';
+import { MAC_PATTERN } from '../../domain/vm-specification.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import { fsyncDir, readBoundedFile } from '../files/files.ts';
 import type { VmDefinition } from '../ports/hypervisor.ts';
@@ -33,8 +34,9 @@ const EXPORT_NAME_CHARACTERS_MAX = 256;
 const name = z.custom<Name>((raw) => typeof raw === 'string' && NAME_PATTERN.test(raw));
 const absolutePath = z.string().startsWith('/');
 const tcpPort = z.number().int().min(1).max(65_535);
+const id = z.custom<Id>((raw) => typeof raw === 'string' && ID_PATTERN.test(raw));
 const definitionSchema = z.object({
-  vm: z.custom<Id>((raw) => typeof raw === 'string' && ID_PATTERN.test(raw)),
+  vm: id,
   name,
   hardware: z.object({
     vcpus: z.number().int().min(1),
@@ -49,6 +51,10 @@ const definitionSchema = z.object({
         timeoutSeconds: z.number(),
       })
       .nullable(),
+    uuid: id.optional(),
+    interfaces: z
+      .array(z.object({ network: name, mac: z.string().regex(MAC_PATTERN).optional() }))
+      .optional(),
   }),
   disks: z.array(
     z.object({

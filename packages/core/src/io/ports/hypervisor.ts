@@ -8,9 +8,12 @@
  *     which `destroy` removes and nothing else does.
  * I3: a running VM does not depend on the process that started it: another process of the same node
  *     finds it (`status`, `list`), stops it and reads its console.
- * I4: a guest reaches nothing but the connections that came in through its named ports.
+ * I4: a guest reaches nothing but the connections that came in through its named ports, and those networks
+ *     that its hardware names and the operator of the node gave under these names.
  * I5: a disk that is still being filled is read from its export alone. A read waits while the export is
  *     away, and never fails; after `settle` the VM needs no export any more.
+ * I6: a VM exists with its overlays as `prepare` left them, or not at all; they are never prepared twice, nor
+ *     after a start.
  */
 
 import type { Digest } from '../../domain/digest.ts';
@@ -69,6 +72,9 @@ export type VmStatus =
 
 export type RunningVm = Extract<VmStatus, { state: 'running' }>;
 
+/** Writes into a new VM's overlays, in the disks' order, by their paths. What it throws, `define` throws. */
+export type PrepareOverlays = (overlays: readonly DiskLayer[]) => Promise<void>;
+
 export interface StopOptions {
   readonly graceMs: number;
   /** Whether it is ended when the grace is over; yes unless said. */
@@ -79,11 +85,13 @@ export interface StopOptions {
 
 export interface Hypervisor {
   /**
-   * Makes the VM's overlays. A VM that exists takes over where the same disks lie now, from its next start
-   * on. Throws `conflict` when it exists with another definition otherwise, `unsupported_format` for
-   * hardware that this node lacks, `hostile_format` when a header names another layer, `disk_full`.
+   * Makes the VM's overlays, and has them prepared where that is asked for (I6): once they are there and
+   * before the VM exists, so that what was broken off is made anew. A VM that exists takes over where the
+   * same disks lie now, from its next start on. Throws `conflict` when it exists with another definition
+   * otherwise, `unsupported_format` for hardware that this node lacks, `hostile_format` when a header names
+   * another layer, `disk_full`.
    */
-  define(definition: VmDefinition): Promise<void>;
+  define(definition: VmDefinition, prepare?: PrepareOverlays): Promise<void>;
   /** Starts it; a running VM is left as it is. Throws `not_found`, `tool_failed`, `tool_missing`. */
   start(vm: Id): Promise<RunningVm>;
   /**
