@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { DISK_FORMATS, type DiskFormat, type DiskLayer } from '../../domain/disk-format.ts';
 import { goldenPath, toSparseText } from '../../formats/image-header.fixture.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
@@ -102,7 +102,11 @@ const BAD: [string, () => Promise<string>, DiskFormat, string][] = [
       const path = join(directory, 'luks.qcow2');
       const secret = ['--object', 'secret,id=s,data=x'];
       const options = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
-      await qemuImg('create', '-q', ...secret, '-f', 'qcow2', '-o', options, '--', path, '1M');
+      // It times its key derivation, and gives up now and then on a busy machine.
+      await vi.waitFor(
+        () => qemuImg('create', '-q', ...secret, '-f', 'qcow2', '-o', options, '--', path, '1M'),
+        { timeout: 20_000, interval: 100 },
+      );
       return path;
     },
     'qcow2',
