@@ -194,6 +194,21 @@ describe('a move that is over', () => {
     expect(await wishes()).toEqual([]);
   });
 
+  it('before an edge was allowed to boot waits for none: its source is free at once (moves I2)', async () => {
+    const { teleport } = await request();
+    const booting = asksToBoot(teleport);
+    await until(teleport, { move: { fence: 'wanted' } });
+    await says(teleport, 'refused');
+    await cancel(teleport);
+    expect(await booting).toMatchObject({ state: 'cancelled' });
+    expect(await wishes()).toMatchObject([{ teleport, want: 'released' }]);
+    await says(teleport, 'fenced');
+    expect(await stateOf(teleport)).toMatchObject({ move: { fence: 'unwanted' } });
+    await says(teleport, 'released');
+    expect(await stateOf(teleport)).toMatchObject({ move: { fence: 'over' } });
+    expect((await request()).move?.fence).toBe('idle');
+  });
+
   it('lets the source go only after the edge said that nothing is left (moves I2)', async () => {
     const teleport = await moved();
     await expect(cancel(teleport)).rejects.toMatchObject({
