@@ -205,7 +205,8 @@ describe('a capture', () => {
     expect(await state('web-01')).toBe('live');
     const body = { vm: 'used', near: { region: 'ashburn' } };
     const late = network.user.call(client.requestTeleport, { body });
-    await expect(late).rejects.toMatchObject({ code: 'withdrawn' });
+    const message = expect.stringContaining('which captured it');
+    await expect(late).rejects.toMatchObject({ code: 'withdrawn', message });
     await hold(edge, digest('c'));
     expect(await state('used')).toBe('pinned');
   });

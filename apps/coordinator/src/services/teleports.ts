@@ -31,7 +31,7 @@ import {
   viewTeleport,
   viewTeleports,
 } from './teleport-view.ts';
-import { unknownVm } from './versions.ts';
+import { unknownVm, withdrawnVm } from './versions.ts';
 
 export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;
@@ -88,12 +88,7 @@ async function requestedVersion(
   if (vm === undefined) throw await unknownVm(tables, project, name);
   const version = await tables.vms.newestAvailable(vm.id);
   if (version !== undefined) return { vmId: vm.id, version: version.version };
-  throw new VmdnError(
-    'withdrawn',
-    `"${name}" can't be had now: it runs or has changed at its origin. Shut it down there, ` +
-      'or let the origin pin versions.',
-    { data: { vm: name } },
-  );
+  throw await withdrawnVm(tables, vm);
 }
 
 /**

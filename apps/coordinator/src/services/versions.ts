@@ -235,6 +235,18 @@ export async function describeVm(context: Context, { project }: ClientIdentity, 
   });
 }
 
+/** The error for a VM of which no version can be had: its source is another by now, or its edge lacks it. */
+export async function withdrawnVm(tables: Tables, { name, originId }: Vm): Promise<VmdnError> {
+  const owner = await tables.nodes.find(originId);
+  const why =
+    owner?.kind === 'edge'
+      ? `${owner.name}, which captured it, does not hold all of its disks. It can be had when that edge ` +
+        'has them again, or when it is captured anew.'
+      : 'it runs or has changed at its origin. Shut it down there, or let the origin pin versions.';
+  const data = { vm: name };
+  return new VmdnError('withdrawn', `"${name}" can't be had now: ${why}`, { data });
+}
+
 /** The error for a VM that nobody announced, with the names that exist. */
 export async function unknownVm(
   tables: Tables,
