@@ -58,6 +58,7 @@ async function process(files: FenceFiles = createFenceFiles()): Promise<{
       return { print, release: () => void locked.pop() } as unknown as LockedDisk;
     },
     letGo: async () => undefined,
+    keepAway: async () => new DisposableStack(),
     isLocked: () => locked.length > 0,
     [Symbol.asyncDispose]: async () => undefined,
   };
