@@ -155,6 +155,16 @@ describe('a move', () => {
     expect(vms.map((vm) => [vm.vm, vm.movedBy])).toEqual([['web-01', second]]);
   });
 
+  it('leaves nothing to copy when what was left at the origin is gone, and that is said', async () => {
+    const teleport = await moved();
+    const params = { vm: 'web-01', version: 1 };
+    await origin.client.call(node.setVersionState, { params, body: { state: 'withdrawn' } });
+    await expect(request({ move: false })).rejects.toMatchObject({
+      code: 'withdrawn',
+      message: expect.stringContaining(`teleport ${teleport} moved it to dublin`),
+    });
+  });
+
   it('is refused for a VM that was captured at an edge: nothing there could start', async () => {
     const [edge] = edges;
     await query(network.databaseUrl, 'update vms set origin_id = $1', [edge!.id]);
