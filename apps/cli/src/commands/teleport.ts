@@ -309,7 +309,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
     .option(
       '--discard-writes',
-      'of a moved VM: give up what it wrote; its source comes back as it was',
+      'of a moved VM: give up what it wrote; its source comes back as it was. Of one being captured: give ' +
+        'that up',
     )
     .addHelpText(
       'after',

@@ -15,6 +15,7 @@ import type { RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
+import { requireNoCapture } from './captures.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { addMove, callOff, requireDiscard, requireMovable } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
@@ -274,6 +275,7 @@ export async function cancelTeleport(
       throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
     }
     requireDiscard(row, writes);
+    if (isPossible && writes === 'keep') await requireNoCapture(tables, row);
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
       const rest = isDropped ? ', with its snapshot' : '';
