@@ -62,6 +62,11 @@ export interface SourceLocks extends AsyncDisposable {
   lock(disk: DiskSource): Promise<LockedDisk>;
   /** Lets go at once, and refuses to lock again before `untilMs`. Resolves when nothing is held. */
   letGo(disk: DiskSource, untilMs: number): Promise<void>;
+  /**
+   * Lets go at once, and refuses to lock again until the answer is disposed of; what `letGo` was asked stays
+   * as it is. Resolves when nothing is held.
+   */
+  keepAway(disk: DiskSource): Promise<Disposable>;
   /** Whether the disk is locked now. */
   isLocked(disk: DiskSource): boolean;
 }

@@ -162,7 +162,7 @@ async function runTeleport(
   };
   const client = await context.client();
   const teleport = await client.call(requestTeleport, { body, signal: context.signal });
-  for (const line of routedLines(teleport)) context.output.line(line);
+  for (const line of [...routedLines(teleport), ...moveLines(teleport)]) context.output.line(line);
   if (options.detach !== true) return follow(context, teleport);
   context.output.event(teleport);
   context.output.line(`To follow it: vmdn status ${teleport.teleport} --follow`);
@@ -199,7 +199,10 @@ async function runStatus(
     signal: context.signal,
   });
   for (const line of routedLines(teleport)) context.output.line(line);
-  if (options.follow === true) return follow(context, teleport);
+  if (options.follow === true) {
+    for (const line of moveLines(teleport)) context.output.line(line);
+    return follow(context, teleport);
+  }
   context.output.document(teleport);
   context.output.line('');
   const { state, power, message } = teleport;
@@ -306,7 +309,8 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
     .option(
       '--discard-writes',
-      'of a moved VM: give up what it wrote; its source comes back as it was',
+      'of a moved VM: give up what it wrote; its source comes back as it was. Of one being captured: give ' +
+        'that up',
     )
     .addHelpText(
       'after',

@@ -51,6 +51,8 @@ describe('the tool, with a move', () => {
     const env = { VMDN_URL: standIn.url, VMDN_TOKEN: TOKEN };
     const { stdout } = await runTool(['teleport', 'web-01', '--near', 'paris', '--move'], env);
     expect(stdout).toContain(`move: the source of web-01 can't start since ${SINCE}`);
+    const status = await runTool(['status', TELEPORT], env);
+    expect(status.stdout.match(/^move: /gm)).toHaveLength(1);
     await runTool(['cancel', TELEPORT], env);
     await runTool(['cancel', TELEPORT, '--discard-writes'], env);
     const wish = { vm: 'web-01', near: { region: 'paris' }, move: true };

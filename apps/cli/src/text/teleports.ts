@@ -204,7 +204,6 @@ export function routedLines(teleport: Teleport): string[] {
     ...consistencyLines(teleport.consistency),
     ...skippedLines(teleport.skipFree),
     ...identityLines(teleport),
-    ...moveLines(teleport),
     destinationTable(chosen, others),
   ];
 }

@@ -171,6 +171,21 @@ describe('a capture', () => {
     expect(await capture({ vm: 'used' })).toMatchObject({ version: 1 });
   });
 
+  it('I4: keeps its VM from being removed, unless it is said that its writes may be lost', async () => {
+    await deliver();
+    const { capture: id } = await capture({ vm: 'used' });
+    const params = { teleport };
+    await expect(network.user.call(client.cancelTeleport, { params })).rejects.toMatchObject({
+      code: 'conflict',
+      data: { teleport, capture: id },
+    });
+    expect((await view()).state).toBe('running');
+    const query = { writes: 'discard' as const };
+    expect(await network.user.call(client.cancelTeleport, { params, query })).toMatchObject({
+      state: 'cancelled',
+    });
+  });
+
   it('leaves the VM off where that is wished, once it is done', async () => {
     await deliver();
     const { capture: id } = await capture({ vm: 'used', keepStopped: true });
@@ -205,7 +220,8 @@ describe('a capture', () => {
     expect(await state('web-01')).toBe('live');
     const body = { vm: 'used', near: { region: 'ashburn' } };
     const late = network.user.call(client.requestTeleport, { body });
-    await expect(late).rejects.toMatchObject({ code: 'withdrawn' });
+    const message = expect.stringContaining('which captured it');
+    await expect(late).rejects.toMatchObject({ code: 'withdrawn', message });
     await hold(edge, digest('c'));
     expect(await state('used')).toBe('pinned');
   });

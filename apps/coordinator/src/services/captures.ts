@@ -6,6 +6,7 @@
  * I2: an edge describes a VM only to end an order of its own, under the order's name and version, and only
  *     with disks that it holds. Order and version become one in one transaction.
  * I3: an order is done or failed for good; a report for a finished one changes nothing.
+ * I4: a VM is not removed while it is being captured, unless it is said that what it wrote may be lost.
  */
 
 import { captureName } from '@vmdn/core/domain/capture.ts';
@@ -65,6 +66,16 @@ async function nextVersion(
     throw new VmdnError('conflict', words, { data: { vm: name } });
   }
   return ((await tables.vms.newest(vm.id))?.version ?? 0) + 1;
+}
+
+/** I4, for a locked teleport. Throws `conflict`. */
+export async function requireNoCapture(tables: Tables, { id, edgeId }: TeleportRow): Promise<void> {
+  const open = (await tables.captures.open(edgeId)).find(({ teleport }) => teleport === id);
+  if (open === undefined) return;
+  const words =
+    `It is being captured as ${open.vm}, which would fail, and what it wrote be lost: wait until that is ` +
+    'over, or say that its writes may be discarded.';
+  throw new VmdnError('conflict', words, { data: { teleport: id, capture: open.id } });
 }
 
 function viewOf({ id, createdAt, ...row }: CaptureRow) {

@@ -155,6 +155,16 @@ describe('a move', () => {
     expect(vms.map((vm) => [vm.vm, vm.movedBy])).toEqual([['web-01', second]]);
   });
 
+  it('leaves nothing to copy when what was left at the origin is gone, and that is said', async () => {
+    const teleport = await moved();
+    const params = { vm: 'web-01', version: 1 };
+    await origin.client.call(node.setVersionState, { params, body: { state: 'withdrawn' } });
+    await expect(request({ move: false })).rejects.toMatchObject({
+      code: 'withdrawn',
+      message: expect.stringContaining(`teleport ${teleport} moved it to dublin`),
+    });
+  });
+
   it('is refused for a VM that was captured at an edge: nothing there could start', async () => {
     const [edge] = edges;
     await query(network.databaseUrl, 'update vms set origin_id = $1', [edge!.id]);
@@ -192,6 +202,21 @@ describe('a move that is over', () => {
     const { teleport } = await request();
     expect(await cancel(teleport)).toMatchObject({ move: { fence: 'over' } });
     expect(await wishes()).toEqual([]);
+  });
+
+  it('before an edge was allowed to boot waits for none: its source is free at once (moves I2)', async () => {
+    const { teleport } = await request();
+    const booting = asksToBoot(teleport);
+    await until(teleport, { move: { fence: 'wanted' } });
+    await says(teleport, 'refused');
+    await cancel(teleport);
+    expect(await booting).toMatchObject({ state: 'cancelled' });
+    expect(await wishes()).toMatchObject([{ teleport, want: 'released' }]);
+    await says(teleport, 'fenced');
+    expect(await stateOf(teleport)).toMatchObject({ move: { fence: 'unwanted' } });
+    await says(teleport, 'released');
+    expect(await stateOf(teleport)).toMatchObject({ move: { fence: 'over' } });
+    expect((await request()).move?.fence).toBe('idle');
   });
 
   it('lets the source go only after the edge said that nothing is left (moves I2)', async () => {

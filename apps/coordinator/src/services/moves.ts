@@ -3,8 +3,9 @@
  * when the VM may boot, and what becomes of its source when it is over. The origin's part is in fences.ts.
  *
  * I1: an edge is allowed to boot in the very transaction that sees the origin's word for this epoch.
- * I2: the source is let go only after the edge said that nothing of the VM is left there; a failed or
- *     cancelled move whose edge is away keeps its source as it is.
+ * I2: once an edge was allowed to boot, the source is let go only after that edge said that nothing of the VM
+ *     is left there; while it is away a failed or cancelled move keeps its source as it is. A move that is
+ *     over before that waits for no edge: none may boot it any more.
  * I3: every change of a move happens under its teleport's lock.
  */
 
@@ -86,24 +87,16 @@ export async function isGranted(tables: Tables, row: TeleportRow): Promise<boole
   return row.isMove && (await moveOf(tables, row)).grantedEpoch === row.epoch;
 }
 
-/** A locked teleport failed or was cancelled: where no origin was asked there is nothing to undo. */
+/** A locked teleport failed or was cancelled: where no edge was ever allowed to boot there is no VM (I2). */
 export async function callOff(tables: Tables, row: TeleportRow): Promise<void> {
-  await happen(tables, row, 'called-off');
+  if (row.isMove && (await moveOf(tables, row)).grantedEpoch === null) await vmIsGone(tables, row);
 }
 
-/** Its edge said that nothing of the VM is left there (I2). */
+/** Nothing of a locked teleport's VM is left at its edge, or ever was (I2). */
 export async function vmIsGone(tables: Tables, row: TeleportRow): Promise<void> {
-  await happen(tables, row, 'gone');
-}
-
-async function happen(
-  tables: Tables,
-  row: TeleportRow,
-  event: 'called-off' | 'gone',
-): Promise<void> {
   if (!row.isMove) return;
   const move = await moveOf(tables, row);
-  const fence = fenceAfter(move.fence, event);
+  const fence = fenceAfter(move.fence, 'gone');
   if (fence === move.fence) return;
   await tables.moves.put(row.id, { fence, problem: null });
   await tables.notify(`origin:${move.originId}`);
@@ -114,7 +107,7 @@ export function requireDiscard(row: TeleportRow, writes: 'keep' | 'discard'): vo
   if (!row.isMove || row.state !== 'running' || writes === 'discard') return;
   const words =
     `${row.vm} was moved to ${row.edge}: all that it wrote there is lost when it is removed, and ` +
-    'its source comes back as it was. Capture it first if that is to stay (vmdn capture); then say that ' +
-    'its writes may be discarded.';
+    'its source comes back as it was. If that is to stay, capture it first and wait until that is done ' +
+    '(vmdn capture TELEPORT --wait); then say that its writes may be discarded.';
   throw new VmdnError('conflict', words, { data: { teleport: row.id, edge: row.edge } });
 }

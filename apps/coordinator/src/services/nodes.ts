@@ -32,7 +32,7 @@ export async function reportHoldings(
     if (node.kind === 'edge') captured = await tables.captures.settleStates(node.id);
     const makesOther = await tables.images.replaceMaking(node.id, project, making);
     const changed = isOther || makesOther;
-    if (changed) await tables.notify(`edges:${project}`, 'jobs');
+    if (changed || captured.length > 0) await tables.notify(`edges:${project}`, 'jobs');
     return changed;
   });
   if (isNews)

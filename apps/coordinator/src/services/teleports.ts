@@ -15,6 +15,7 @@ import type { RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
 import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
+import { requireNoCapture } from './captures.ts';
 import type { ClientIdentity, Context } from './context.ts';
 import { addMove, callOff, requireDiscard, requireMovable } from './moves.ts';
 import { findRoute, requireRoute } from './routing.ts';
@@ -31,7 +32,7 @@ import {
   viewTeleport,
   viewTeleports,
 } from './teleport-view.ts';
-import { unknownVm } from './versions.ts';
+import { unknownVm, withdrawnVm } from './versions.ts';
 
 export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;
@@ -88,12 +89,7 @@ async function requestedVersion(
   if (vm === undefined) throw await unknownVm(tables, project, name);
   const version = await tables.vms.newestAvailable(vm.id);
   if (version !== undefined) return { vmId: vm.id, version: version.version };
-  throw new VmdnError(
-    'withdrawn',
-    `"${name}" can't be had now: it runs or has changed at its origin. Shut it down there, ` +
-      'or let the origin pin versions.',
-    { data: { vm: name } },
-  );
+  throw await withdrawnVm(tables, vm);
 }
 
 /**
@@ -279,6 +275,7 @@ export async function cancelTeleport(
       throw new VmdnError('conflict', words, { data: { teleport, state: row.state } });
     }
     requireDiscard(row, writes);
+    if (isPossible && writes === 'keep') await requireNoCapture(tables, row);
     if (isPossible) {
       const what = row.state === 'running' ? 'Stopped and removed' : 'Cancelled';
       const rest = isDropped ? ', with its snapshot' : '';

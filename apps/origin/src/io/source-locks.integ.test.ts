@@ -102,6 +102,22 @@ describe('a lock', () => {
     await (await locks.lock(disk)).readInto(new Uint8Array(1), 0);
   });
 
+  it('I2: that is kept away is taken by nobody, and what its owner asked for stands after that', async () => {
+    const disk = await makeDisk('a', 1);
+    await locks.letGo(disk, clock.nowMs + 5_000);
+    (await locks.keepAway(disk))[Symbol.dispose]();
+    await expect(locks.lock(disk)).rejects.toMatchObject({ data: { seconds: 5 } });
+    clock.nowMs += 5_001;
+    const locked = await locks.lock(disk);
+    const keeping = await locks.keepAway(disk);
+    expect(locks.isLocked(disk)).toBe(false);
+    const read = locked.readInto(new Uint8Array(1), 0);
+    await expect(read).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(locks.lock(disk)).rejects.toMatchObject({ code: 'unavailable' });
+    keeping[Symbol.dispose]();
+    await (await locks.lock(disk)).readInto(new Uint8Array(1), 0);
+  });
+
   it('there are only so many: idle ones make room, used ones do not', async () => {
     const [a, b, c] = [await makeDisk('a', 1), await makeDisk('b', 2), await makeDisk('c', 3)];
     const first = await locks.lock(a);

@@ -5,7 +5,8 @@
  * I1: bytes are handed out only if the source's print, taken after they were read, is still the one it
  *     had when it was locked: a changed source gives `withdrawn`, never mixed versions.
  * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one, or until it is let go
- *     on request; then at once, and it is not taken again before the time asked for.
+ *     on request; then at once, and it is not taken again before the time asked for, nor during a step of
+ *     ours that keeps everybody away.
  * I3: no process is left behind when this is disposed of.
  */
 
@@ -62,16 +63,15 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
     });
     return entry.closing;
   };
+  const closeAny = async (key: string): Promise<void> => {
+    const entry = held.get(key);
+    if (entry !== undefined) await close(key, entry);
+  };
   const requireRoom = (): void => {
     if (held.size < locksMax) return;
-    for (const [key, entry] of held) {
-      if (entry.users > 0) continue;
-      void close(key, entry);
-      return;
-    }
-    throw new VmdnError('busy', 'Too many disks are read at once here; try again later.', {
-      data: { locksMax },
-    });
+    const idle = [...held].find(([, entry]) => entry.users === 0);
+    if (idle === undefined) throw tooMany(locksMax);
+    void close(...idle);
   };
   const enter = async (disk: DiskSource, key: string): Promise<Held> => {
     for (;;) {
@@ -83,13 +83,7 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
         continue;
       }
       requireRoom();
-      const entry: Held = {
-        opened: openSource(disk, options),
-        users: 0,
-        idleTimer: undefined,
-        closing: undefined,
-        hasChanged: false,
-      };
+      const entry = newlyHeld(openSource(disk, options));
       held.set(key, entry);
       entry.opened.then(
         ({ exported }) => exported.ended.then(() => close(key, entry)),
@@ -129,8 +123,13 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
     async letGo(disk, untilMs) {
       const key = keyOf(disk);
       refusals.set(key, untilMs);
-      const entry = held.get(key);
-      if (entry !== undefined) await close(key, entry);
+      await closeAny(key);
+    },
+    async keepAway(disk) {
+      const key = keyOf(disk);
+      const keeping = refusals.keepAway(key);
+      await closeAny(key);
+      return keeping;
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...held].map(([key, entry]) => close(key, entry)));
@@ -138,18 +137,39 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
   };
 }
 
-/** Disks that were let go for their owners, and until when. */
+/** By nobody yet. */
+function newlyHeld(opened: Promise<Opened>): Held {
+  return { opened, users: 0, idleTimer: undefined, closing: undefined, hasChanged: false };
+}
+
+function tooMany(locksMax: number): VmdnError {
+  const message = 'Too many disks are read at once here; try again later.';
+  return new VmdnError('busy', message, { data: { locksMax } });
+}
+
+/** Disks that were let go for their owners, and until when, or for a step of ours. */
 function createRefusals(now: () => number): {
   set(key: string, untilMs: number): void;
+  keepAway(key: string): Disposable;
   requireAllowed(key: string): void;
 } {
   const refusedUntil = new Map<string, number>();
+  const keptAway = new Map<object, string>();
   return {
+    keepAway(key) {
+      const keeping = { [Symbol.dispose]: () => void keptAway.delete(keeping) };
+      keptAway.set(keeping, key);
+      return keeping;
+    },
     set(key, untilMs) {
       refusedUntil.delete(key);
       if (untilMs > now()) refusedUntil.set(key, untilMs);
     },
     requireAllowed(key) {
+      if ([...keptAway.values()].includes(key)) {
+        const message = 'The disk is being written to by this origin; it can be read again soon.';
+        throw new VmdnError('unavailable', message);
+      }
       const leftMs = (refusedUntil.get(key) ?? 0) - now();
       if (leftMs <= 0) {
         refusedUntil.delete(key);

@@ -51,9 +51,6 @@ interface Turn {
   readonly refusal?: unknown;
 }
 
-/** Until a merge is over its disks are let go of, and nobody gets them (I3). */
-const MERGE_TURN_MS = 24 * 3_600_000;
-
 /** Describes the VMs of one origin while they run. */
 export function createRunningVms(options: RunningVmsOptions): RunningVms {
   const { running, policy, now, logger } = options;
@@ -144,15 +141,12 @@ async function copyDisks(
 
 /** I3. */
 async function mergeDisks(
-  { running, locks, now }: RunningVmsOptions,
+  { running, locks }: Pick<RunningVmsOptions, 'running' | 'locks'>,
   vm: Pick<VmSpecification, 'name' | 'disks'>,
 ): Promise<void> {
-  for (const disk of vm.disks) await locks.letGo(disk, now() + MERGE_TURN_MS);
-  try {
-    await running.merge(vm.name);
-  } finally {
-    for (const disk of vm.disks) await locks.letGo(disk, 0);
-  }
+  using keptAway = new DisposableStack();
+  for (const disk of vm.disks) keptAway.use(await locks.keepAway(disk));
+  await running.merge(vm.name);
 }
 
 function secondsSince(started: number): () => number {

@@ -58,6 +58,7 @@ async function process(files: FenceFiles = createFenceFiles()): Promise<{
       return { print, release: () => void locked.pop() } as unknown as LockedDisk;
     },
     letGo: async () => undefined,
+    keepAway: async () => new DisposableStack(),
     isLocked: () => locked.length > 0,
     [Symbol.asyncDispose]: async () => undefined,
   };
@@ -223,6 +224,28 @@ describe('the fence of a moved VM', () => {
     expect(await names()).toEqual([...DISKS]);
     expect(origin.keeper.fences()).toEqual([]);
     expect(origin.locked).toEqual([]);
+  });
+
+  it('that can’t be undone yet stays known, and is undone when it can be (I1)', async () => {
+    const real = createFenceFiles();
+    const files: FenceFiles = {
+      ...real,
+      async hide(file) {
+        if (file.from === pathOf(DISKS[1])) {
+          await writeFile(pathOf(DISKS[0]), 'of somebody else');
+          throw new Error('no');
+        }
+        await real.hide(file);
+      },
+    };
+    const origin = await process(files);
+    await look(origin);
+    for (const wish of [WISH, WISH, RELEASE])
+      await expect(origin.keeper.fulfil(wish)).rejects.toMatchObject({ code: 'conflict' });
+    await rm(pathOf(DISKS[0]));
+    expect(await origin.keeper.fulfil(RELEASE)).toBe('released');
+    expect(await names()).toEqual([...DISKS]);
+    expect(await readFile(pathOf('one.raw'), 'utf8')).toBe('the bytes of one.raw');
   });
 
   it('is not set up for a source that was not looked at, or has changed (I2)', async () => {

@@ -126,9 +126,19 @@ class Keeper implements FenceKeeper {
   async #finished(vm: Name): Promise<FenceRecord | undefined> {
     const record = this.#records.get(vm);
     if (record?.state !== 'fencing' && record?.state !== 'releasing') return record;
-    await this.#giveBack(record, null);
-    await this.forget(vm);
+    await this.#undo(record);
     return undefined;
+  }
+
+  /** Gives a half-done fence's files their names; where that fails it stays known, for the next wish. */
+  async #undo(record: FenceRecord): Promise<void> {
+    try {
+      await this.#giveBack(record, null);
+    } catch (error) {
+      this.#records.set(record.vm, record);
+      throw error;
+    }
+    await this.forget(record.vm);
   }
 
   async #takeBack(vm: Name): Promise<FenceRecord> {
@@ -183,8 +193,7 @@ class Keeper implements FenceKeeper {
         });
         await this.#save({ ...record, state: 'fenced' });
       } catch (error) {
-        await this.#giveBack(record, null);
-        await this.forget(vm);
+        await this.#undo(record);
         throw error;
       }
       logger.info(
@@ -287,9 +296,9 @@ class Keeper implements FenceKeeper {
 
   async #release(record: FenceRecord): Promise<void> {
     const { vm, teleport, epoch } = record;
-    await this.#save({ ...record, state: 'releasing' });
-    await this.#giveBack(record, null);
-    await this.forget(vm);
+    const releasing: FenceRecord = { ...record, state: 'releasing' };
+    await this.#save(releasing);
+    await this.#undo(releasing);
     this.#options.logger.info({ event: 'fence_released', vm, teleport, epoch }, 'may start again');
   }
 

@@ -10,7 +10,7 @@ import {
 import type { Id } from './names.ts';
 
 const EVENTS: readonly FenceEvent[] = [
-  ...(['ask', 'called-off', 'gone'] as const),
+  ...(['ask', 'gone'] as const),
   ...(['fenced', 'refused', 'released', 'forced'] as const),
 ];
 const [MINE, OTHER] = ['one' as Id, 'other' as Id];
@@ -30,7 +30,7 @@ describe('the fence of a move', () => {
     }
   });
 
-  it('goes only after the edge’s word that the VM is gone, or the operator’s (I2)', () => {
+  it('goes only when there is no VM elsewhere, or by the operator’s word (I2)', () => {
     for (const state of ['wanted', 'held'] as const) {
       const stays = EVENTS.filter((event) => wantedOfOrigin(fenceAfter(state, event)) === 'fenced');
       expect(stays).toEqual(EVENTS.filter((event) => event !== 'gone' && event !== 'forced'));
@@ -42,8 +42,7 @@ describe('the fence of a move', () => {
   });
 
   it('is over at once when nobody was asked for it', () => {
-    expect(fenceAfter('idle', 'called-off')).toBe('over');
-    expect(fenceAfter('held', 'called-off')).toBe('held');
+    expect(fenceAfter('idle', 'gone')).toBe('over');
   });
 
   it('never comes back once it is over or forced', () => {

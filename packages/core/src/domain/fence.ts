@@ -4,9 +4,9 @@
  * does about a wish.
  *
  * I1: a moved VM may boot only while its origin holds the fence for the very epoch that asks.
- * I2: once an origin was asked, the fence goes only after the edge said that nothing of its VM is left
- *     (`gone`), and is over when the origin said so. Only an operator's word at the origin is stronger
- *     (`forced`).
+ * I2: once an origin was asked, the fence goes only when there is no VM elsewhere (`gone`): its edge said
+ *     that nothing of it is left, or none was ever allowed to boot it, nor will be. It is over when the
+ *     origin said so. Only an operator's word at the origin is stronger (`forced`).
  * I3: an origin keeps to the highest epoch of a move that it holds, to one move of a VM, and to its
  *     operator's word.
  */
@@ -27,18 +27,11 @@ export const FENCE_STATES = [
 ] as const;
 export type FenceState = (typeof FENCE_STATES)[number];
 
-/** What happens to a move's fence; `ask`, `called-off` and `gone` by its teleport, the rest by its origin. */
-export type FenceEvent =
-  | 'ask'
-  | 'called-off'
-  | 'gone'
-  | 'fenced'
-  | 'refused'
-  | 'released'
-  | 'forced';
+/** What happens to a move's fence; `ask` and `gone` by its teleport, the rest by its origin. */
+export type FenceEvent = 'ask' | 'gone' | 'fenced' | 'refused' | 'released' | 'forced';
 
 const AFTER: Readonly<Record<FenceState, Partial<Readonly<Record<FenceEvent, FenceState>>>>> = {
-  idle: { ask: 'wanted', 'called-off': 'over', gone: 'over', forced: 'forced' },
+  idle: { ask: 'wanted', gone: 'over', forced: 'forced' },
   wanted: { fenced: 'held', gone: 'unwanted', forced: 'forced' },
   held: { refused: 'wanted', released: 'wanted', gone: 'unwanted', forced: 'forced' },
   unwanted: { released: 'over', forced: 'forced' },

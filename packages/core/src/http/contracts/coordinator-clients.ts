@@ -211,7 +211,7 @@ export const cancelTeleport = defineOperation({
   query: z.object({
     /** What becomes of the delivered disks: they are a source for further teleports (unless said), or go. */
     snapshot: z.enum(['keep', 'drop']).optional(),
-    /** Of a moved VM that runs: what it wrote there is lost with it, which must be said. */
+    /** Of a moved VM that runs, or one being captured: what it wrote is lost with it, which must be said. */
     writes: z.enum(['keep', 'discard']).optional(),
   }),
   body: nothing,
