@@ -13,7 +13,7 @@
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
-import type { VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
+import type { RunningVm, VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
 import { receiptOf } from '../decisions/receipts.ts';
 import {
   leadsToNewVm,
@@ -102,6 +102,8 @@ async function act(pass: Pass, step: TeleportStep): Promise<void> {
       return await stopGuest(pass);
     case 'tell-off':
       return await tellOff(pass);
+    case 'tell-on':
+      return await tellOn(pass);
     case 'await-ready':
       return await awaitReady(pass);
     case 'announce':
@@ -127,10 +129,10 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const reads = disks.some(({ filling }) => filling !== undefined);
   pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
   const filling = reads && !memory.unsettled;
-  const { confirmed, ready, released, toldOff } = memory;
+  const { confirmed, ready, released, toldPower } = memory;
   const independent = memory.independent || memory.unsettled;
   const opened = areOpen(pass, missing);
-  return { missing, opened, vm, filling, confirmed, ready, independent, released, toldOff };
+  return { missing, opened, vm, filling, confirmed, ready, independent, released, toldPower };
 }
 
 /** Throws as `reserveRoom` does. Idempotent; `removeVm` gives it back. */
@@ -145,7 +147,8 @@ async function confirm(pass: Pass): Promise<void> {
   await recordHits(pass);
   if (pass.isIndependent) await stamp(pass, 'verified');
   if (job.desired().state === 'running') {
-    await pass.reports.tell('running');
+    // It is off as yet, whatever the coordinator heard last.
+    await pass.reports.tell('running', { power: 'off' });
   } else {
     if (pass.isIndependent && job.desired().state !== 'booting')
       await pass.reports.tell('verified');
@@ -212,12 +215,11 @@ async function start(pass: Pass): Promise<void> {
   pass.deps.lazyDisks.record(pass.teleport);
   const running = await hypervisor.start(pass.teleport);
   events.vmStarted(pass.teleport, running.accelerator);
-  const { endpoints, accelerator } = running;
-  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
   pass.job.memory.ready = false;
-  pass.job.memory.toldOff = false;
+  pass.job.memory.toldPower = null;
+  await saveEndpoints(pass, running);
   // Its ports may be others than before.
-  if (pass.job.desired().state === 'running') await pass.reports.tell('running');
+  if (pass.job.desired().state === 'running') await sayOn(pass);
 }
 
 async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
@@ -230,7 +232,24 @@ async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
 async function tellOff(pass: Pass): Promise<void> {
   await save(pass, { ...pass.record, endpoints: [] });
   await pass.reports.tell('running', { power: 'off' });
-  pass.job.memory.toldOff = true;
+  pass.job.memory.toldPower = 'off';
+}
+
+async function tellOn(pass: Pass): Promise<void> {
+  const status = await pass.deps.hypervisor.status(pass.teleport);
+  if (status.state !== 'running') return;
+  await saveEndpoints(pass, status);
+  await sayOn(pass);
+}
+
+async function saveEndpoints(pass: Pass, vm: RunningVm): Promise<void> {
+  const { endpoints, accelerator } = vm;
+  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+}
+
+async function sayOn(pass: Pass): Promise<void> {
+  await pass.reports.tell('running');
+  pass.job.memory.toldPower = 'on';
 }
 
 async function awaitReady(pass: Pass): Promise<void> {
@@ -272,7 +291,7 @@ async function announce(pass: Pass): Promise<void> {
   // Of one that ran before this edge kept times nobody knows since when.
   if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
   if (pass.isIndependent) await writeReceipt(pass);
-  await pass.reports.tell('running');
+  await sayOn(pass);
   pass.job.memory.independent = pass.isIndependent;
   await tellTrace(pass);
 }
