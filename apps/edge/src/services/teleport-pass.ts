@@ -24,6 +24,7 @@ import type { EdgeEvents } from '../events.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
+import type { DesiredStates } from './desired-states.ts';
 import type { FunctionalCopies } from './functional-copies.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
 import type { LazyDisks } from './lazy-disks.ts';
@@ -49,6 +50,7 @@ export interface PursuitDeps {
   readonly lazyDisks: LazyDisks;
   readonly copies: FunctionalCopies;
   readonly versions: VerifiedVersions;
+  readonly desired: Pick<DesiredStates, 'latest'>;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
   /** VMs that are being captured: neither started nor stopped. */

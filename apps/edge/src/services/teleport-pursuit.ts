@@ -25,7 +25,7 @@ import {
 } from '../decisions/teleport-step.ts';
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
-import { dropSnapshots } from './drop-snapshots.ts';
+import { type DropDeps, dropSnapshots } from './drop-snapshots.ts';
 import { freshOverlays } from './fresh-identity.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { makeCopy, withChecks } from './teleport-copy.ts';
@@ -332,10 +332,11 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
 
 /** Removes the VM and all that this edge remembers of its teleport; its images stay. Idempotent. */
 export async function removeVm(
-  deps: Pick<
-    PursuitDeps,
-    'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
-  >,
+  deps: DropDeps &
+    Pick<
+      PursuitDeps,
+      'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
+    >,
   teleport: Id,
   { dropSnapshot }: { readonly dropSnapshot: boolean } = { dropSnapshot: false },
 ): Promise<void> {
