@@ -27,7 +27,11 @@ const ENDPOINT = { port: 'web', host: '127.0.0.1', hostPort: 40_000 };
 
 /** An edge with a delivered VM; `told` is what its coordinator heard of it while it was not away. */
 function edgeWithVm(vm: 'defined' | 'running') {
-  const edge = { vm, power: 'on' as Power, isAway: (_: Power): boolean => false };
+  const edge = {
+    ...{ vm: vm as 'defined' | 'running' | 'absent', power: 'on' as Power },
+    state: 'running' as DesiredTeleport['state'],
+    ...{ isHeld: false, isAway: (_: Power): boolean => false },
+  };
   const told: { power: Power; endpoints: unknown }[] = [];
   const status = () => ({
     ...{ state: edge.vm, definition: { disks: [DISK] } },
@@ -48,6 +52,7 @@ function edgeWithVm(vm: 'defined' | 'running') {
       write: async (_: string, now: unknown) => {
         record = now;
       },
+      remove: async () => undefined,
     },
     capacity: createCapacity({ memoryMiB: 1024, vcpus: 4 }),
     hypervisor: {
@@ -60,21 +65,26 @@ function edgeWithVm(vm: 'defined' | 'running') {
       async stop() {
         edge.vm = 'defined';
       },
+      async destroy() {
+        edge.vm = 'absent';
+      },
     },
+    copies: { remove: async () => undefined },
     lazyDisks: { end: async () => undefined, record: () => undefined },
     engine: { making: () => [] },
-    holds: { isHeld: () => false },
-    store: { intact: async () => IMAGE, find: () => IMAGE },
+    holds: { isHeld: () => edge.isHeld },
+    store: { intact: async () => IMAGE, find: () => IMAGE, release: () => undefined },
     events: {
       teleportStep: () => undefined,
       vmStarted: () => undefined,
+      vmRemoved: () => undefined,
       vmStopped: () => undefined,
     },
     sources: {},
     coordinatorKey: {},
   } as unknown as PursuitDeps;
   const job: PursuitJob = {
-    desired: () => ({ ...DESIRED, power: edge.power }),
+    desired: () => ({ ...DESIRED, state: edge.state, power: edge.power }),
     memory: {
       ...{ known: 'running', confirmed: false, ready: false, released: false },
       ...{ independent: false, unsettled: false, toldPower: null },
@@ -115,5 +125,18 @@ describe('the power of a delivered VM', () => {
     const { told, pursue } = edgeWithVm('running');
     await pursue();
     expect(told).toEqual([{ power: 'on', endpoints: [ENDPOINT] }]);
+  });
+});
+
+describe('a VM that is being captured', () => {
+  it('I4: is removed when that is over', async () => {
+    const { edge, pursue } = edgeWithVm('running');
+    edge.state = 'cancelled';
+    edge.isHeld = true;
+    await pursue();
+    expect(edge.vm).toBe('running');
+    edge.isHeld = false;
+    await pursue();
+    expect(edge.vm).toBe('absent');
   });
 });

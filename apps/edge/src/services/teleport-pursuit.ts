@@ -8,6 +8,8 @@
  *     move it takes once the VM's source can't start any more.
  * I3: the room of the overlays is reserved before the first word to the coordinator and before the first
  *     byte of a disk: what this edge calls free from then on no longer holds it.
+ * I4: a VM that is cancelled while it is being captured is removed when that is over: what it wrote was
+ *     asked for first.
  */
 
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -53,7 +55,11 @@ import { createTeleportReports } from './teleport-reports.ts';
 /** Brings the teleport to where the coordinator wants it. Throws what stops it; the caller decides. */
 export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
   const { teleport, epoch, state } = job.desired();
-  if (state === 'cancelled' || state === 'failed') return await removeTeleport(deps, job);
+  if (state === 'cancelled' || state === 'failed') {
+    // I4
+    if (deps.holds.isHeld(teleport)) return;
+    return await removeTeleport(deps, job);
+  }
   await using pass = await beginPass(deps, job, teleport, epoch);
   const copy = pass.record.functional?.copy;
   if (copy != null) deps.copies.keep(teleport, copy);
