@@ -31,7 +31,7 @@ import type { VmHolds } from '../services/vm-holds.ts';
 
 interface Deps {
   readonly client: Pick<CoordinatorClient, 'call'>;
-  readonly hypervisor: Pick<Hypervisor, 'status' | 'stop' | 'diskFiles'>;
+  readonly hypervisor: Pick<Hypervisor, 'stop' | 'diskFiles'>;
   readonly captureVm: CaptureVm;
   readonly sign: (description: Description) => Promise<string>;
   readonly desired: DesiredStates;
