@@ -7,7 +7,6 @@ import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import type { Power } from '@vmdn/core/domain/power.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { VmHardware } from '@vmdn/core/domain/vm-specification.ts';
 import { deliveredHardware } from '@vmdn/core/formats/delivered-hardware.ts';
@@ -72,8 +71,6 @@ export interface PursuitMemory extends CoordinatorView {
   /** The VM goes on with its export until its next start: the files that it has open are others. */
   unsettled: boolean;
   released: boolean;
-  /** What the coordinator was told last of whether the VM is on. */
-  toldPower: Power | null;
   /** What the guest read until it was ready, and nobody else knows yet. */
   trace?: BootTrace | undefined;
 }

@@ -225,7 +225,7 @@ async function start(pass: Pass): Promise<void> {
   pass.job.memory.toldPower = null;
   await saveEndpoints(pass, running);
   // Its ports may be others than before.
-  if (pass.job.desired().state === 'running') await sayOn(pass);
+  if (pass.job.desired().state === 'running') await pass.reports.tell('running', { power: 'on' });
 }
 
 async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
@@ -238,24 +238,18 @@ async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
 async function tellOff(pass: Pass): Promise<void> {
   await save(pass, { ...pass.record, endpoints: [] });
   await pass.reports.tell('running', { power: 'off' });
-  pass.job.memory.toldPower = 'off';
 }
 
 async function tellOn(pass: Pass): Promise<void> {
   const status = await pass.deps.hypervisor.status(pass.teleport);
   if (status.state !== 'running') return;
   await saveEndpoints(pass, status);
-  await sayOn(pass);
+  await pass.reports.tell('running', { power: 'on' });
 }
 
 async function saveEndpoints(pass: Pass, vm: RunningVm): Promise<void> {
   const { endpoints, accelerator } = vm;
   await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
-}
-
-async function sayOn(pass: Pass): Promise<void> {
-  await pass.reports.tell('running');
-  pass.job.memory.toldPower = 'on';
 }
 
 async function awaitReady(pass: Pass): Promise<void> {
@@ -297,7 +291,7 @@ async function announce(pass: Pass): Promise<void> {
   // Of one that ran before this edge kept times nobody knows since when.
   if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
   if (pass.isIndependent) await writeReceipt(pass);
-  await sayOn(pass);
+  await pass.reports.tell('running', { power: 'on' });
   pass.job.memory.independent = pass.isIndependent;
   await tellTrace(pass);
 }
