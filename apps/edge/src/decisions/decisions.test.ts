@@ -28,7 +28,7 @@ const FRESH: TeleportActual = {
   independent: false,
   confirmed: false,
   ready: false,
-  toldOff: false,
+  toldPower: null,
   released: false,
 };
 const eager = (state: TeleportState) => ({ state, lazy: false, power: 'on' }) as const;
@@ -68,9 +68,8 @@ describe('the next step of a teleport', () => {
     expect(nextTeleportStep(eager('booting'), { ...HELD, vm: 'running' })).toEqual({
       do: 'await-ready',
     });
-    expect(nextTeleportStep(eager('running'), { ...HELD, vm: 'running' })).toEqual({
-      do: 'nothing',
-    });
+    const told = { ...HELD, vm: 'running', toldPower: 'on' } as const;
+    expect(nextTeleportStep(eager('running'), told)).toEqual({ do: 'nothing' });
   });
 
   it('asks again before it starts a VM that should run and does not', () => {
@@ -107,7 +106,7 @@ describe('the next step of a teleport', () => {
       else if (step === 'complete') actual = { ...actual, missing: [], opened: false };
       else if (step === 'settle') actual = { ...actual, filling: false };
       else if (step === 'announce') {
-        actual = { ...actual, independent: !actual.filling };
+        actual = { ...actual, independent: !actual.filling, toldPower: 'on' };
         state = 'running';
       }
     }
@@ -145,7 +144,7 @@ describe('the next step of a teleport', () => {
     expect(nextTeleportStep(off, runs).do).toBe('stop');
     const stopped = { ...runs, vm: 'defined' } as const;
     expect(nextTeleportStep(off, stopped).do).toBe('tell-off');
-    const told = { ...stopped, toldOff: true } as const;
+    const told = { ...stopped, toldPower: 'off' } as const;
     expect(nextTeleportStep(off, told).do).toBe('nothing');
     expect(nextTeleportStep(eager('running'), told).do).toBe('start');
     // What is on its way arrives first.
@@ -153,11 +152,36 @@ describe('the next step of a teleport', () => {
     expect(nextTeleportStep({ ...off, state: 'cancelled' }, told).do).toBe('remove');
   });
 
+  it('I6: says that a VM is off of which nothing is left, too', () => {
+    const off = { ...eager('running'), power: 'off' } as const;
+    expect(nextTeleportStep(off, HELD).do).toBe('tell-off');
+  });
+
+  it('I6: makes a lazy VM’s disk whole that the store lost while it was off', () => {
+    const off = { ...lazily('running'), power: 'off' } as const;
+    const lost = { ...FRESH, vm: 'defined', toldPower: 'off' } as const;
+    expect(nextTeleportStep(off, lost)).toEqual({ do: 'deliver', digest: lost.missing[0] });
+    expect(nextTeleportStep(off, { ...lost, missing: [] }).do).toBe('nothing');
+  });
+
+  it('I7: says that a VM is on, and where, until that was heard, after its disk is there', () => {
+    for (const heard of [null, 'off'] as const) {
+      const runs = { ...HELD, vm: 'running', independent: true, toldPower: heard } as const;
+      for (const wish of [eager('running'), lazily('running')]) {
+        expect(nextTeleportStep(wish, runs).do).toBe('tell-on');
+        expect(nextTeleportStep(wish, { ...runs, toldPower: 'on' }).do).toBe('nothing');
+      }
+      const comes = { ...runs, missing: [DIGEST], opened: true, independent: false };
+      expect(nextTeleportStep(lazily('running'), comes).do).toBe('complete');
+    }
+  });
+
   it('I6: neither starts nor stops a VM that is held', () => {
     const held = { ...eager('running'), power: 'held' } as const;
     const off = { ...HELD, vm: 'defined', confirmed: true } as const;
     expect(nextTeleportStep(held, off).do).toBe('nothing');
-    expect(nextTeleportStep(held, { ...off, vm: 'running' }).do).toBe('nothing');
+    const runs = { ...off, vm: 'running', toldPower: 'on' } as const;
+    expect(nextTeleportStep(held, runs).do).toBe('nothing');
     expect(nextTeleportStep({ ...held, state: 'cancelled' }, off).do).toBe('remove');
   });
 

@@ -12,7 +12,9 @@
  * I5: a lazy VM is brought up before its disks are complete, and is not done before it needs no export
  *     any more and the coordinator knows.
  * I6: a VM that was delivered is kept off where that is wished; one that is held is neither started nor
- *     stopped here.
+ *     stopped here. A disk that the store lost meanwhile is made whole: nobody reads it.
+ * I7: whether a VM that was delivered is on is told until the coordinator has heard it, after what moves
+ *     bytes.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -36,8 +38,8 @@ export interface TeleportActual {
   readonly ready: boolean;
   /** The coordinator was told that the VM needs nobody any more, or that must wait for its next start. */
   readonly independent: boolean;
-  /** The coordinator was told that the VM is off. */
-  readonly toldOff: boolean;
+  /** What the coordinator was told last of whether a VM that was delivered is on; null: not known. */
+  readonly toldPower: Power | null;
   /** The coordinator was told that nothing of the teleport is left here. */
   readonly released: boolean;
 }
@@ -59,6 +61,8 @@ export type TeleportStep =
   | { readonly do: 'stop' }
   /** Say that the VM is off. */
   | { readonly do: 'tell-off' }
+  /** Say that the VM is on, and where it is reachable. */
+  | { readonly do: 'tell-on' }
   | { readonly do: 'await-ready' }
   /** Say where the VM is reachable. */
   | { readonly do: 'announce' }
@@ -83,7 +87,8 @@ export function nextTeleportStep(desired: TeleportWish, actual: TeleportActual):
     return { do: actual.vm === 'absent' && actual.released ? 'nothing' : 'remove' };
   }
   const [missing] = actual.missing;
-  if (missing !== undefined && !lazy) return { do: 'deliver', digest: missing };
+  const isOff = state === 'running' && desired.power === 'off' && actual.vm !== 'running';
+  if (missing !== undefined && (!lazy || isOff)) return { do: 'deliver', digest: missing };
   if (missing !== undefined && !actual.opened) return { do: 'open' };
   if (actual.vm === 'other') return { do: 'discard' };
   if (state === 'running' && desired.power !== 'on') return nextOfOff(desired, actual);
@@ -97,14 +102,14 @@ function nextOfRunning({ state, lazy }: TeleportWish, actual: TeleportActual): T
   if (!isMissing && actual.filling) return { do: 'settle' };
   if (state !== 'running') return { do: actual.ready ? 'announce' : 'await-ready' };
   if (isMissing) return { do: 'complete' };
-  return { do: lazy && !actual.independent ? 'announce' : 'nothing' };
+  if (lazy && !actual.independent) return { do: 'announce' };
+  return { do: actual.toldPower === 'on' ? 'nothing' : 'tell-on' };
 }
 
 function nextOfOff(desired: TeleportWish, actual: TeleportActual): TeleportStep {
   if (desired.power === 'off' && actual.vm === 'running') return { do: 'stop' };
   if (actual.vm === 'running') return nextOfRunning(desired, actual);
-  if (actual.vm === 'defined' && desired.power === 'off' && !actual.toldOff)
-    return { do: 'tell-off' };
+  if (desired.power === 'off' && actual.toldPower !== 'off') return { do: 'tell-off' };
   return { do: 'nothing' };
 }
 

@@ -156,6 +156,20 @@ describe('a capture', () => {
     expect(holds.isHeld(TELEPORT)).toBe(true);
   });
 
+  it('I4: of a VM that is to be removed comes before that', async () => {
+    const { run, become, done, holds } = edgeWith();
+    become({
+      captures: [{ capture: CAPTURE, teleport: TELEPORT, vm: 'used', version: 1 }],
+      teleports: [{ teleport: TELEPORT, state: 'cancelled', version: {} }],
+    });
+    expect(holds.isHeld(TELEPORT)).toBe(true);
+    await run();
+    expect(done).toEqual(['stop', 'capture', 'tell holdings', 'tell done']);
+    expect(holds.isHeld(TELEPORT)).toBe(true);
+    become({ captures: [], teleports: [{ teleport: TELEPORT, state: 'cancelled', version: {} }] });
+    expect(holds.isHeld(TELEPORT)).toBe(false);
+  });
+
   it('of a VM that was removed meanwhile says so', async () => {
     const { run, become, last } = edgeWith();
     become({

@@ -6,6 +6,8 @@
  * I2: the end is reported until the coordinator has heard it; meanwhile the VM goes on, unless it is to stay
  *     off.
  * I3: what is described is held: the coordinator hears of the images before it hears of the version.
+ * I4: a VM that is cancelled after its capture was ordered is captured first: it is removed when the
+ *     coordinator knows what of its disks the captured one has, or the capture failed.
  */
 
 import { DESCRIPTION_SCHEMA, type Description } from '@vmdn/core/domain/description.ts';
@@ -17,6 +19,7 @@ import {
   type DesiredCapture,
   reportCapture,
 } from '@vmdn/core/http/contracts/coordinator-delivered.ts';
+import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { CaptureVm } from '@vmdn/core/io/ports/capture-vm.ts';
 import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import pLimit from 'p-limit';
@@ -28,7 +31,7 @@ import type { VmHolds } from '../services/vm-holds.ts';
 
 interface Deps {
   readonly client: Pick<CoordinatorClient, 'call'>;
-  readonly hypervisor: Pick<Hypervisor, 'status' | 'stop' | 'diskFiles'>;
+  readonly hypervisor: Pick<Hypervisor, 'stop' | 'diskFiles'>;
   readonly captureVm: CaptureVm;
   readonly sign: (description: Description) => Promise<string>;
   readonly desired: DesiredStates;
@@ -77,12 +80,21 @@ async function workOff(
   if (end === undefined) {
     end = await captureOnce(deps, order, signal);
     ends.set(capture, end);
-    if (end.state === 'failed' || !order.keepStopped) letGo(deps, order);
+    const staysOff = order.keepStopped || deliveredOf(deps, order)?.state !== 'running';
+    if (end.state === 'failed' || !staysOff) letGo(deps, order);
   }
   await tellEnd(deps, order, end, signal);
 }
 
-/** The VM may go on; one that is to stay off is held until the coordinator has heard of the end. */
+/** The VM that is captured, as long as this edge should have it or is to remove it. */
+function deliveredOf({ desired }: Deps, { teleport }: DesiredCapture): DesiredTeleport | undefined {
+  return desired.latest()?.teleports.find((one) => one.teleport === teleport);
+}
+
+/**
+ * The VM may go on; one that is to stay off, or to be removed, is held until the coordinator has heard of the
+ * end.
+ */
 function letGo({ holds, onEnd }: Deps, { capture }: DesiredCapture): void {
   holds.end(capture);
   onEnd();
@@ -142,8 +154,8 @@ async function describeVm(
   signal: AbortSignal,
 ): Promise<Description> {
   const { teleport, vm, version } = order;
-  const delivered = deps.desired.latest()?.teleports.find((one) => one.teleport === teleport);
-  if (delivered?.state !== 'running') {
+  const delivered = deliveredOf(deps, order);
+  if (delivered?.state !== 'running' && delivered?.state !== 'cancelled') {
     throw new VmdnError('not_found', 'The VM was removed from this edge before it was captured.');
   }
   const source = await deps.versions.verify(delivered.version, { isTakenOn: true });

@@ -110,7 +110,7 @@ function memoryOf(context: Context, desired: DesiredTeleport, key: string): Memo
   if (known?.key === key) return known;
   const memory: Memory = {
     ...{ key, known: desired.state, confirmed: false, ready: false, released: false },
-    ...{ independent: false, unsettled: false, toldOff: false },
+    ...{ independent: false, unsettled: false, toldPower: null },
     ...{ failures: 0, notBeforeMs: 0 },
   };
   context.memories.set(desired.teleport, memory);

@@ -8,10 +8,17 @@ const VM = '0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10' as Id;
 const OTHER = '1b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10' as Id;
 const [SYSTEM, DATA] = ['a', 'b'].map((digit) => digit.repeat(64) as Digest) as [Digest, Digest];
 
-/** An edge with two snapshots, both of the VM; what is `kept` stands below another image. */
-function edge(
-  facts: { readonly kept?: Digest; readonly named?: Digest; readonly shared?: Digest } = {},
-) {
+interface Facts {
+  /** Stands below another image. */
+  readonly kept?: Digest;
+  readonly named?: Digest;
+  readonly shared?: Digest;
+  /** Is a disk of a VM that this edge describes. */
+  readonly captured?: { readonly vm: string; readonly digest: Digest };
+}
+
+/** An edge with two snapshots, both of the VM. */
+function edge(facts: Facts = {}) {
   const images = new Set([SYSTEM, DATA]);
   const told: string[] = [];
   const records = new Map([[VM, [SYSTEM, DATA]]]);
@@ -29,7 +36,24 @@ function edge(
     },
     records: {
       keys: async () => [...records.keys()],
-      read: async (key: Id) => ({ deliveries: records.get(key)!.map((digest) => ({ digest })) }),
+      read: async (key: Id) => {
+        return { vm: 'web', deliveries: records.get(key)!.map((digest) => ({ digest })) };
+      },
+    },
+    sources: { self: 'me' },
+    desired: {
+      latest: () => ({
+        versions: [
+          { vm: 'elsewhere', origin: { node: 'somebody' } },
+          ...(facts.captured ? [{ vm: facts.captured.vm, origin: { node: 'me' } }] : []),
+        ],
+      }),
+    },
+    versions: {
+      verify: async ({ vm }: { vm: string }) => {
+        if (vm === 'elsewhere') throw new VmdnError('internal', 'It was not captured here.');
+        return { disks: [{ digest: facts.captured!.digest }] };
+      },
     },
     events: {
       snapshotKept: (digest: string, why: string) => void told.push(`${digest[0]}: ${why}`),
@@ -52,6 +76,7 @@ describe('a VM that is removed with its disks', () => {
       [{ shared: SYSTEM }, 'a: another VM of this edge has it'],
       [{ kept: SYSTEM }, 'a: Another image stands on it.'],
       [{ named: SYSTEM }, 'a: it is an image with a name'],
+      [{ captured: { vm: 'used', digest: SYSTEM } }, 'a: a VM captured here has it'],
     ] as const;
     for (const [facts, words] of cases) {
       const { run, images, told } = edge(facts);
@@ -61,6 +86,12 @@ describe('a VM that is removed with its disks', () => {
     }
   });
 
+  it('takes the disks of a captured VM along where it is that VM itself (I1)', async () => {
+    const { run, images } = edge({ captured: { vm: 'web', digest: SYSTEM } });
+    await run();
+    expect([...images]).toEqual([]);
+  });
+
   it('fails as the store does, to be tried again', async () => {
     const { images } = edge();
     const broken = new VmdnError('disk_full', 'It failed.');
@@ -68,6 +99,7 @@ describe('a VM that is removed with its disks', () => {
       store: { find: () => ({ kind: 'snapshot' }), remove: () => Promise.reject(broken) },
       records: { keys: async () => [], read: async () => ({ deliveries: [{ digest: SYSTEM }] }) },
       events: { snapshotKept: () => undefined },
+      ...{ desired: { latest: () => null }, sources: { self: 'me' } },
     };
     await expect(dropSnapshots(deps as never, VM)).rejects.toBe(broken);
     expect(images.size).toBe(2);

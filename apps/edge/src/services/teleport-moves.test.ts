@@ -84,7 +84,7 @@ function edgeThatAsks(asks: number, state: DesiredTeleport['state'] = 'syncing')
     desired: () => ({ ...DESIRED, state }),
     memory: {
       ...{ known: state, confirmed: false, ready: false, released: false },
-      ...{ independent: false, unsettled: false, toldOff: false },
+      ...{ independent: false, unsettled: false, toldPower: null },
     },
     signal: controller.signal,
     lose: () => undefined,

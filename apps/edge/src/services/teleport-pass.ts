@@ -23,6 +23,7 @@ import type { EdgeEvents } from '../events.ts';
 import type { SyncEngine } from '../sync/create-sync-engine.ts';
 import type { Capacity } from './capacity.ts';
 import type { DiskDeliveries } from './deliver-disk.ts';
+import type { DesiredStates } from './desired-states.ts';
 import type { FunctionalCopies } from './functional-copies.ts';
 import { type GrantKeeper, keepGrant } from './grant-keeper.ts';
 import type { LazyDisks } from './lazy-disks.ts';
@@ -48,6 +49,7 @@ export interface PursuitDeps {
   readonly lazyDisks: LazyDisks;
   readonly copies: FunctionalCopies;
   readonly versions: VerifiedVersions;
+  readonly desired: Pick<DesiredStates, 'latest'>;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
   /** VMs that are being captured: neither started nor stopped. */
@@ -69,8 +71,6 @@ export interface PursuitMemory extends CoordinatorView {
   /** The VM goes on with its export until its next start: the files that it has open are others. */
   unsettled: boolean;
   released: boolean;
-  /** The coordinator was told that the VM is off. */
-  toldOff: boolean;
   /** What the guest read until it was ready, and nobody else knows yet. */
   trace?: BootTrace | undefined;
 }

@@ -170,7 +170,7 @@ describe('a lazy VM that boots', () => {
     } as unknown as PursuitDeps;
     const memory: PursuitJob['memory'] = {
       ...{ known: 'booting', confirmed: true, ready: false, released: false },
-      ...{ independent: false, unsettled: false, toldOff: false },
+      ...{ independent: false, unsettled: false, toldPower: null },
     };
     const desired = { ...DESIRED, state: 'booting', lazy: true, skipFree: false, requestedAt: NOW };
     const job: PursuitJob = {

@@ -8,12 +8,14 @@
  *     move it takes once the VM's source can't start any more.
  * I3: the room of the overlays is reserved before the first word to the coordinator and before the first
  *     byte of a disk: what this edge calls free from then on no longer holds it.
+ * I4: a VM that is cancelled while it is being captured is removed when that is over: what it wrote was
+ *     asked for first.
  */
 
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
-import type { VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
+import type { RunningVm, VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
 import { receiptOf } from '../decisions/receipts.ts';
 import {
   leadsToNewVm,
@@ -25,7 +27,7 @@ import {
 } from '../decisions/teleport-step.ts';
 import { STEPS_MAX } from '../limits.ts';
 import { shareTrace } from './boot-traces.ts';
-import { dropSnapshots } from './drop-snapshots.ts';
+import { type DropDeps, dropSnapshots } from './drop-snapshots.ts';
 import { freshOverlays } from './fresh-identity.ts';
 import { reserveRoom } from './reserve-room.ts';
 import { makeCopy, withChecks } from './teleport-copy.ts';
@@ -53,7 +55,11 @@ import { createTeleportReports } from './teleport-reports.ts';
 /** Brings the teleport to where the coordinator wants it. Throws what stops it; the caller decides. */
 export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void> {
   const { teleport, epoch, state } = job.desired();
-  if (state === 'cancelled' || state === 'failed') return await removeTeleport(deps, job);
+  if (state === 'cancelled' || state === 'failed') {
+    // I4
+    if (deps.holds.isHeld(teleport)) return;
+    return await removeTeleport(deps, job);
+  }
   await using pass = await beginPass(deps, job, teleport, epoch);
   const copy = pass.record.functional?.copy;
   if (copy != null) deps.copies.keep(teleport, copy);
@@ -102,6 +108,8 @@ async function act(pass: Pass, step: TeleportStep): Promise<void> {
       return await stopGuest(pass);
     case 'tell-off':
       return await tellOff(pass);
+    case 'tell-on':
+      return await tellOn(pass);
     case 'await-ready':
       return await awaitReady(pass);
     case 'announce':
@@ -127,10 +135,10 @@ async function look(pass: Pass): Promise<TeleportActual> {
   const reads = disks.some(({ filling }) => filling !== undefined);
   pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
   const filling = reads && !memory.unsettled;
-  const { confirmed, ready, released, toldOff } = memory;
+  const { confirmed, ready, released, toldPower } = memory;
   const independent = memory.independent || memory.unsettled;
   const opened = areOpen(pass, missing);
-  return { missing, opened, vm, filling, confirmed, ready, independent, released, toldOff };
+  return { missing, opened, vm, filling, confirmed, ready, independent, released, toldPower };
 }
 
 /** Throws as `reserveRoom` does. Idempotent; `removeVm` gives it back. */
@@ -145,7 +153,8 @@ async function confirm(pass: Pass): Promise<void> {
   await recordHits(pass);
   if (pass.isIndependent) await stamp(pass, 'verified');
   if (job.desired().state === 'running') {
-    await pass.reports.tell('running');
+    // It is off as yet, whatever the coordinator heard last.
+    await pass.reports.tell('running', { power: 'off' });
   } else {
     if (pass.isIndependent && job.desired().state !== 'booting')
       await pass.reports.tell('verified');
@@ -212,12 +221,11 @@ async function start(pass: Pass): Promise<void> {
   pass.deps.lazyDisks.record(pass.teleport);
   const running = await hypervisor.start(pass.teleport);
   events.vmStarted(pass.teleport, running.accelerator);
-  const { endpoints, accelerator } = running;
-  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
   pass.job.memory.ready = false;
-  pass.job.memory.toldOff = false;
+  pass.job.memory.toldPower = null;
+  await saveEndpoints(pass, running);
   // Its ports may be others than before.
-  if (pass.job.desired().state === 'running') await pass.reports.tell('running');
+  if (pass.job.desired().state === 'running') await pass.reports.tell('running', { power: 'on' });
 }
 
 async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
@@ -230,7 +238,18 @@ async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
 async function tellOff(pass: Pass): Promise<void> {
   await save(pass, { ...pass.record, endpoints: [] });
   await pass.reports.tell('running', { power: 'off' });
-  pass.job.memory.toldOff = true;
+}
+
+async function tellOn(pass: Pass): Promise<void> {
+  const status = await pass.deps.hypervisor.status(pass.teleport);
+  if (status.state !== 'running') return;
+  await saveEndpoints(pass, status);
+  await pass.reports.tell('running', { power: 'on' });
+}
+
+async function saveEndpoints(pass: Pass, vm: RunningVm): Promise<void> {
+  const { endpoints, accelerator } = vm;
+  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
 }
 
 async function awaitReady(pass: Pass): Promise<void> {
@@ -272,7 +291,7 @@ async function announce(pass: Pass): Promise<void> {
   // Of one that ran before this edge kept times nobody knows since when.
   if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
   if (pass.isIndependent) await writeReceipt(pass);
-  await pass.reports.tell('running');
+  await pass.reports.tell('running', { power: 'on' });
   pass.job.memory.independent = pass.isIndependent;
   await tellTrace(pass);
 }
@@ -313,10 +332,11 @@ async function removeTeleport(deps: PursuitDeps, job: PursuitJob): Promise<void>
 
 /** Removes the VM and all that this edge remembers of its teleport; its images stay. Idempotent. */
 export async function removeVm(
-  deps: Pick<
-    PursuitDeps,
-    'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
-  >,
+  deps: DropDeps &
+    Pick<
+      PursuitDeps,
+      'hypervisor' | 'lazyDisks' | 'copies' | 'records' | 'capacity' | 'store' | 'events'
+    >,
   teleport: Id,
   { dropSnapshot }: { readonly dropSnapshot: boolean } = { dropSnapshot: false },
 ): Promise<void> {

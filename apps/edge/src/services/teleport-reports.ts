@@ -6,6 +6,7 @@
  * I2: while the coordinator is away a report that only informs is dropped (the next one says the same
  *     and more); one that asks for leave fails and is asked again.
  * I3: a report that was not taken because something must come first changes nothing here either.
+ * I4: whether the VM is on is said by who knows; every other report repeats what was said last.
  */
 
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -24,13 +25,15 @@ import type { TeleportRecord } from './teleport-record.ts';
 export interface ReportWords {
   readonly message?: string;
   readonly errorCode?: string;
-  /** Of a running teleport's VM; on unless said. */
+  /** Of a running teleport's VM. */
   readonly power?: Power;
 }
 
 /** The state that the coordinator has, as far as this edge knows. */
 export interface CoordinatorView {
   known: TeleportState;
+  /** What it was told last of whether the VM is on; null: not known. */
+  toldPower: Power | null;
 }
 
 export interface TeleportReports extends Disposable {
@@ -67,6 +70,7 @@ export function createTeleportReports(deps: {
   const send = async (state: TeleportState, words: ReportWords): Promise<string | null> => {
     const { endpoints, phases, accelerator, boot, functional } = deps.record();
     for (const step of reportPath(view.known, state, deps.isLazy)) {
+      const power = step === 'running' ? (words.power ?? view.toldPower) : null;
       const reply = await deps.client.call(reportProgress, {
         params: { teleport: deps.teleport },
         body: {
@@ -81,7 +85,7 @@ export function createTeleportReports(deps: {
           ...(boot?.trace ? { trace: boot.trace } : {}),
           ...(functional?.copy == null ? {} : { functional: functional.copy.report }),
           ...(step === state ? bounded(words) : {}),
-          ...(step === 'running' ? { power: words.power ?? 'on' } : {}),
+          ...(power === null ? {} : { power }),
           ...(deps.isGone === true ? { gone: true } : {}),
         },
         signal: deps.signal,
@@ -90,6 +94,7 @@ export function createTeleportReports(deps: {
       if (reply.epoch !== deps.epoch) throw lost(deps.teleport, deps.epoch);
       if (reply.awaits !== undefined) return reply.awaits;
       if (reply.state !== step) throw overruled(step, reply.state);
+      view.toldPower = power ?? view.toldPower;
     }
     return null;
   };

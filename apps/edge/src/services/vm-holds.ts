@@ -1,5 +1,5 @@
 /**
- * Room: edge, services. VMs that are being captured: they stay off, and nobody starts them.
+ * Room: edge, services. VMs that are being captured: they stay off, and nobody starts or removes them.
  *
  * I1: a VM is held from the moment on in which the coordinator names its capture until the capture is over
  *     on this edge, whether the coordinator knows that or not: while it is away no VM stays off for it.

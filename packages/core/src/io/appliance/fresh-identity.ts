@@ -27,7 +27,7 @@ export function createFreshIdentity(appliance: Appliance): FreshIdentity {
         ...{ label: labels[index]!, at: { path }, access: 'write' },
         format: format === 'raw' ? 'raw' : 'qcow2',
       })),
-      scripts: ['identity.sh', 'mount-guest.sh'],
+      scripts: ['identity.sh', 'mount-guest.sh', 'rename-hosts.awk'],
       args: [JOB_FOLDER, ...labels],
       files: filesOf(job),
       ...{ memoryMiB: MEMORY_MIB, timeoutMs: TIMEOUT_MS, resultBytesMax: RESULT_BYTES_MAX },

@@ -140,26 +140,14 @@ renew_host_keys() {
   umount -- "$target/dev" "$target/run"
 }
 
-# The name by which the guest knew itself, in whole words of /etc/hosts, becomes the new one.
+# The name by which the guest knew itself becomes the new one, in /etc/hosts too (rename-hosts.awk).
 rename_host() {
   local old='' hosts=/etc/hosts
   if is_file /etc/hostname; then old=$(head -n 1 "$target/etc/hostname" | tr -d '[:space:]'); fi
   rewrite /etc/hostname <<<"$hostname"
   if is_file "$hosts"; then
     # No `awk` in the appliance: who makes that link has not run there.
-    gawk -v old="$old" -v new="$hostname" '
-      BEGIN { short = old; sub(/[.].*/, "", short); newshort = new; sub(/[.].*/, "", newshort) }
-      /^[ \t]*#/ || NF < 2 { print; next }
-      {
-        for (i = 2; i <= NF && $i !~ /^#/; i++) {
-          if (old != "" && $i == old) $i = new
-          else if (short != "" && $i == short) $i = newshort
-          else if (short != "" && index($i, short ".") == 1) $i = newshort substr($i, length(short) + 1)
-          if ($i == new) known = 1
-        }
-        print
-      }
-      END { if (!known) print "127.0.1.1 " new }' "$target$hosts" >/var/tmp/hosts ||
+    gawk -v old="$old" -v new="$hostname" -f "$(dirname "$0")/rename-hosts.awk" "$target$hosts" >/var/tmp/hosts ||
       fail "$EXIT_WRITE" "$hosts could not be read"
     rewrite "$hosts" </var/tmp/hosts
   fi

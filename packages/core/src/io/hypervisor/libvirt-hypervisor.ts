@@ -168,9 +168,11 @@ async function end(
   if (graceMs > 0) {
     await virsh.shutDown(vm);
     const deadline = performance.now() + graceMs;
-    while (performance.now() < deadline && !signal?.aborted) {
+    for (;;) {
       if (await isOver()) return;
-      await delay(Math.min(POLL_MS, Math.max(1, deadline - performance.now())));
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0 || signal?.aborted) break;
+      await delay(Math.min(POLL_MS, Math.max(1, leftMs)));
     }
   }
   requireGoneOrForced(vm, { graceMs, isForced, signal });

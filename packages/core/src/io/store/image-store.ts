@@ -4,6 +4,7 @@
  *   <root>/owner.lock                     see owner-lock.ts
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
+ *   <root>/staging/capture-<id>-<n>/      disks being captured; gone after a restart
  *   <root>/staging/package-<sha256>/      packages being unpacked; gone after a restart
  *   <root>/staging/removed-<digest>/      images on their way out; gone after a restart
  *   <root>/images/<digest>/disk.raw       sparse, immutable; or
@@ -146,7 +147,7 @@ function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
   };
 }
 
-/** Imports begin anew after a restart; deliveries go on where they were. */
+/** Imports and captures begin anew after a restart; deliveries go on where they were. */
 async function sweepStagings(store: Store): Promise<void> {
   for (const name of await readdir(store.dirs.staging)) {
     const path = join(store.dirs.staging, name);
