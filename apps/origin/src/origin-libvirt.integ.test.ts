@@ -52,7 +52,7 @@ it('an origin describes a domain that is shut off, and again when it was run', {
   await vi.waitFor(() => expect(told.get('web-01/1')?.state).toBe('live'), soon);
   const { description } = told.get('web-01/1')!;
   expect(description.hardware).toEqual({
-    ...{ vcpus: 1, memoryMiB: 64, firmware: 'bios' },
+    ...{ vcpus: 1, memoryMiB: 64, firmware: 'bios', uuid: id },
     ports: [{ name: 'web', guest: 80 }],
     ready: { kind: 'http', port: 'web', path: '/', timeoutSeconds: 300 },
   });

@@ -117,8 +117,8 @@ export async function createOrigin(
   const found = await findVmsOf(parts, keeper.fencedAs);
   const watcher = startVmWatcher({ ...parts, ...pace, ...found, pinKeeper, announcer });
   stack.use(watcher);
-  const { firstPass } = watcher;
-  const follower = followFences({ wishes: fenceWishesBy(node), keeper, logger, firstPass });
+  const { firstLook } = watcher;
+  const follower = followFences({ wishes: fenceWishesBy(node), keeper, logger, firstLook });
   stack.use(follower);
 
   const uplink = createUplinkLimiter({ bytesPerSecond: settings.uplinkBytesPerSecond });

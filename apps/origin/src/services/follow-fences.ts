@@ -24,7 +24,7 @@ interface Follow {
   readonly keeper: FenceKeeper;
   readonly logger: Logger;
   /** Before that nothing is known of the sources. */
-  readonly firstPass: Promise<void>;
+  readonly firstLook: Promise<void>;
 }
 
 /** Follows the wishes until it is disposed of. */
@@ -35,7 +35,7 @@ export function followFences(options: Follow): FenceFollower {
   const complaints = new Map<Id, string>();
 
   const loop = async (): Promise<void> => {
-    await options.firstPass;
+    await options.firstLook;
     let isSettled = false;
     while (!stop.signal.aborted) {
       round = new AbortController();

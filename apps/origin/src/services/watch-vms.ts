@@ -42,8 +42,8 @@ export interface VmWatcher extends AsyncDisposable {
   describeRunning(vm: Name): void;
   /** A source turned out not to be what was described: withdraws it at once, and looks soon. */
   reportTrouble(vm: Name, error: unknown): void;
-  /** Settles after everything was looked at once; never rejects. */
-  readonly firstPass: Promise<void>;
+  /** Settles when it is known of every source whether it is what was described; never rejects. */
+  readonly firstLook: Promise<void>;
   /** What is wrong now, by VM or file. */
   problems(): ReadonlyMap<string, string>;
 }
@@ -61,7 +61,7 @@ class Watcher implements VmWatcher {
   readonly #problems = new Map<string, string>();
   readonly #retryNotBefore = new Map<Name, number>();
   #found: ReadonlySet<Name> = new Set();
-  readonly #first = Promise.withResolvers<void>();
+  readonly #looked = Promise.withResolvers<void>();
   #wakeUp: () => void = () => undefined;
   #isAwake = true;
   #loop: Promise<void> = Promise.resolve();
@@ -70,8 +70,8 @@ class Watcher implements VmWatcher {
     this.#options = options;
   }
 
-  get firstPass(): Promise<void> {
-    return this.#first.promise;
+  get firstLook(): Promise<void> {
+    return this.#looked.promise;
   }
 
   start(): void {
@@ -125,7 +125,7 @@ class Watcher implements VmWatcher {
           this.#options.logger.error({ err: error }, `a pass failed: ${describeError(error)}`);
         }
       }
-      this.#first.resolve();
+      this.#looked.resolve();
       await this.#rest();
     }
   }
@@ -159,6 +159,8 @@ class Watcher implements VmWatcher {
     const { book, running } = this.#options;
     const unsettled = (await running?.settle()) ?? new Map<Name, unknown>();
     const { vms, changed } = await book.undisturbed(() => this.#look(unsettled));
+    // Whoever waits for this must not wait for whole disks to be read.
+    this.#looked.resolve();
     await this.#settle();
     for (const vm of changed) {
       if (this.#stop.signal.aborted) return;
