@@ -47,8 +47,11 @@ export interface LockedDisk {
    * when the lock was let go or the export died.
    */
   readInto(target: Uint8Array, offsetBytes: number): Promise<void>;
-  /** Once per lock. The lock itself is let go when nobody has used it for LOCK_IDLE_MS. */
-  release(): void;
+  /**
+   * Once per lock. The lock itself is let go when nobody has used it for LOCK_IDLE_MS, or at once where no
+   * reader is expected to follow.
+   */
+  release(options?: { readonly atOnce: boolean }): void;
 }
 
 /** Locks sources against writers, for as short a time as can be. */

@@ -173,8 +173,9 @@ function wordsOf(row: TeleportRow, report: ProgressReport) {
   if (isStranded(row) && report.independent !== true) {
     return { message: row.message, errorCode: row.errorCode };
   }
-  // What a moved VM waits for stays said while its disk comes.
-  if (row.isMove && row.lazy && row.state === report.state && report.message === undefined) {
+  // What a moved VM waits for stays said while its disk comes, and when all of it is there.
+  const mayAwait = row.isMove && (row.lazy || report.state === 'verified');
+  if (mayAwait && row.state === report.state && report.message === undefined) {
     return { message: row.message, errorCode: row.errorCode };
   }
   return { message: report.message ?? null, errorCode: report.errorCode ?? null };

@@ -70,6 +70,17 @@ describe('a lock', () => {
     expect(fresh.print).toBe(await locks.print(disk));
   });
 
+  it('I2: is kept for the next reader, or let go at once where none is expected', async () => {
+    const disk = await makeDisk('a', 1);
+    const [one, two] = [await locks.lock(disk), await locks.lock(disk)];
+    one.release({ atOnce: true });
+    await two.readInto(new Uint8Array(1), 0);
+    two.release();
+    expect(locks.isLocked(disk)).toBe(true);
+    (await locks.lock(disk)).release({ atOnce: true });
+    await vi.waitFor(() => expect(locks.isLocked(disk)).toBe(false), 10_000);
+  });
+
   it('that is idle and older than a change is not joined', async () => {
     const disk = await makeDisk('a', 1);
     const first = await locks.lock(disk);

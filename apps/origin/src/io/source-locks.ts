@@ -4,8 +4,8 @@
  *
  * I1: bytes are handed out only if the source's print, taken after they were read, is still the one it
  *     had when it was locked: a changed source gives `withdrawn`, never mixed versions.
- * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one, or until it is let go
- *     on request; then at once, and it is not taken again before the time asked for, nor during a step of
+ * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one (at once where that one says
+ *     so), or until it is let go on request; then at once, and it is not taken again before the time asked for, nor during a step of
  *     ours that keeps everybody away.
  * I3: no process is left behind when this is disposed of.
  */
@@ -92,10 +92,11 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
       return entry;
     }
   };
-  const leave = (key: string, entry: Held): void => {
+  const leave = (key: string, entry: Held, atOnce: boolean): void => {
     entry.users -= 1;
     if (entry.users > 0 || entry.closing !== undefined) return;
-    entry.idleTimer = setTimeout(() => void close(key, entry), idleMs);
+    if (atOnce) void close(key, entry);
+    else entry.idleTimer = setTimeout(() => void close(key, entry), idleMs);
   };
   return {
     print: printOf,
@@ -106,13 +107,14 @@ export function createSourceLocks(options: SourceLocksOptions): SourceLocks {
         const entry = await enter(disk, key);
         clearTimeout(entry.idleTimer);
         entry.users += 1;
-        const handle = { release: once(() => leave(key, entry)), close: () => close(key, entry) };
+        const release = once((atOnce) => leave(key, entry, atOnce));
+        const handle = { release, close: () => close(key, entry) };
         try {
           const opened = await entry.opened;
           await opened.requireUnchanged();
           return lockedDisk(opened, entry, handle);
         } catch (error) {
-          handle.release();
+          release(false);
           // Somebody still holds a lock from before the change: it serves nobody any more.
           if (!isVmdnError(error, 'withdrawn') || attempt === LOCK_ATTEMPTS) throw error;
           entry.hasChanged = true;
@@ -225,7 +227,7 @@ async function closeHeld(entry: Held): Promise<void> {
 function lockedDisk(
   opened: Opened,
   entry: Held,
-  handle: { readonly release: () => void; readonly close: () => Promise<void> },
+  handle: { readonly release: (atOnce: boolean) => void; readonly close: () => Promise<void> },
 ): LockedDisk {
   return {
     virtualSizeBytes: opened.exported.virtualSizeBytes,
@@ -247,7 +249,7 @@ function lockedDisk(
         throw new VmdnError('unavailable', 'The disk was let go while it was read.', { cause });
       }
     },
-    release: handle.release,
+    release: (options) => handle.release(options?.atOnce ?? false),
   };
 }
 
@@ -277,10 +279,10 @@ function freshCheck(check: () => Promise<void>): () => Promise<void> {
   };
 }
 
-function once(action: () => void): () => void {
+function once(action: (atOnce: boolean) => void): (atOnce: boolean) => void {
   let done = false;
-  return () => {
-    if (!done) action();
+  return (atOnce) => {
+    if (!done) action(atOnce);
     done = true;
   };
 }

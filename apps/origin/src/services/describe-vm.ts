@@ -51,7 +51,8 @@ export async function describeVm(
     requireSame(prints, await printsOf(deps.locks, vm.disks));
     return { disks, guest, consistency: 'off' };
   } finally {
-    for (const disk of locked) disk.release();
+    // Who fails to start the VM meanwhile changes a time of its file, and tries again: not in vain for ever.
+    for (const disk of locked) disk.release({ atOnce: true });
   }
 }
 
