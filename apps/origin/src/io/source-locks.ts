@@ -4,9 +4,9 @@
  *
  * I1: bytes are handed out only if the source's print, taken after they were read, is still the one it
  *     had when it was locked: a changed source gives `withdrawn`, never mixed versions.
- * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one (at once where that one says
- *     so), or until it is let go on request; then at once, and it is not taken again before the time asked for,
- *     nor during a step of ours that keeps everybody away.
+ * I2: a lock is held from the first reader until LOCK_IDLE_MS after the last one (at once where that one
+ *     says so), or until it is let go on request; then at once, and it is not taken again before the time
+ *     asked for, nor during a step of ours that keeps everybody away.
  * I3: no process is left behind when this is disposed of.
  */
 
