@@ -183,10 +183,9 @@ describe('a VM that is moved', () => {
     await removeVm(network, await teleportEnd(network, (await copy(AWAY)).teleport));
     await network.node(ORIGIN).service.kill();
     const { teleport } = await beginTeleport(network, AWAY, 'london', { move: true });
-    const waits = ({ state, move }: Teleport): boolean =>
-      state === 'verified' && move?.fence === 'wanted';
-    const waiting = await teleportUntil(network, teleport, 'it waits', waits);
-    expect(waiting.message).toContain(ORIGIN);
+    const waits = ({ state, move, message }: Teleport): boolean =>
+      state === 'verified' && move?.fence === 'wanted' && message?.includes(ORIGIN) === true;
+    await teleportUntil(network, teleport, 'it waits, and says for whom', waits);
     expect(await timeOf(EDGE, 'vm_started', teleport)).toBeUndefined();
     await network.node(ORIGIN).restart();
     expect(await teleportEnd(network, teleport)).toMatchObject({ state: 'running', message: null });
@@ -210,6 +209,7 @@ describe('a VM that is moved', () => {
     await expectSourceBack(LOST);
     await fenceUntil(teleport, 'forced');
     await network.node(EDGE).restart();
+    await network.healthy();
     await removeVm(network, moved, 'discard');
   });
 
