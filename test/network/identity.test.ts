@@ -102,9 +102,11 @@ beforeAll(async () => {
       await writeFile(file, JSON.stringify({ ...plain, ...who }));
     },
   });
-  const keys = KEYS.map((kind) => dump(source, `/etc/ssh/ssh_host_${kind}_key.pub`));
   const words = [];
-  for (const key of keys) words.push((await key).split(' ').slice(0, 2).join(' '));
+  for (const kind of KEYS) {
+    const key = await dump(source, `/etc/ssh/ssh_host_${kind}_key.pub`);
+    words.push(key.split(' ').slice(0, 2).join(' '));
+  }
   sourceKeys = words.sort();
   await vmDescribed(network, VM);
 }, 300_000);
