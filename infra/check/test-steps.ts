@@ -90,6 +90,8 @@ const tests: Step = {
     try {
       const args = [
         'run',
+        // By themselves (vitest.config.ts).
+        '--project=!slow',
         '--reporter=default',
         '--reporter=json',
         `--outputFile.json=${reportPath}`,
