@@ -1,4 +1,4 @@
-import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -67,7 +67,9 @@ describe('a captured VM that is forgotten', () => {
     const { revision } = await desired(edge);
     const waiting = edge.client.call(node.desiredState, { query: { revision, waitSeconds: 30 } });
     expect(await forget()).toEqual({ vm: 'used', edge: 'dublin' });
-    expect((await waiting).dropSnapshots).toEqual([FIRST]);
+    // It is told at once; what is read meanwhile may be half of it, which the next answer mends.
+    expect((await waiting).revision).not.toBe(revision);
+    expect(await drops()).toEqual([FIRST]);
     expect(await names()).toEqual(['web-01/1']);
     const known = (await desired(other)).versions.map(({ vm }) => vm);
     expect(known).toEqual(['web-01']);
@@ -140,6 +142,11 @@ describe('a captured VM that is forgotten', () => {
     expect(await drops()).toEqual([]);
     await forget('another');
     expect(await drops()).toEqual([DATA, SECOND]);
+    const { disks, ...lean } = describeTestVm('lean-01', 1, digest('f'));
+    const skipFree = { ...disks[0]!, digest: DATA, kept: [] };
+    const { virtualSizeBytes: _, ...less } = skipFree;
+    await announce(origin, { ...lean, disks: [{ ...disks[0]!, skipFree: less }] });
+    expect(await drops(), 'one that it described without free space').toEqual([SECOND]);
     // The delivered disk is the origin's, whether it has that still or not.
     await captureDone(network, edge, { teleport, vm: 'as-it-was' }, [DELIVERED], []);
     await announce(origin, describeTestVm('web-01', 2, digest('f')));
@@ -199,8 +206,23 @@ describe('an older version of a captured VM', () => {
     await captured(FIRST);
     const onward = await request('used', 'ashburn');
     await captureDone(network, edge, { teleport, vm: 'used' }, [SECOND], [FIRST, DELIVERED]);
-    expect(await drops()).toEqual([]);
+    const { dropSnapshots, revision } = await desired(edge);
+    expect(dropSnapshots).toEqual([]);
     await deliver(other, onward);
+    const after = await desired(edge);
+    expect(after.dropSnapshots).toEqual([FIRST]);
+    expect(after.revision, 'an edge that waits is told').not.toBe(revision);
+  });
+
+  it('stays while an edge is seeded with it', async () => {
+    await captured(FIRST);
+    const image = FIRST;
+    const body = { image, edges: ['ashburn' as Name] };
+    const { seed } = await network.user.call(client.requestSeed, { body });
+    await captureDone(network, edge, { teleport, vm: 'used' }, [SECOND], [FIRST, DELIVERED]);
+    expect(await drops()).toEqual([]);
+    const params = { seed };
+    await other.client.call(node.reportSeed, { params, body: { state: 'done' } });
     expect(await drops()).toEqual([FIRST]);
   });
 

@@ -2,7 +2,8 @@
  * Room: store. Captured VMs that were forgotten, and what their edges need not keep any more.
  *
  * I1: a forgotten VM keeps its row for the teleports that were made of it; its name is free.
- * I2: what a teleport that is under way still reads of a version is kept, whatever became of the version.
+ * I2: what a teleport or a seeding that is under way still reads of a version is kept, whatever became of the
+ *     version.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -76,14 +77,21 @@ export function forgottenVms(db: Db) {
         select distinct h.digest from vms
         join disks d on d.vm_id = vms.id
         join holdings h on h.node_id = vms.origin_id and h.digest = d.digest
-        where vms.origin_id = ${edge} and h.kind = 'snapshot' and not exists (
-          select from wanted_disks w join vms o on o.id = w.vm_id join nodes n on n.id = o.origin_id
-          where w.digest = h.digest and o.project_id = vms.project_id and (n.kind = 'origin'
-            or exists (select from teleports t
-              where t.vm_id = w.vm_id and t.version = w.version and ${READS})
-            or (o.origin_id = ${edge} and o.forgotten_at is null and not exists (
-              select from vm_versions newer where newer.vm_id = w.vm_id
-                and newer.version > w.version and newer.state <> 'withdrawn'))))
+        where vms.origin_id = ${edge} and h.kind = 'snapshot'
+          and not exists (
+            select from disks w join vms o on o.id = w.vm_id join nodes n on n.id = o.origin_id
+            where (w.digest = h.digest or w.skip_free->>'digest' = h.digest)
+              and o.project_id = vms.project_id
+              and (n.kind = 'origin'
+                or exists (select from teleports t
+                  where t.vm_id = w.vm_id and t.version = w.version and ${READS})
+                or (n.id = ${edge} and o.forgotten_at is null
+                  and not exists (select from vm_versions newer where newer.vm_id = w.vm_id
+                    and newer.version > w.version and newer.state <> 'withdrawn'))))
+          and not exists (
+            select from seeds join seed_edges on seed_edges.seed_id = seeds.id
+            where seeds.project_id = vms.project_id and seeds.digest = h.digest
+              and seed_edges.state not in ('done', 'failed'))
         order by h.digest`.execute(db);
       return rows.map(({ digest }) => digest);
     },
