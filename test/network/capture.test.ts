@@ -1,9 +1,11 @@
 /**
  * What a delivered VM has written goes on with it: a real Debian guest writes, is captured by the tool
- * of its users while its edge is killed, and comes home, where only what it wrote has to cross.
+ * of its users while its edge is killed, and comes home, where only what it wrote has to cross. Then it is
+ * forgotten, and its edge has nothing of it any more.
  */
 
 import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Name } from '@vmdn/core/domain/names.ts';
@@ -47,6 +49,7 @@ let network: TestNetwork;
 let guest: Guest;
 let delivered: Teleport;
 let captured: Capture;
+let home: Teleport;
 
 /** Runs the tool as a user does, on the network's client file. Rejects on a non-zero exit code. */
 async function vmdn(...args: string[]): Promise<string> {
@@ -170,7 +173,7 @@ describe('a captured VM', () => {
   it('comes home with what it wrote, and little more crosses than that', async () => {
     await vmPlanned(network, CAPTURED, HOME);
     const begun = await beginTeleport(network, CAPTURED, 'eu-central');
-    const home = await teleportEnd(network, begun.teleport);
+    home = await teleportEnd(network, begun.teleport);
     expect(home).toMatchObject({ state: 'running', edge: HOME });
     const [disk] = home.disks;
     const { digest, wireBytes, virtualSizeBytes } = disk!;
@@ -184,5 +187,33 @@ describe('a captured VM', () => {
     expect(await compareDisks(there, here)).toMatchObject({ isEqual: true });
     expect(await guestFile(here, '/var/log/nginx/access.log')).toContain(`GET /${PAGE} `);
     await expectSite(home);
+  });
+
+  it('is forgotten while its edge is away, which then drops its disks and nothing that runs', async () => {
+    const edge = network.node(EDGE);
+    const imagesThere = () => readdir(join(edge.stateDir, 'store', 'images'));
+    const { description } = await network.client.call(describeVm, {
+      params: { vm: CAPTURED as Name },
+    });
+    const digests = description.disks.map(({ digest }) => digest);
+    expect(await imagesThere()).toEqual(expect.arrayContaining(digests));
+    await edge.service.kill();
+    // Nobody would ever do this order.
+    await vmdn('capture', delivered.teleport, '--as', 'never');
+    await expect(vmdn('forget', 'never')).rejects.toMatchObject({ code: 66 });
+    expect(await vmdn('capture', delivered.teleport, '--cancel')).toContain('is ended');
+    await vmdn('forget', CAPTURED);
+    await expect(vmdn('forget', VM)).rejects.toMatchObject({ code: 65 });
+    const { vms } = await network.client.call(listVms, {});
+    expect(vms.map(({ vm }) => vm)).toEqual([VM]);
+    await edge.restart();
+    const areGone = async () => {
+      const there = await imagesThere();
+      return digests.every((digest) => !there.includes(digest));
+    };
+    await waitFor('its disks are gone', areGone, { timeoutMs: CAPTURE_MS_MAX });
+    await expectSite(await powered(delivered, 'on'));
+    await expectSite(home);
+    expect(await imagesThere()).toContain(delivered.disks[0]!.digest);
   });
 });

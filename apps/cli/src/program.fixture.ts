@@ -10,6 +10,7 @@ import {
   cancelTeleport,
   createEnrolmentToken,
   describeVm,
+  forgetVm,
   getExport,
   getReceipt,
   getSeed,
@@ -25,6 +26,8 @@ import {
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import {
+  type Capture,
+  cancelCapture,
   getCapture,
   requestCapture,
   setPower,
@@ -182,19 +185,30 @@ function mountExports(app: App, guard: Guard, asked: unknown[]): void {
 
 /** A capture that takes three answers to be over and fails by its name; a VM that is being stopped. */
 function mountDelivered(app: App, guard: Guard, asked: unknown[]): void {
-  const captureIn = (state: 'pending' | 'running' | 'done' | 'failed', message: string | null) => ({
+  const captureIn = (state: Capture['state'], message: string | null) => ({
     ...{ capture: TELEPORT, teleport: TELEPORT, edge: 'paris-1' as Name, vm: 'used' as Name },
     ...{ version: 2, keepStopped: false, state, message, createdAt: NOW },
-    errorCode: state === 'failed' ? 'timeout' : null,
+    errorCode: state === 'failed' ? 'timeout' : state === 'cancelled' ? 'cancelled' : null,
   });
   const answers = [captureIn('running', 'disk 1 of 1: 40 % read')];
   mountOperation(app, requestCapture, guard, async ({ body }) => {
     asked.push(body);
-    const isStubborn = body.vm === 'stubborn';
-    answers.push(isStubborn ? captureIn('failed', 'It did not stop.') : captureIn('done', null));
+    const end = {
+      stubborn: captureIn('failed', 'It did not stop.'),
+      unwanted: captureIn('cancelled', "Ended at the user's wish."),
+    }[String(body.vm)];
+    answers.push(end ?? captureIn('done', null));
     return captureIn('pending', null);
   });
   mountOperation(app, getCapture, guard, async () => answers.shift()!);
+  mountOperation(app, cancelCapture, guard, async ({ params }) => {
+    asked.push(params);
+    return captureIn('cancelled', "Ended at the user's wish.");
+  });
+  mountOperation(app, forgetVm, guard, async ({ params: { vm } }) => {
+    asked.push({ forget: vm });
+    return { vm, edge: 'paris-1' as Name };
+  });
   mountOperation(app, setPower, guard, async ({ params, body }) => {
     asked.push(body);
     const power = body.power === 'on' ? ('on' as const) : ('stopping' as const);

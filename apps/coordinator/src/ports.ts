@@ -8,6 +8,7 @@ export type { CapturedState, CaptureRow } from './store/capture-store.ts';
 export type { EnrolmentToken } from './store/client-store.ts';
 export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { ExportRow } from './store/export-store.ts';
+export type { VmUse } from './store/forgotten-vms.ts';
 export type { DiskInMaking, HolderRow } from './store/holder-store.ts';
 export type { HeldImage } from './store/image-store.ts';
 export type { MoveRow } from './store/move-store.ts';
@@ -53,6 +54,7 @@ export type EventName =
   | 'power_requested'
   | 'capture_requested'
   | 'capture_state'
+  | 'vm_forgotten'
   | 'package_recipe_added'
   | 'package_recipe_conflict'
   | 'package_recipes_evicted'

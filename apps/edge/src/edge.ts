@@ -57,6 +57,7 @@ import { createSeedsReconciler } from './reconcilers/seeds.ts';
 import { createTeleportsReconciler } from './reconcilers/teleports.ts';
 import { type BackgroundBudget, createBackgroundBudget } from './services/background-budget.ts';
 import { createCapacity } from './services/capacity.ts';
+import { captureRecord, createCapturedImages } from './services/captured-images.ts';
 import { createDiskDeliveries } from './services/deliver-disk.ts';
 import { followDesiredState } from './services/desired-states.ts';
 import { createForeground } from './services/foreground.ts';
@@ -146,6 +147,7 @@ interface Machine {
   readonly reads: Awaited<ReturnType<typeof openRecords<typeof readAhead>>>;
   readonly newest: Awaited<ReturnType<typeof openRecords<typeof newestVersions>>>;
   readonly receipts: Awaited<ReturnType<typeof openRecords<typeof unsentReceipt>>>;
+  readonly captures: Awaited<ReturnType<typeof openRecords<typeof captureRecord>>>;
 }
 
 const newestVersions = z.record(z.string(), z.number().int());
@@ -213,6 +215,7 @@ async function openMachine(
     reads: await openRecords(at('reads-ahead'), readAhead),
     newest: await openRecords(at('newest-versions'), newestVersions),
     receipts: await openRecords(at('unsent-receipts'), unsentReceipt),
+    captures: await openRecords(at('captures'), captureRecord),
   };
 }
 
@@ -350,6 +353,7 @@ function startWork(
   const foreground = createForeground(deliveries);
   const wholeDisks = wireWholeDisks(settings, machine.packages, { pool, foreground });
   const { importImage, exportVm, captureVm } = wholeDisks;
+  const images = createCapturedImages({ ...common, store, records, captures: machine.captures });
   const reportHoldings = createHoldingsReconciler({ client, store, engine });
   const reading = { recipes, reads, planner, budget };
   const reconcilers = {
@@ -358,7 +362,7 @@ function startWork(
     imports: createImportsReconciler({ ...common, importImage }),
     exports: createExportsReconciler({ ...common, exportVm }),
     captures: createCapturesReconciler({
-      ...{ ...common, ...power, captureVm, reportHoldings },
+      ...{ ...common, ...power, captureVm, images, reportHoldings },
       sign: (description) => signDescription(key, self, description),
       onEnd: () => wake('teleports'),
     }),

@@ -119,6 +119,8 @@ function teleportEvents(logger: Logger) {
       logger.info({ event: 'functional_copied', teleport, ...copy }, 'functional copy made'),
     snapshotKept: (digest: string, why: string) =>
       logger.info({ event: 'snapshot_kept', digest, why }, 'a snapshot that was to go is kept'),
+    snapshotDropped: (digest: string) =>
+      logger.info({ event: 'snapshot_dropped', digest }, 'a snapshot that nothing needs is gone'),
     vmUnsettled: (teleport: string, error: unknown) =>
       logger.warn(
         { event: 'vm_unsettled', teleport, ...errorFacts(error) },

@@ -48,4 +48,42 @@ describe('vmdn capture', () => {
       expect(stderr).toContain('The capture failed: It did not stop.');
     });
   });
+
+  it('that its user ended meanwhile says so', async () => {
+    await withStandIn(async (run) => {
+      const { exitCode, stderr } = await run(['capture', TELEPORT, '--as', 'unwanted', '--wait']);
+      expect(exitCode).toBe(75);
+      expect(stderr).toContain("The capture was ended: Ended at the user's wish.");
+    });
+  });
+
+  it('is ended by its VM, in words or as JSON', async () => {
+    await withStandIn(async (run, asked) => {
+      const ended = await run(['capture', TELEPORT, '--cancel']);
+      const words = 'The capture as used version 2 is ended; its VM on paris-1 goes on.\n';
+      expect(ended).toMatchObject({ exitCode: 0, stdout: words });
+      const { stdout } = await run(['capture', TELEPORT, '--cancel', '--json']);
+      expect(JSON.parse(stdout)).toMatchObject({ teleport: TELEPORT, state: 'cancelled' });
+      expect(asked).toEqual([{ teleport: TELEPORT }, { teleport: TELEPORT }]);
+      for (const other of [['--wait'], ['--keep-stopped'], ['--as', 'used']]) {
+        expect((await run(['capture', TELEPORT, '--cancel', ...other])).exitCode).toBe(64);
+      }
+      expect(asked).toHaveLength(2);
+    });
+  });
+});
+
+describe('vmdn forget', () => {
+  it('forgets a VM, in words or as JSON', async () => {
+    await withStandIn(async (run, asked) => {
+      expect(await run(['forget', 'used'])).toMatchObject({
+        exitCode: 0,
+        stdout: 'used is forgotten; paris-1 removes its disks once nothing there needs them.\n',
+      });
+      const { stdout } = await run(['forget', 'used', '--json']);
+      expect(JSON.parse(stdout)).toEqual({ vm: 'used', edge: 'paris-1' });
+      expect((await run(['forget', '../etc'])).exitCode).toBe(64);
+      expect(asked).toEqual([{ forget: 'used' }, { forget: 'used' }]);
+    });
+  });
 });

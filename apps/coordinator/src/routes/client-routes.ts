@@ -5,10 +5,11 @@
 import * as ops from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import { type App, mountOperation } from '@vmdn/core/http/mount.ts';
-import { getCapture, requestCapture } from '../services/captures.ts';
+import { cancelCapture, getCapture, requestCapture } from '../services/captures.ts';
 import type { Context } from '../services/context.ts';
 import { createEnrolmentToken } from '../services/enrolment.ts';
 import { getExport, requestExport } from '../services/exports.ts';
+import { forgetVm } from '../services/forget-vm.ts';
 import { listImages, listNodes } from '../services/nodes.ts';
 import { getImport, getSeed, requestImport, requestSeed } from '../services/orders.ts';
 import { listRegions } from '../services/places.ts';
@@ -63,6 +64,9 @@ export function mountClientRoutes(app: App, context: Context, { client }: Guards
   mountOperation(app, ops.describeVm, client, ({ params }, user) =>
     describeVm(context, user, params.vm),
   );
+  mountOperation(app, ops.forgetVm, client, ({ params }, user) =>
+    forgetVm(context, user, params.vm),
+  );
   mountOperation(app, ops.listRegions, client, async (_, user) => ({
     regions: await listRegions(context, user),
   }));
@@ -106,5 +110,8 @@ function mountDeliveredRoutes(
   );
   mountOperation(app, delivered.getCapture, client, ({ params }, user) =>
     getCapture(context, user, params.capture),
+  );
+  mountOperation(app, delivered.cancelCapture, client, ({ params }, user) =>
+    cancelCapture(context, user, params.teleport),
   );
 }

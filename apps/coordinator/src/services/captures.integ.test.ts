@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import { signDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as delivered from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
+import { deliver, hold, signed } from '../testing/test-captures.ts';
 import {
   announce,
   describeTestVm,
@@ -39,22 +38,9 @@ const power = (wanted: 'on' | 'off') =>
 const capture = (wish: { vm?: string; keepStopped?: boolean } = {}) =>
   network.user.call(delivered.requestCapture, { body: { teleport, ...wish } });
 const look = (id: Id) => network.user.call(delivered.getCapture, { params: { capture: id } });
+const end = (which = teleport) =>
+  network.user.call(delivered.cancelCapture, { params: { teleport: which } });
 const view = () => network.user.call(client.getTeleport, { params: { teleport } });
-
-async function deliver(): Promise<void> {
-  for (const state of ['syncing', 'verified', 'booting', 'running'] as const) {
-    await report(edge, teleport, { state, independent: state === 'running' });
-  }
-}
-
-async function hold(who: TestNode, ...digests: readonly Digest[]): Promise<void> {
-  const sizes = { virtualSizeBytes: 4_194_304, nonZeroBytes: 1_048_576, allocatedBytes: 1_048_576 };
-  const images = digests.map((held) => ({
-    ...{ digest: held, keysRoot: digest('e'), name: null, kind: 'snapshot' as const },
-    ...sizes,
-  }));
-  await who.client.call(node.reportHoldings, { body: { images } });
-}
 
 type Word = Partial<{ state: 'running' | 'done' | 'failed'; message: string; description: string }>;
 const tell = (id: Id, word: Word, who = edge) =>
@@ -62,13 +48,11 @@ const tell = (id: Id, word: Word, who = edge) =>
     params: { capture: id },
     body: { state: 'running', ...word },
   });
-const signed = (vm: string, version: number, disk: Digest, who = edge) =>
-  signDescription(who.key, who.id, describeTestVm(vm, version, disk));
 
 describe('the power of a delivered VM', () => {
   it('is a wish that its edge reads, and what it says of it is what users see', async () => {
     await expect(power('off')).rejects.toMatchObject({ code: 'conflict' });
-    await deliver();
+    await deliver(edge, teleport);
     expect((await view()).power).toBe('on');
     expect(await power('off')).toEqual({
       ...{ teleport, vm: 'web-01', edge: 'dublin', power: 'stopping' },
@@ -86,7 +70,7 @@ describe('the power of a delivered VM', () => {
   });
 
   it('is told to a waiting edge at once', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { revision } = await desired(edge);
     const query = { revision, waitSeconds: 30 };
     const waiting = edge.client.call(node.desiredState, { query });
@@ -98,7 +82,7 @@ describe('the power of a delivered VM', () => {
 describe('a capture', () => {
   it('I1, I2: of a delivered VM becomes a version of its edge, which every edge can have', async () => {
     await expect(capture()).rejects.toMatchObject({ code: 'conflict' });
-    await deliver();
+    await deliver(edge, teleport);
     const order = await capture();
     const vm = `web-01-${teleport.slice(0, 8)}`;
     expect(order).toMatchObject({ vm, version: 1, state: 'pending', edge: 'dublin' });
@@ -109,7 +93,10 @@ describe('a capture', () => {
     await tell(order.capture, { message: 'shutting the guest down' });
     expect(await look(order.capture)).toMatchObject({ message: 'shutting the guest down' });
     await hold(edge, digest('a'), digest('c'));
-    await tell(order.capture, { state: 'done', description: await signed(vm, 1, digest('c')) });
+    await tell(order.capture, {
+      state: 'done',
+      description: await signed(edge, vm, 1, digest('c')),
+    });
     expect(await look(order.capture)).toMatchObject({ state: 'done', message: null });
     expect((await desired(edge)).captures).toEqual([]);
     const { versions } = await desired(other);
@@ -128,18 +115,18 @@ describe('a capture', () => {
   });
 
   it('I2: is not done by another node, another name, another key, or disks that are not held', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { capture: id } = await capture({ vm: 'used' });
     await hold(edge, digest('a'));
     const done = async (text: string, who = edge) =>
       await tell(id, { state: 'done', description: text }, who);
-    const text = await signed('used', 1, digest('c'));
+    const text = await signed(edge, 'used', 1, digest('c'));
     await expect(done(text, other)).rejects.toMatchObject({ code: 'not_found' });
     await expect(tell(id, { state: 'done' })).rejects.toMatchObject({ code: 'invalid_input' });
     const wrong = [
-      [await signed('used', 2, digest('c')), 'invalid_input'],
-      [await signed('web-01', 1, digest('c')), 'invalid_input'],
-      [await signed('used', 1, digest('c'), other), 'forbidden'],
+      [await signed(edge, 'used', 2, digest('c')), 'invalid_input'],
+      [await signed(edge, 'web-01', 1, digest('c')), 'invalid_input'],
+      [await signed(other, 'used', 1, digest('c')), 'forbidden'],
       [text, 'conflict'],
     ] as const;
     for (const [description, code] of wrong) {
@@ -158,11 +145,11 @@ describe('a capture', () => {
   });
 
   it('I3: that failed stays so, and its name is free again', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { capture: id } = await capture({ vm: 'used', keepStopped: true });
     await tell(id, { state: 'failed', message: 'the guest did not shut down' });
     await hold(edge, digest('c'));
-    await tell(id, { state: 'done', description: await signed('used', 1, digest('c')) });
+    await tell(id, { state: 'done', description: await signed(edge, 'used', 1, digest('c')) });
     expect(await look(id)).toMatchObject({
       state: 'failed',
       message: 'the guest did not shut down',
@@ -172,7 +159,7 @@ describe('a capture', () => {
   });
 
   it('I4: keeps its VM from being removed, unless it is said that its writes may be lost', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { capture: id } = await capture({ vm: 'used' });
     const params = { teleport };
     await expect(network.user.call(client.cancelTeleport, { params })).rejects.toMatchObject({
@@ -186,30 +173,75 @@ describe('a capture', () => {
     });
   });
 
+  it('I5: is ended by its user while its edge is away, and its VM and its name are free', async () => {
+    await deliver(edge, teleport);
+    await expect(end()).rejects.toMatchObject({ code: 'not_found' });
+    const { capture: id } = await capture({ vm: 'used' });
+    const { revision } = await desired(edge);
+    const waiting = edge.client.call(node.desiredState, { query: { revision, waitSeconds: 30 } });
+    expect(await end()).toMatchObject({ capture: id, state: 'cancelled', errorCode: 'cancelled' });
+    expect((await waiting).captures).toEqual([]);
+    expect(await look(id)).toMatchObject({ state: 'cancelled' });
+    await expect(end()).rejects.toMatchObject({ code: 'not_found' });
+    await expect(end(randomUUID() as Id)).rejects.toMatchObject({ code: 'not_found' });
+    expect(await capture({ vm: 'used' })).toMatchObject({ version: 1, state: 'pending' });
+  });
+
+  it('I3, I5: that was ended is ended whatever its edge says when it comes back', async () => {
+    await deliver(edge, teleport);
+    const { capture: id } = await capture({ vm: 'used' });
+    await tell(id, { message: 'shutting the guest down' });
+    await end();
+    await hold(edge, digest('c'));
+    const description = await signed(edge, 'used', 1, digest('c'));
+    const words = [
+      { state: 'done', description },
+      { state: 'failed' },
+      { state: 'running' },
+    ] as const;
+    for (const word of words) {
+      await expect(tell(id, word), word.state).rejects.toMatchObject({ code: 'cancelled' });
+    }
+    expect(await look(id)).toMatchObject({ state: 'cancelled' });
+    const { vms } = await network.user.call(client.listVms, {});
+    expect(vms.map(({ vm }) => vm)).toEqual(['web-01']);
+  });
+
+  it('I5: of a VM that is removed is ended too, where its edge never does it', async () => {
+    await deliver(edge, teleport);
+    const { capture: id } = await capture({ vm: 'used' });
+    const query = { writes: 'discard' as const };
+    await network.user.call(client.cancelTeleport, { params: { teleport }, query });
+    expect(await end()).toMatchObject({ capture: id, state: 'cancelled' });
+  });
+
   it('leaves the VM off where that is wished, once it is done', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { capture: id } = await capture({ vm: 'used', keepStopped: true });
     expect((await desired(edge)).teleports.map((one) => one.power)).toEqual(['on']);
     await hold(edge, digest('c'));
-    await tell(id, { state: 'done', description: await signed('used', 1, digest('c')) });
+    await tell(id, { state: 'done', description: await signed(edge, 'used', 1, digest('c')) });
     expect((await desired(edge)).teleports.map((one) => one.power)).toEqual(['off']);
   });
 
   it('takes no name that another node describes a VM by, whenever that came', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     await expect(capture({ vm: 'web-01' })).rejects.toMatchObject({ code: 'conflict' });
     const { capture: id } = await capture({ vm: 'used' });
     await announce(origin, describeTestVm('used', 1, digest('d')));
     await hold(edge, digest('c'));
-    const done = tell(id, { state: 'done', description: await signed('used', 1, digest('c')) });
+    const done = tell(id, {
+      state: 'done',
+      description: await signed(edge, 'used', 1, digest('c')),
+    });
     await expect(done).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('can be had exactly while its edge holds all of its disks, and nothing else is touched', async () => {
-    await deliver();
+    await deliver(edge, teleport);
     const { capture: id } = await capture({ vm: 'used' });
     await hold(edge, digest('a'), digest('c'));
-    await tell(id, { state: 'done', description: await signed('used', 1, digest('c')) });
+    await tell(id, { state: 'done', description: await signed(edge, 'used', 1, digest('c')) });
     const state = async (vm: string) =>
       (await network.user.call(client.describeVm, { params: { vm } })).state;
     await hold(other, digest('c'));

@@ -5,18 +5,21 @@
  * I1: only a VM that was delivered and needs nobody is captured, one order for it at a time.
  * I2: an edge describes a VM only to end an order of its own, under the order's name and version, and only
  *     with disks that it holds. Order and version become one in one transaction.
- * I3: an order is done or failed for good; a report for a finished one changes nothing.
+ * I3: an order is done, failed or cancelled for good; a report for a finished one changes nothing, and one
+ *     for an order that its user ended is told so.
  * I4: a VM is not removed while it is being captured, unless it is said that what it wrote may be lost.
+ * I5: a user can end an order at any time, whether its edge ever comes back or not: from then on its VM and
+ *     its name are free.
  */
 
-import { captureName } from '@vmdn/core/domain/capture.ts';
+import { captureName, isCaptureOver } from '@vmdn/core/domain/capture.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { CaptureRow, Tables, TeleportRow } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 import { requireWhole } from './power.ts';
 import { unknownTeleport } from './teleport-view.ts';
-import { type SignedVersion, takeVersion, verifyDescription } from './versions.ts';
+import { requireFreeName, type SignedVersion, takeVersion, verifyDescription } from './versions.ts';
 
 /** Orders a capture. Throws `not_found`, `conflict` (not delivered, under way, a name that is taken). */
 export async function requestCapture(
@@ -56,16 +59,22 @@ async function nextVersion(
 ): Promise<number> {
   const open = await tables.captures.openFor(project, id, name);
   if (open !== undefined) {
-    const words = `A capture as ${open.vm} is under way; wait until it is over.`;
+    const words = `A capture as ${open.vm} is under way; wait until it is over, or end it: ${endWords(open)}`;
     throw new VmdnError('conflict', words, { data: { capture: open.id } });
   }
   const vm = await tables.vms.find(project, name);
-  if (vm === undefined) return 1;
-  if (vm.originId !== edgeId) {
+  if (vm !== undefined && vm.originId !== edgeId) {
     const words = `There is a VM "${name}" that ${edge} does not describe; give another name.`;
     throw new VmdnError('conflict', words, { data: { vm: name } });
   }
-  return ((await tables.vms.newest(vm.id))?.version ?? 0) + 1;
+  await requireFreeName(tables, project, name, edgeId);
+  // Edges refuse a number that this edge used for the name before, also for a VM that was forgotten.
+  return (await tables.vms.lastVersion(project, name, edgeId)) + 1;
+}
+
+/** How a capture is ended by its user. */
+export function endWords({ teleport }: Pick<CaptureRow, 'teleport'>): string {
+  return `vmdn capture ${teleport} --cancel`;
 }
 
 /** I4, for a locked teleport. Throws `conflict`. */
@@ -74,7 +83,7 @@ export async function requireNoCapture(tables: Tables, { id, edgeId }: TeleportR
   if (open === undefined) return;
   const words =
     `It is being captured as ${open.vm}, which would fail, and what it wrote be lost: wait until that is ` +
-    'over, or say that its writes may be discarded.';
+    `over, end it (${endWords(open)}), or say that its writes may be discarded.`;
   throw new VmdnError('conflict', words, { data: { teleport: id, capture: open.id } });
 }
 
@@ -93,6 +102,26 @@ export async function getCapture(context: Context, { project }: ClientIdentity, 
   return await context.store.read((tables) => viewCapture(tables, project, id));
 }
 
+/** Ends the capture of a VM that is not over (I5). Throws `not_found`. */
+export async function cancelCapture(context: Context, { project }: ClientIdentity, teleport: Id) {
+  const view = await context.store.transaction(async (tables) => {
+    const row = await tables.teleports.find(project, teleport);
+    if (row === undefined) throw unknownTeleport(teleport);
+    const open = await tables.captures.lockOpen(project, teleport);
+    if (open === undefined) {
+      const words = 'No capture of this VM is under way: it is over, or none was ordered.';
+      throw new VmdnError('not_found', words, { data: { teleport } });
+    }
+    const message = "Ended at the user's wish.";
+    await tables.captures.put(open.id, { state: 'cancelled', message, errorCode: 'cancelled' });
+    await tables.notify(`edge:${row.edgeId}`, `teleport:${teleport}`);
+    return await viewCapture(tables, project, open.id);
+  });
+  const { capture, vm, version, edge, state } = view;
+  context.events('capture_state', { capture, vm, version, edge, state });
+  return view;
+}
+
 interface CaptureReport {
   readonly state: 'running' | 'done' | 'failed';
   readonly message?: string | undefined;
@@ -101,8 +130,9 @@ interface CaptureReport {
 }
 
 /**
- * Takes an edge's word on its capture. Throws `not_found`, and for one that is done: `invalid_input`,
- * `forbidden`, `corrupt` (its description), `conflict` (the name is taken, a disk that it does not hold).
+ * Takes an edge's word on its capture. Throws `not_found`, `cancelled` (its user ended it), and for one that
+ * is done: `invalid_input`, `forbidden`, `corrupt` (its description), `conflict` (the name is taken, a disk
+ * that it does not hold).
  */
 export async function reportCapture(
   context: Context,
@@ -118,7 +148,10 @@ export async function reportCapture(
   const isNews = await context.store.transaction(async (tables) => {
     const before = await tables.captures.lock(node.id, id);
     if (before === undefined) throw notOfThisEdge();
-    if (before.state === 'done' || before.state === 'failed') return false;
+    if (before.state === 'cancelled') {
+      throw new VmdnError('cancelled', 'The user ended this capture; nothing of it is wanted.');
+    }
+    if (isCaptureOver(before.state)) return false;
     if (signed !== null) await takeCaptured(tables, identity, before, signed);
     await tables.captures.put(id, { state, message, errorCode });
     if (state !== 'running') await tables.notify(`edge:${node.id}`, `teleport:${before.teleport}`);

@@ -5,6 +5,7 @@
  *     the same revision at every coordinator.
  * I2: cancelled teleports stay in it until the edge confirmed them; finished ones stay while their
  *     VM should run; failed ones are gone.
+ * I3: reads are single: a capture that is over while they are made is still named, or its version is there.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -36,6 +37,7 @@ interface Outline {
   readonly imports: readonly ImportRow[];
   readonly exports: readonly ExportRow[];
   readonly captures: readonly CaptureRow[];
+  readonly droppable: readonly Digest[];
 }
 
 interface OutlinedVersion {
@@ -80,6 +82,9 @@ async function outlineOf(
   tables: Tables,
   { node, project }: NodeIdentity,
 ): Promise<Outline> {
+  // I3
+  const captures = await tables.captures.open(node.id);
+  const droppable = await tables.vms.droppable(node.id);
   const teleports = await tables.teleports.ofEdge(node.id);
   const versions = unite(
     await tables.vms.newestAvailableOfAll(project),
@@ -89,7 +94,6 @@ async function outlineOf(
   const seeds = await tables.orders.openSeeds(node.id);
   const imports = await tables.orders.openImports(node.id);
   const exports = await tables.exports.open(node.id);
-  const captures = await tables.captures.open(node.id);
   const digests = [...disks, ...seeds].map((disk) => disk.digest);
   const { silenceSeconds } = context.timing;
   const found = await tables.images.holders(project, [...new Set(digests)], silenceSeconds);
@@ -108,6 +112,7 @@ async function outlineOf(
     imports,
     exports,
     captures,
+    droppable,
   };
 }
 
@@ -163,6 +168,7 @@ function revisionOf(outline: Outline, window: number): string {
     outline.imports.map((order) => order.id),
     outline.exports.map((order) => order.id),
     outline.captures.map((order) => order.id),
+    outline.droppable,
   ]);
 }
 
@@ -222,6 +228,7 @@ async function fillIn(grants: GrantIssuer, identity: NodeIdentity, outline: Outl
       capture: id,
       ...{ teleport, vm, version, keepStopped },
     })),
+    dropSnapshots: [...outline.droppable],
   };
 }
 

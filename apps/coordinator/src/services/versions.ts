@@ -3,14 +3,15 @@
  *
  * I1: a description counts only with its origin's signature, under the name and version it speaks of.
  * I2: an older version than the one known is refused, and a known version never changes its content.
- * I3: a VM belongs to the node that announced it first: an origin, or the edge that captured it.
+ * I3: a VM belongs to the node that announced it first: an origin, or the edge that captured it. The name of
+ *     one that was forgotten goes to another node once none stands any more: edges ask by name.
  */
 
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
-import type { Name } from '@vmdn/core/domain/names.ts';
+import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
 import type { DiskScore, Tables, Vm } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
@@ -74,6 +75,7 @@ export async function takeVersion(
   if (isKnown) {
     await changeState(tables, vm, version, state);
   } else {
+    await requireFreeName(tables, project, name, node.id);
     await tables.vms.addVersion({
       ...{ vm: vm.id, version, state, description },
       ...{ signedDescription: text, descriptionDigest: digest, contentHash: hash },
@@ -90,6 +92,22 @@ export function requireOwner(vm: Vm, node: string): void {
   throw new VmdnError('conflict', `Another node announces a VM "${vm.name}"; rename this one.`, {
     data: { vm: vm.name },
   });
+}
+
+/** I3, for a node that describes a VM of this name. Throws `conflict`. */
+export async function requireFreeName(
+  tables: Tables,
+  project: Id,
+  name: Name,
+  node: Id,
+): Promise<void> {
+  const [standing] = await tables.vms.forgottenStanding(project, name, node);
+  if (standing === undefined) return;
+  const { teleport, edge } = standing;
+  const words =
+    `A VM "${name}" that was forgotten still stands on ${edge} as teleport ${teleport}: give another name, ` +
+    'or cancel that first.';
+  throw new VmdnError('conflict', words, { data: { vm: name, teleport, edge } });
 }
 
 async function isKnownVersion(

@@ -82,6 +82,23 @@ export function captureStore(db: Db) {
         .where((eb) => eb.or([eb('teleport_id', '=', teleport), eb('captures.vm', '=', vm)]))
         .executeTakeFirst(),
 
+    /** The capture of this VM that is not over, locked until the transaction ends. */
+    lockOpen: (project: Id, teleport: Id): Promise<CaptureRow | undefined> =>
+      rows(db)
+        .where('captures.project_id', '=', project)
+        .where('captures.teleport_id', '=', teleport)
+        .where('captures.state', 'in', OPEN)
+        .forUpdate('captures')
+        .executeTakeFirst(),
+
+    /** The capture that is not over and becomes a version of this VM. */
+    openAs: (project: Id, vm: Name): Promise<CaptureRow | undefined> =>
+      rows(db)
+        .where('captures.project_id', '=', project)
+        .where('captures.vm', '=', vm)
+        .where('captures.state', 'in', OPEN)
+        .executeTakeFirst(),
+
     /** An edge's capture, locked until the transaction ends. */
     lock: (edge: Id, id: Id): Promise<CaptureRow | undefined> =>
       rows(db)
@@ -109,7 +126,8 @@ export function captureStore(db: Db) {
             select from disks d where d.vm_id = v.vm_id and d.version = v.version and not exists (
               select from holdings h where h.node_id = ${edge} and h.digest = d.digest)
           ) then 'withdrawn' else 'pinned' end as state
-          from vm_versions v join vms on vms.id = v.vm_id where vms.origin_id = ${edge})
+          from vm_versions v join vms on vms.id = v.vm_id
+          where vms.origin_id = ${edge} and vms.forgotten_at is null)
         update vm_versions v set state = settled.state from settled
         where v.vm_id = settled.vm_id and v.version = settled.version and v.state != settled.state
         returning settled.name as vm, v.version, v.state`.execute(db);

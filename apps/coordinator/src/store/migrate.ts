@@ -28,6 +28,7 @@ import { dropSnapshot } from './migrations/0018-drop-snapshot.ts';
 import { identity } from './migrations/0019-identity.ts';
 import { moves } from './migrations/0020-moves.ts';
 import { captures } from './migrations/0021-captures.ts';
+import { forgottenVms } from './migrations/0022-forgotten-vms.ts';
 import type { Schema } from './schema/schema.ts';
 
 /** All migrations, oldest first. */
@@ -51,6 +52,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0019-identity': identity,
   '0020-moves': moves,
   '0021-captures': captures,
+  '0022-forgotten-vms': forgottenVms,
 };
 
 /** Applies what is missing. Throws `incompatible_protocol` when the database is newer than this code. */

@@ -10,6 +10,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
+import { forgottenVms } from './forgotten-vms.ts';
 import { vmScores } from './vm-scores.ts';
 
 export interface Vm {
@@ -112,6 +113,7 @@ function vmReads(db: Db) {
         .select(['id', 'name', 'origin_id as originId'])
         .where('project_id', '=', project)
         .where('name', '=', name)
+        .where('forgotten_at', 'is', null)
         .executeTakeFirst(),
 
     /** The VM of this name, made for `origin` if there is none, locked until the transaction ends. */
@@ -119,13 +121,14 @@ function vmReads(db: Db) {
       await db
         .insertInto('vms')
         .values({ project_id: project, name, origin_id: origin })
-        .onConflict((conflict) => conflict.columns(['project_id', 'name']).doNothing())
+        .onConflict((conflict) => conflict.doNothing())
         .execute();
       return await db
         .selectFrom('vms')
         .select(['id', 'name', 'origin_id as originId'])
         .where('project_id', '=', project)
         .where('name', '=', name)
+        .where('forgotten_at', 'is', null)
         .forUpdate()
         .executeTakeFirstOrThrow();
     },
@@ -275,6 +278,7 @@ function versionContents(db: Db) {
       return row.description;
     },
 
+    /** Of several that had the name, the one that has it now, then that which had it last. */
     async signedDescription(project: Id, vm: Name, version: number): Promise<string | undefined> {
       const row = await db
         .selectFrom('vm_versions')
@@ -283,6 +287,7 @@ function versionContents(db: Db) {
         .where('vms.project_id', '=', project)
         .where('vms.name', '=', vm)
         .where('vm_versions.version', '=', version)
+        .orderBy('vms.forgotten_at', (order) => order.desc().nullsFirst())
         .executeTakeFirst();
       return row?.text;
     },
@@ -296,6 +301,7 @@ function versionLists(db: Db) {
       versionRows(db)
         .distinctOn('vms.id')
         .where('vms.project_id', '=', project)
+        .where('vms.forgotten_at', 'is', null)
         .where('vm_versions.state', 'in', AVAILABLE)
         .orderBy('vms.id')
         .orderBy('vm_versions.version', 'desc')
@@ -330,7 +336,7 @@ function versionLists(db: Db) {
           (select teleport_id from moves where moves.vm_id = vms.id
             and moves.fence not in ('over', 'forced')) as "movedBy"
         from vms join vm_versions v on v.vm_id = vms.id join nodes on nodes.id = vms.origin_id
-        where vms.project_id = ${project}
+        where vms.project_id = ${project} and vms.forgotten_at is null
         order by vms.name, v.version desc`.execute(db);
       return rows;
     },
@@ -345,5 +351,6 @@ export function vmStore(db: Db) {
     ...versionContents(db),
     ...versionLists(db),
     ...vmScores(db),
+    ...forgottenVms(db),
   };
 }

@@ -1,4 +1,5 @@
 import type { Description } from '@vmdn/core/domain/description.ts';
+import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { DesiredState } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
@@ -10,8 +11,12 @@ import { createCapturesReconciler } from './captures.ts';
 
 const TELEPORT = '11111111-1111-4111-8111-111111111111' as Id;
 const CAPTURE = '22222222-2222-4222-8222-222222222222' as Id;
+const [OTHER_TELEPORT, OTHER_CAPTURE] = [
+  '33333333-3333-4333-8333-333333333333' as Id,
+  '44444444-4444-4444-8444-444444444444' as Id,
+];
 const HARDWARE = { vcpus: 1, memoryMiB: 64, firmware: 'bios', ports: [], ready: null };
-const DISK = { digest: 'ab'.repeat(32), virtualSizeBytes: 4096 };
+const DISK = { digest: 'ab'.repeat(32) as Digest, virtualSizeBytes: 4096 };
 const FACTS = { os: null, packages: [], services: [], databases: [], mounts: [], boots: [] };
 
 interface Edge {
@@ -19,6 +24,7 @@ interface Edge {
   stop?: () => Promise<void>;
   capture?: (order: CaptureOrder) => Promise<void>;
   report?: (body: { state: string }) => void;
+  settle?: () => Promise<void>;
   readonly keepStopped?: boolean;
 }
 
@@ -32,7 +38,11 @@ function edgeWith({ keepStopped = false, ...ways }: Edge = {}) {
     captures: [order],
     teleports: [{ teleport: TELEPORT, state: 'running', version: {} }],
   };
-  const desired = { latest: () => state as DesiredState };
+  const listeners = new Set<() => void>();
+  const desired = {
+    latest: () => state as DesiredState,
+    onChange: (listener: () => void) => void listeners.add(listener),
+  };
   const holds = createVmHolds({ desired });
   const edge: Edge = ways;
   const run = createCapturesReconciler({
@@ -47,8 +57,9 @@ function edgeWith({ keepStopped = false, ...ways }: Edge = {}) {
     },
     hypervisor: {
       async stop(vm: Id, { isForced }: StopOptions) {
-        expect([vm, isForced]).toEqual([TELEPORT, false]);
-        done.push('stop');
+        expect(isForced).toBe(false);
+        expect(holds.isHeld(vm), 'it is held').toBe(true);
+        done.push(vm === TELEPORT ? 'stop' : 'stop the other');
         await edge.stop?.();
       },
       diskFiles: async () => [[{ path: '/overlay', format: 'qcow2' }]],
@@ -61,6 +72,14 @@ function edgeWith({ keepStopped = false, ...ways }: Edge = {}) {
     },
     sign: async (description: Description) => JSON.stringify(description),
     versions: { verify: async () => ({ hardware: HARDWARE }) },
+    images: {
+      async willMake(capture: Id, image: Digest) {
+        expect([capture, image]).toEqual([CAPTURE, DISK.digest]);
+        done.push('note');
+      },
+      keep: async () => void done.push('keep'),
+      settle: async () => await edge.settle?.(),
+    },
     reportHoldings: async () => void done.push('tell holdings'),
     onEnd: () => void done.push('go on'),
     events: { vmCaptured: () => undefined, captureFailed: () => undefined },
@@ -71,6 +90,7 @@ function edgeWith({ keepStopped = false, ...ways }: Edge = {}) {
     run: (signal = new AbortController().signal) => run(signal),
     become: (next: unknown) => {
       state = next;
+      for (const listener of listeners) listener();
     },
   };
 }
@@ -80,7 +100,7 @@ describe('a capture', () => {
     const { done, last, run, holds } = edgeWith();
     expect(holds.isHeld(TELEPORT)).toBe(true);
     await run();
-    expect(done).toEqual(['stop', 'capture', 'go on', 'tell holdings', 'tell done']);
+    expect(done).toEqual(['stop', 'capture', 'go on', 'tell holdings', 'tell done', 'keep']);
     expect(holds.isHeld(TELEPORT)).toBe(false);
     const { description, ...rest } = last();
     expect(rest).toEqual({ state: 'done' });
@@ -110,7 +130,7 @@ describe('a capture', () => {
     delete edge.report;
     await run();
     const first = ['stop', 'capture', 'go on', 'tell holdings'];
-    expect(done).toEqual([...first, 'tell holdings', 'tell done']);
+    expect(done).toEqual([...first, 'tell holdings', 'tell done', 'keep']);
   });
 
   it('failed when the coordinator does not take its description', async () => {
@@ -132,7 +152,7 @@ describe('a capture', () => {
     expect(holds.isHeld(TELEPORT)).toBe(true);
     delete edge.report;
     await run();
-    expect(done.at(-1)).toBe('tell done');
+    expect(done.slice(-2)).toEqual(['tell done', 'keep']);
     become({ captures: [], teleports: [] });
     expect(holds.isHeld(TELEPORT)).toBe(false);
   });
@@ -162,12 +182,12 @@ describe('a capture', () => {
       captures: [{ capture: CAPTURE, teleport: TELEPORT, vm: 'used', version: 1 }],
       teleports: [{ teleport: TELEPORT, state: 'cancelled', version: {} }],
     });
-    expect(holds.isHeld(TELEPORT)).toBe(true);
+    expect(holds.isAwaited(TELEPORT)).toBe(true);
     await run();
-    expect(done).toEqual(['stop', 'capture', 'tell holdings', 'tell done']);
-    expect(holds.isHeld(TELEPORT)).toBe(true);
+    expect(done).toEqual(['stop', 'capture', 'tell holdings', 'tell done', 'keep']);
+    expect([holds.isAwaited(TELEPORT), holds.isHeld(TELEPORT)]).toEqual([true, true]);
     become({ captures: [], teleports: [{ teleport: TELEPORT, state: 'cancelled', version: {} }] });
-    expect(holds.isHeld(TELEPORT)).toBe(false);
+    expect([holds.isAwaited(TELEPORT), holds.isHeld(TELEPORT)]).toEqual([false, false]);
   });
 
   it('of a VM that was removed meanwhile says so', async () => {
@@ -178,5 +198,69 @@ describe('a capture', () => {
     });
     await run();
     expect(last()).toMatchObject({ state: 'failed', errorCode: 'not_found' });
+  });
+});
+
+describe('a capture that its user ended', () => {
+  const nothing = { captures: [], teleports: [{ teleport: TELEPORT, state: 'running' }] };
+
+  it('I5: is broken off at once while it is under way, says nothing, and its VM goes on', async () => {
+    const { done, reports, run, edge, become, holds } = edgeWith({ keepStopped: true });
+    edge.capture = async ({ signal }) => {
+      become(nothing);
+      expect(signal.aborted).toBe(true);
+      expect(holds.isHeld(TELEPORT), 'its disks are still read').toBe(true);
+      signal.throwIfAborted();
+    };
+    await run();
+    expect(done).toEqual(['stop', 'capture', 'go on']);
+    expect(holds.isHeld(TELEPORT)).toBe(false);
+    expect(reports.filter(({ state }) => state !== 'running')).toEqual([]);
+  });
+
+  it('I5: when it was through here is over as well: nothing of it is kept', async () => {
+    const { done, run, edge, holds, become } = edgeWith({ keepStopped: true });
+    edge.report = ({ state }) => {
+      if (state !== 'running') throw new VmdnError('cancelled', 'The user ended this capture.');
+    };
+    await run();
+    expect(done).toEqual(['stop', 'capture', 'tell holdings', 'go on']);
+    expect(holds.isHeld(TELEPORT)).toBe(false);
+    become(nothing);
+    await run();
+    expect(done).not.toContain('keep');
+  });
+
+  it('I5: before its turn came is not begun', async () => {
+    const { done, run, edge, become } = edgeWith();
+    const first = { capture: OTHER_CAPTURE, teleport: OTHER_TELEPORT, vm: 'other', version: 1 };
+    const both = [first, { capture: CAPTURE, teleport: TELEPORT, vm: 'used', version: 1 }];
+    const teleports = [OTHER_TELEPORT, TELEPORT].map((teleport) => {
+      return { teleport, state: 'running', version: {} };
+    });
+    become({ captures: both, teleports });
+    edge.capture = async () => become({ captures: [first], teleports });
+    await run();
+    expect(done.filter((word) => word.startsWith('stop'))).toEqual(['stop the other']);
+  });
+});
+
+describe('what captures made', () => {
+  it('I6: is noted before it is made', async () => {
+    const { done, run, edge } = edgeWith();
+    edge.capture = async ({ willMake }) => await willMake(DISK.digest);
+    await run();
+    expect(done.slice(0, 3)).toEqual(['stop', 'capture', 'note']);
+  });
+
+  it('I6: is settled before the next is begun, and what fails there keeps none waiting', async () => {
+    const { done, run, edge } = edgeWith();
+    edge.settle = async () => {
+      done.push('settle');
+      throw new VmdnError('unavailable', 'away');
+    };
+    await expect(run()).rejects.toMatchObject({ code: 'unavailable' });
+    expect(done.slice(0, 2)).toEqual(['settle', 'stop']);
+    expect(done.at(-1)).toBe('keep');
   });
 });

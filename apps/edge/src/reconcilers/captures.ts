@@ -8,6 +8,8 @@
  * I3: what is described is held: the coordinator hears of the images before it hears of the version.
  * I4: a VM that is cancelled after its capture was ordered is captured first: it is removed when the
  *     coordinator knows what of its disks the captured one has, or the capture failed.
+ * I5: a capture that the coordinator names no more is broken off, whenever that is heard, and its VM goes on.
+ * I6: what captures made that came to nothing is removed between captures (services/captured-images.ts).
  */
 
 import { DESCRIPTION_SCHEMA, type Description } from '@vmdn/core/domain/description.ts';
@@ -25,6 +27,7 @@ import type { Hypervisor } from '@vmdn/core/io/ports/hypervisor.ts';
 import pLimit from 'p-limit';
 import type { EdgeEvents } from '../events.ts';
 import { CAPTURES_MAX, MESSAGE_CHARACTERS_MAX, PROGRESS_INTERVAL_MS } from '../limits.ts';
+import type { CapturedImages } from '../services/captured-images.ts';
 import type { DesiredStates } from '../services/desired-states.ts';
 import type { VerifiedVersions } from '../services/verified-versions.ts';
 import type { VmHolds } from '../services/vm-holds.ts';
@@ -37,6 +40,7 @@ interface Deps {
   readonly desired: DesiredStates;
   readonly versions: VerifiedVersions;
   readonly holds: VmHolds;
+  readonly images: CapturedImages;
   readonly shutdownGraceMs: number;
   /** Tells the coordinator what this edge holds. */
   readonly reportHoldings: (signal: AbortSignal) => Promise<void>;
@@ -54,36 +58,83 @@ interface Report {
 
 export function createCapturesReconciler(deps: Deps): (signal: AbortSignal) => Promise<void> {
   const limit = pLimit(CAPTURES_MAX);
-  /** How captures ended that the coordinator has not heard of. */
-  const ends = new Map<Id, Report>();
+  const pass: Pass = { ends: new Map(), underWay: new Map() };
+  const { ends, underWay } = pass;
+  deps.desired.onChange(() => {
+    const named = namedBy(deps);
+    for (const [capture, stop] of underWay) if (!named.has(capture)) stop.abort();
+  });
   return async (signal) => {
+    // I6: what can't be settled now keeps no capture waiting.
+    const settled = deps.images.settle();
+    await settled.catch(() => undefined);
     const captures = deps.desired.latest()?.captures ?? [];
-    const named = new Set(captures.map(({ capture }) => capture));
+    const named = namedBy(deps);
     for (const capture of ends.keys()) if (!named.has(capture)) ends.delete(capture);
-    const results = await Promise.allSettled(
-      captures.map((order) => limit(() => workOff(deps, ends, order, signal))),
-    );
+    const results = await Promise.allSettled([
+      settled,
+      ...captures.map((order) => limit(() => workOff(deps, pass, order, signal))),
+    ]);
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   };
 }
 
+/** What this process knows of captures. */
+interface Pass {
+  /** How captures ended that the coordinator has not heard of. */
+  readonly ends: Map<Id, Report>;
+  readonly underWay: Map<Id, AbortController>;
+}
+
+function namedBy({ desired }: Deps): ReadonlySet<Id> {
+  return new Set(desired.latest()?.captures.map(({ capture }) => capture));
+}
+
 /** Throws when its end must be reported again. */
 async function workOff(
   deps: Deps,
-  ends: Map<Id, Report>,
+  { ends, underWay }: Pass,
   order: DesiredCapture,
   signal: AbortSignal,
 ): Promise<void> {
   const { capture } = order;
   let end = ends.get(capture);
   if (end === undefined) {
-    end = await captureOnce(deps, order, signal);
+    const stop = new AbortController();
+    underWay.set(capture, stop);
+    try {
+      const made = await captureInTurn(deps, order, signal, stop.signal);
+      if (made === null) return;
+      end = made;
+    } finally {
+      underWay.delete(capture);
+    }
     ends.set(capture, end);
-    const staysOff = order.keepStopped || deliveredOf(deps, order)?.state !== 'running';
-    if (end.state === 'failed' || !staysOff) letGo(deps, order);
   }
   await tellEnd(deps, order, end, signal);
+}
+
+/** Null when its user ended it (I5). Throws only when this process ends. */
+async function captureInTurn(
+  deps: Deps,
+  order: DesiredCapture,
+  signal: AbortSignal,
+  ended: AbortSignal,
+): Promise<Report | null> {
+  const { capture, keepStopped } = order;
+  // It may have waited long for its turn.
+  if (!namedBy(deps).has(capture)) return null;
+  deps.holds.begin(order);
+  const end = await captureOnce(deps, order, signal, ended);
+  if (end === null) {
+    letGo(deps, order);
+    return null;
+  }
+  const staysOff = keepStopped || deliveredOf(deps, order)?.state !== 'running';
+  if (end.state === 'done' && staysOff) deps.holds.pause(capture);
+  else letGo(deps, order);
+  return end;
 }
 
 /** The VM that is captured, as long as this edge should have it or is to remove it. */
@@ -104,19 +155,24 @@ async function report(deps: Deps, { capture }: DesiredCapture, body: Report): Pr
   await deps.client.call(reportCapture, { params: { capture }, body });
 }
 
-/** I2, I3. A description that the coordinator does not take is a capture that failed. */
+/**
+ * I2, I3. A description that the coordinator does not take is a capture that failed; one that its user ended
+ * needs no end.
+ */
 async function tellEnd(
   deps: Deps,
   order: DesiredCapture,
   end: Report,
   signal: AbortSignal,
 ): Promise<void> {
-  if (end.state !== 'done') return await report(deps, order, end);
-  await deps.reportHoldings(signal);
   try {
+    if (end.state === 'done') await deps.reportHoldings(signal);
     await report(deps, order, end);
+    if (end.state === 'done') await deps.images.keep(order.capture);
   } catch (error) {
-    if (!isRefused(error)) throw error;
+    if (signal.aborted) throw error;
+    if (isVmdnError(error, 'cancelled')) return letGo(deps, order);
+    if (end.state !== 'done' || !isRefused(error)) throw error;
     letGo(deps, order);
     await report(deps, order, failure(deps, order, error));
   }
@@ -133,18 +189,19 @@ function failure({ events }: Deps, { teleport }: DesiredCapture, error: unknown)
   return { state: 'failed', message, errorCode: isVmdnError(error) ? error.code : 'internal' };
 }
 
-/** Throws only when this process ends. */
+/** As `captureInTurn`. */
 async function captureOnce(
   deps: Deps,
   order: DesiredCapture,
   signal: AbortSignal,
-): Promise<Report> {
+  ended: AbortSignal,
+): Promise<Report | null> {
   try {
-    const description = await describeVm(deps, order, signal);
+    const description = await describeVm(deps, order, AbortSignal.any([signal, ended]));
     return { state: 'done', description: await deps.sign(description) };
   } catch (error) {
     if (signal.aborted) throw error;
-    return failure(deps, order, error);
+    return ended.aborted ? null : failure(deps, order, error);
   }
 }
 
@@ -171,6 +228,7 @@ async function describeVm(
   const stoppedMs = performance.now();
   const captured = await deps.captureVm({
     ...{ id: order.capture, signal, onProgress: tell },
+    willMake: (digest) => deps.images.willMake(order.capture, digest),
     disks: await deps.hypervisor.diskFiles(teleport),
   });
   const { disks, guest, readBytes, ownBytes } = captured;

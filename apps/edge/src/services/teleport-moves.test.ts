@@ -64,7 +64,7 @@ function edgeThatAsks(asks: number, state: DesiredTeleport['state'] = 'syncing')
     lazyDisks: { end: async () => undefined },
     copies: { remove: async () => undefined },
     engine: { making: () => [] },
-    holds: { isHeld: () => false },
+    holds: { isHeld: () => false, isAwaited: () => false },
     store: {
       intact: async () => ({ ...IMAGE, layers: { files: [] } }),
       find: () => IMAGE,

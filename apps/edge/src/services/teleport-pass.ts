@@ -36,6 +36,7 @@ import {
   type TeleportReports,
 } from './teleport-reports.ts';
 import type { VerifiedVersions } from './verified-versions.ts';
+import type { VmHolds } from './vm-holds.ts';
 
 export interface PursuitDeps {
   readonly sources: SourcePolicy;
@@ -52,8 +53,8 @@ export interface PursuitDeps {
   readonly desired: Pick<DesiredStates, 'latest'>;
   readonly records: Records<TeleportRecord>;
   readonly capacity: Capacity;
-  /** VMs that are being captured: neither started nor stopped. */
-  readonly holds: { isHeld(teleport: Id): boolean };
+  /** VMs that are being captured: neither started nor stopped, or not removed. */
+  readonly holds: Pick<VmHolds, 'isHeld' | 'isAwaited'>;
   /** How long a guest may take to shut down. */
   readonly shutdownGraceMs: number;
   readonly receipts: Pick<Receipts, 'write'>;

@@ -30,7 +30,7 @@ function edgeWithVm(vm: 'defined' | 'running') {
   const edge = {
     ...{ vm: vm as 'defined' | 'running' | 'absent', power: 'on' as Power },
     state: 'running' as DesiredTeleport['state'],
-    ...{ isHeld: false, isAway: (_: Power): boolean => false },
+    ...{ isHeld: false, isAwaited: false, isAway: (_: Power): boolean => false },
   };
   const told: { power: Power; endpoints: unknown }[] = [];
   const status = () => ({
@@ -72,7 +72,7 @@ function edgeWithVm(vm: 'defined' | 'running') {
     copies: { remove: async () => undefined },
     lazyDisks: { end: async () => undefined, record: () => undefined },
     engine: { making: () => [] },
-    holds: { isHeld: () => edge.isHeld },
+    holds: { isHeld: () => edge.isHeld, isAwaited: () => edge.isAwaited },
     store: { intact: async () => IMAGE, find: () => IMAGE, release: () => undefined },
     events: {
       teleportStep: () => undefined,
@@ -129,13 +129,23 @@ describe('the power of a delivered VM', () => {
 });
 
 describe('a VM that is being captured', () => {
+  it('is not started meanwhile, and goes on afterwards', async () => {
+    const { edge, pursue } = edgeWithVm('defined');
+    edge.isHeld = true;
+    await pursue();
+    expect(edge.vm).toBe('defined');
+    edge.isHeld = false;
+    await pursue();
+    expect(edge.vm).toBe('running');
+  });
+
   it('I4: is removed when that is over', async () => {
     const { edge, pursue } = edgeWithVm('running');
     edge.state = 'cancelled';
-    edge.isHeld = true;
+    edge.isAwaited = true;
     await pursue();
     expect(edge.vm).toBe('running');
-    edge.isHeld = false;
+    edge.isAwaited = false;
     await pursue();
     expect(edge.vm).toBe('absent');
   });

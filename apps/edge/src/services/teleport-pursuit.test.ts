@@ -52,7 +52,7 @@ function edgeWith(freeBytes: number, stagings: readonly string[] = []) {
       },
     },
     events: { teleportStep: () => undefined },
-    holds: { isHeld: () => false },
+    holds: { isHeld: () => false, isAwaited: () => false },
     sources: {},
     coordinatorKey: {},
   } as unknown as PursuitDeps;
@@ -164,7 +164,7 @@ describe('a lazy VM that boots', () => {
       },
       receipts: { write: async (receipt: unknown) => void receipts.push([receipt, told.length]) },
       events: { teleportStep: () => undefined },
-      holds: { isHeld: () => false },
+      holds: { isHeld: () => false, isAwaited: () => false },
       sources: {},
       coordinatorKey: {},
     } as unknown as PursuitDeps;

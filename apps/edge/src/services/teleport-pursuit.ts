@@ -57,7 +57,7 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
   const { teleport, epoch, state } = job.desired();
   if (state === 'cancelled' || state === 'failed') {
     // I4
-    if (deps.holds.isHeld(teleport)) return;
+    if (deps.holds.isAwaited(teleport)) return;
     return await removeTeleport(deps, job);
   }
   await using pass = await beginPass(deps, job, teleport, epoch);

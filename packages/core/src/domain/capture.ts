@@ -4,8 +4,13 @@
 
 import { type Id, type Name, parseName } from './names.ts';
 
-export const CAPTURE_STATES = ['pending', 'running', 'done', 'failed'] as const;
+export const CAPTURE_STATES = ['pending', 'running', 'done', 'failed', 'cancelled'] as const;
 export type CaptureState = (typeof CAPTURE_STATES)[number];
+
+/** True when nothing more will happen to the capture. */
+export function isCaptureOver(state: CaptureState): boolean {
+  return state !== 'pending' && state !== 'running';
+}
 
 /** Of a teleport's id: enough to tell the VMs of one network apart, and short enough to type. */
 const ID_CHARACTERS = 8;

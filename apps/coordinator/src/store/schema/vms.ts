@@ -9,4 +9,6 @@ export interface VmsTable {
   name: Name;
   origin_id: Id;
   created_at: Timestamp;
+  /** A forgotten VM is there for its teleports only. */
+  forgotten_at: Date | null;
 }

@@ -13,7 +13,7 @@ import { moveFence } from './coordinator-moves.ts';
 import { getImport, getSeed, requestImport, requestSeed } from './coordinator-orders.ts';
 import { cacheStatistics } from './coordinator-statistics.ts';
 import { diskDelivery, endpoint } from './coordinator-teleports.ts';
-import { describeVm, listVms } from './coordinator-vms.ts';
+import { describeVm, forgetVm, listVms } from './coordinator-vms.ts';
 import { identityView, identityWish, networksWish } from './identity.ts';
 import { defineOperation } from './operation.ts';
 import { getReceipt, traceUse } from './receipts.ts';
@@ -47,7 +47,7 @@ export {
   type Seed,
 } from './coordinator-orders.ts';
 export { cacheStatistics } from './coordinator-statistics.ts';
-export { describeVm, listVms } from './coordinator-vms.ts';
+export { describeVm, forgetVm, listVms } from './coordinator-vms.ts';
 export { getReceipt, type KeptReceipt } from './receipts.ts';
 
 /** One edge as a destination for one VM, chosen or not, and why. */
@@ -252,6 +252,7 @@ export const CLIENT_OPERATIONS = [
   listImages,
   listVms,
   describeVm,
+  forgetVm,
   listRegions,
   requestSeed,
   getSeed,

@@ -4,6 +4,7 @@
  *
  * I1: a capture is done by one report that carries the signed description: the version exists exactly when
  *     the order is done.
+ * I2: a capture that its user ended is over at once; its edge hears of it when it is there again.
  */
 
 import { z } from 'zod';
@@ -77,7 +78,20 @@ export const getCapture = defineOperation({
   reply: capture,
 });
 
-export const DELIVERED_OPERATIONS = [setPower, requestCapture, getCapture] as const;
+export const cancelCapture = defineOperation({
+  id: 'cancelCapture',
+  method: 'delete',
+  path: '/v1/teleports/{teleport}/capture',
+  summary: 'End the capture of a delivered VM that is under way, or waits for its edge.',
+  caller: 'client',
+  status: 202,
+  params: z.object({ teleport: id }),
+  query: nothing,
+  body: nothing,
+  reply: capture,
+});
+
+export const DELIVERED_OPERATIONS = [setPower, requestCapture, getCapture, cancelCapture] as const;
 
 /** A delivered VM that its edge should capture; meanwhile the edge keeps it off. */
 export const desiredCapture = z.object({

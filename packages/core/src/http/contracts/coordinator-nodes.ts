@@ -210,6 +210,8 @@ export const desiredState = defineOperation({
     /** None from an old coordinator. */
     exports: z.array(desiredExport).default([]),
     captures: z.array(desiredCapture).default([]),
+    /** Disks that this edge captured and nobody may ask for any more: they go once nothing needs them. */
+    dropSnapshots: z.array(digest).default([]),
   }),
 });
 export type DesiredState = z.infer<(typeof desiredState)['reply']>;

@@ -1,5 +1,6 @@
 /**
- * Room: http, contracts. What users ask of VMs: which there are, and what is known of one.
+ * Room: http, contracts. What users ask of VMs: which there are, what is known of one, and to forget one that
+ * an edge captured.
  */
 
 import { z } from 'zod';
@@ -70,4 +71,17 @@ export const describeVm = defineOperation({
       }),
     ),
   }),
+});
+
+export const forgetVm = defineOperation({
+  id: 'forgetVm',
+  method: 'delete',
+  path: '/v1/vms/{vm}',
+  summary: 'Forget a VM that an edge captured; what it takes there goes once nothing needs it.',
+  caller: 'client',
+  status: 202,
+  params: z.object({ vm: name }),
+  query: nothing,
+  body: nothing,
+  reply: z.object({ vm: name, edge: name }),
 });

@@ -7,9 +7,11 @@
  * I3: an image is what was read: its digest is that of all guest-visible bytes, its own segments are read
  *     back.
  * I4: idempotent: disks that did not change since give the same digests, and are not copied again.
+ * I5: an image is made only once whoever ordered it knows of it: it can be taken back, whatever happens next.
  */
 
 import type { DescribedDisk } from '../../domain/description.ts';
+import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id } from '../../domain/names.ts';
 import type { GuestInspection } from './guest-inspector.ts';
@@ -19,6 +21,8 @@ export interface CaptureOrder {
   /** The files of each disk, the VM's overlay first (`Hypervisor.diskFiles`). */
   readonly disks: readonly (readonly DiskLayer[])[];
   readonly signal: AbortSignal;
+  /** An image that is not there yet is made when this resolves (I5). */
+  readonly willMake: (digest: Digest) => Promise<void>;
   /** Called now and then with words for people. */
   readonly onProgress: (words: string) => void;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Digest } from '../../domain/digest.ts';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import type { Id } from '../../domain/names.ts';
 import { nonZeroBytesOf } from '../../domain/recipe.ts';
@@ -63,7 +64,12 @@ async function overlayOn(image: StoredImage, ...writes: readonly string[]): Prom
 function orderOf(disks: readonly DiskLayer[][], signal = AbortSignal.timeout(timeoutMs)) {
   const said: string[] = [];
   const onProgress = (words: string): void => void said.push(words);
-  return { id: randomUUID() as Id, disks, signal, onProgress, said };
+  const made: Digest[] = [];
+  const willMake = async (digest: Digest): Promise<void> => {
+    expect(store.find(digest), 'I5: it is not there yet').toBeUndefined();
+    made.push(digest);
+  };
+  return { id: randomUUID() as Id, disks, signal, onProgress, willMake, said, made };
 }
 
 /** The guest-visible bytes of an image, by a program that is not ours. */
@@ -182,9 +188,12 @@ describe('a capture', { timeout: 120_000 }, () => {
     const clean = await captureVm(orderOf([await overlayOn(base)]));
     expect(clean).toMatchObject({ disks: [{ digest: base.digest }], ownBytes: 0 });
     const overlay = await overlayOn(base, 'write -P 0x55 0 8192');
-    const first = await captureVm(orderOf([overlay]));
-    const again = await captureVm(orderOf([overlay]));
+    const [order, repeated] = [orderOf([overlay]), orderOf([overlay])];
+    const first = await captureVm(order);
+    const again = await captureVm(repeated);
     expect(again.disks).toEqual(first.disks);
+    expect(order.made).toEqual(first.disks.map(({ digest }) => digest));
+    expect(repeated.made, 'I5: of one that is there nobody is told').toEqual([]);
     expect([first.ownBytes > 0, again.ownBytes]).toEqual([true, 0]);
   });
 
@@ -214,6 +223,12 @@ describe('a capture', { timeout: 120_000 }, () => {
   it('leaves nothing behind when it is cancelled, or the store has no room', async () => {
     const overlay = await overlayOn(base, 'write -P 0x88 0 4096');
     const before = store.list().length;
+    const refused = {
+      ...orderOf([overlay]),
+      willMake: () => Promise.reject(new Error('no record')),
+    };
+    await expect(captureVm(refused), 'I5').rejects.toThrow('no record');
+    await expectNothingLeft();
     const stop = new AbortController();
     const order = orderOf([overlay], stop.signal);
     const onProgress = (words: string): void => {

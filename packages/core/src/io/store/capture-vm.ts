@@ -92,6 +92,7 @@ async function captureDisk(
     const base = await imageAt(store, layers.at(-1)!, 'raw');
     const { ownBytes } = await stageExport(store, { key, socketPath, recipe, base, signal });
     const stagingDir = store.stagingDir(key);
+    await order.willMake(digest);
     await store.adopt({ stagingDir, digest, keysRoot, name: null, kind: 'snapshot' });
     return { described, readBytes, ownBytes };
   } finally {
