@@ -85,6 +85,24 @@ describe('the power of a delivered VM', () => {
     await expect(wrong).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('I2: of a lazy one, too, whose disk comes meanwhile; captures and exports wait for that', async () => {
+    const body = { vm: 'web-01', near: { region: 'dublin' }, lazy: true };
+    ({ teleport } = await network.user.call(client.requestTeleport, { body }));
+    for (const state of ['syncing', 'booting', 'running'] as const) {
+      await report(edge, teleport, { state });
+    }
+    expect((await power('off')).power).toBe('stopping');
+    await report(edge, teleport, { state: 'running', power: 'off' });
+    expect(await view()).toMatchObject({ power: 'off', independentAt: null });
+    const early = { code: 'conflict', message: expect.stringContaining('not complete') };
+    await expect(capture()).rejects.toMatchObject(early);
+    expect((await power('on')).power).toBe('starting');
+    expect((await power('off')).power).toBe('off');
+    await report(edge, teleport, { state: 'running', power: 'off', independent: true });
+    expect((await view()).independentAt).not.toBeNull();
+    expect((await capture()).state).toBe('pending');
+  });
+
   it('is told to a waiting edge at once', async () => {
     await deliver();
     const { revision } = await desired(edge);
