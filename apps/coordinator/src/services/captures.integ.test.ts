@@ -40,6 +40,11 @@ const capture = (wish: { vm?: string; keepStopped?: boolean } = {}) =>
   network.user.call(delivered.requestCapture, { body: { teleport, ...wish } });
 const look = (id: Id) => network.user.call(delivered.getCapture, { params: { capture: id } });
 const view = () => network.user.call(client.getTeleport, { params: { teleport } });
+/** VMs that are said to run on the edge. */
+async function running(): Promise<number | undefined> {
+  const { nodes } = await network.user.call(client.listEdges, {});
+  return nodes.find((one) => one.node === edge.id)?.runningVms;
+}
 
 async function deliver(): Promise<void> {
   for (const state of ['syncing', 'verified', 'booting', 'running'] as const) {
@@ -74,12 +79,15 @@ describe('the power of a delivered VM', () => {
       ...{ teleport, vm: 'web-01', edge: 'dublin', power: 'stopping' },
     });
     expect((await desired(edge)).teleports.map((one) => one.power)).toEqual(['off']);
+    expect(await running()).toBe(1);
     await report(edge, teleport, { state: 'running', power: 'off' });
     expect((await view()).power).toBe('off');
+    expect(await running()).toBe(0);
     expect((await power('off')).power).toBe('off');
     expect((await power('on')).power).toBe('starting');
     await report(edge, teleport, { state: 'running', power: 'on' });
     expect(await view()).toMatchObject({ power: 'on', state: 'running' });
+    expect(await running()).toBe(1);
     const unknown = { params: { teleport: randomUUID() }, body: { power: 'on' as const } };
     const wrong = network.user.call(delivered.setPower, unknown);
     await expect(wrong).rejects.toMatchObject({ code: 'not_found' });
