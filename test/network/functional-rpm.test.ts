@@ -3,6 +3,7 @@
  * one. Packages come from a signed mirror with the repository that the guest's own builder made.
  */
 
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,10 +39,11 @@ const stack = new AsyncDisposableStack();
 let network: TestNetwork;
 let guest: Guest;
 let source: DiskFile;
+let uefiSource: DiskFile;
 
 /** Copies it functionally and waits until it runs and is ready. */
-async function copy(vm = VM): Promise<Teleport> {
-  const { teleport } = await beginTeleport(network, vm, 'london', { method: 'functional' });
+async function copy(vm = VM, how: { readonly move?: boolean } = {}): Promise<Teleport> {
+  const { teleport } = await beginTeleport(network, vm, 'london', { method: 'functional', ...how });
   const isOver = ({ state }: Teleport): boolean => state === 'running';
   return await teleportUntil(network, teleport, 'it runs', isOver, COPY_MS_MAX);
 }
@@ -79,7 +81,7 @@ beforeAll(async () => {
     edges: [{ name: EDGE, region: 'eu-west', settings: { VMDN_MIRRORS: mirrors } }],
     vms: async (vmsDir) => {
       source = await placeVm(guest, vmsDir);
-      await placeVm(guest, vmsDir, UEFI_VM, [], { firmware: 'uefi' });
+      uefiSource = await placeVm(guest, vmsDir, UEFI_VM, [], { firmware: 'uefi' });
     },
   });
   for (const vm of [VM, UEFI_VM]) await vmDescribed(network, vm);
@@ -113,15 +115,18 @@ describe('a functional teleport of an RPM guest', () => {
   );
 
   it(
-    'lays the new disk out for UEFI where that starts the source, and UEFI starts it',
+    'lays the new disk out for UEFI where that starts the source; moved, the source can’t start any more',
     async () => {
-      const teleport = await copy(UEFI_VM);
+      const teleport = await copy(UEFI_VM, { move: true });
+      expect(teleport.move).toMatchObject({ fence: 'held' });
+      expect(existsSync(uefiSource.path)).toBe(false);
       expect(teleport.functional).toMatchObject({ image: null, removed: 0 });
       await proveIt(teleport);
       // Its firmware knows no boot sectors.
       const files = await readdir(join(network.node(EDGE).stateDir, 'vms'), { recursive: true });
       expect(files).toContainEqual(expect.stringMatching(/\/uefi-variables\.fd$/));
-      await removeVm(network, teleport);
+      await removeVm(network, teleport, 'discard');
+      await expect.poll(() => existsSync(uefiSource.path), { timeout: 60_000 }).toBe(true);
     },
     COPY_MS_MAX,
   );
