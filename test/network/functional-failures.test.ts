@@ -29,6 +29,7 @@ import {
 } from '@vmdn/core/io/mirrors/package-mirrors.fixture.ts';
 import { openPackageMirrors } from '@vmdn/core/io/mirrors/package-mirrors.ts';
 import type { FunctionalImage } from '@vmdn/core/io/ports/functional-copy.ts';
+import { createStoreLedger } from '@vmdn/core/io/store/store-space.ts';
 import { findGuest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keptDebs } from '../harness/guest-debs.ts';
@@ -75,6 +76,7 @@ Signed-By: ${key.armouredPath}\n`,
   stack.use(mirrors);
   return createFunctionalCopier({
     ...{ appliance, runner, qemuImg, mirrors, workDir: join(dir, 'work') },
+    store: createStoreLedger({ root: dir, quotaBytes: null, usedBytes: () => 0 }),
     ...limits,
   });
 }

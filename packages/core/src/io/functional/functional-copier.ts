@@ -47,6 +47,7 @@ import type {
   FunctionalImage,
   SourceDisk,
 } from '../ports/functional-copy.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { PackageMirrors } from '../ports/package-mirrors.ts';
 import { type FetchedPackages, fetchPackages } from './fetch-packages.ts';
 import { listFile, packageFiles } from './package-files.ts';
@@ -56,7 +57,9 @@ export interface FunctionalMeans {
   readonly runner: CommandRunner;
   readonly qemuImg: Pick<QemuImg, 'create' | 'createOverlay'>;
   readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
-  /** A private folder for packages on their way. */
+  /** Where room is promised to packages on their way. */
+  readonly store: Pick<ImageStore, 'reserve' | 'release'>;
+  /** A private folder for them. */
   readonly workDir: string;
   /** For a package manager's one run; an hour unless said. */
   readonly packageSecondsMax?: number;
@@ -100,7 +103,7 @@ async function makeCopy(
       ? scratchPackages(source.packages)
       : packageDifference(source.packages, image.packages);
   const started = performance.now();
-  const packages = await fetchPackages(means, job, change.install, dir);
+  using packages = await fetchPackages(means, job, change.install, dir);
   const packageSeconds = secondsSince(started);
   const unfinished = join(
     dirname(job.targetPath),
