@@ -1,12 +1,14 @@
 /**
- * How the tests run. Three groups, one after the other: quick ones, those with tools, whole networks. A
- * fourth, `slow`, takes a quarter of an hour for one test, and is run by itself.
+ * How the tests run: quick ones, then those with tools and whole networks, two at a time, then networks one
+ * at a time that look at what a transfer has come to at some moment: beside another guest that moment is
+ * another one. `slow` takes a quarter of an hour for one test, and is run by itself.
  */
 
 import { defineConfig } from 'vitest/config';
 
 const ROOMS = ['{apps,packages}/*/src/**', 'infra/**', 'bin', 'test/**'];
 const NETWORK = 'test/network/**/*.test.ts';
+const ALONE = 'test/network/{boot-traces,failures,kills,lazy,lazy-libvirt,trade}.test.ts';
 const SLOW = 'test/network/**/*.slow.test.ts';
 
 export default defineConfig({
@@ -42,8 +44,17 @@ export default defineConfig({
         test: {
           name: 'network',
           include: [NETWORK],
-          exclude: ['**/node_modules/**', SLOW],
-          // Guests boot under emulation here: two at once would each take twice as long.
+          exclude: ['**/node_modules/**', ALONE, SLOW],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: [ALONE],
           maxWorkers: 1,
           testTimeout: 600_000,
           hookTimeout: 600_000,

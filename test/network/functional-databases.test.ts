@@ -14,6 +14,7 @@ import { openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
 import { createFunctionalCopier } from '@vmdn/core/io/functional/functional-copier.ts';
 import { inspectByTools } from '@vmdn/core/io/inspect/inspect-by-tools.ts';
 import type { FunctionalCopier, FunctionalCopyJob } from '@vmdn/core/io/ports/functional-copy.ts';
+import { createStoreLedger } from '@vmdn/core/io/store/store-space.ts';
 import { findGuest, type Guest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { changeGuest, debugfs, replaceProgram } from '../harness/changed-guests.ts';
@@ -76,6 +77,7 @@ beforeAll(async () => {
   copier = createFunctionalCopier({
     appliance: testAppliance(join(dir, 'jobs'), process.env),
     ...{ runner, qemuImg: createQemuImg(runner), workDir: join(dir, 'work') },
+    store: createStoreLedger({ root: dir, quotaBytes: null, usedBytes: () => 0 }),
     mirrors: {
       resolve: () => Promise.reject(new Error('nothing is to be installed')),
       open: () => Promise.reject(new Error('nothing is to be installed')),

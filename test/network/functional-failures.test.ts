@@ -29,6 +29,7 @@ import {
 } from '@vmdn/core/io/mirrors/package-mirrors.fixture.ts';
 import { openPackageMirrors } from '@vmdn/core/io/mirrors/package-mirrors.ts';
 import type { FunctionalImage } from '@vmdn/core/io/ports/functional-copy.ts';
+import { createStoreLedger } from '@vmdn/core/io/store/store-space.ts';
 import { findGuest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keptDebs } from '../harness/guest-debs.ts';
@@ -60,7 +61,7 @@ async function publish(more: Readonly<Record<string, Uint8Array>> = {}): Promise
   await publishSuite(mirror, { key, debs: { ...(await keptDebs(wanted)), ...more } });
 }
 
-async function copier() {
+async function copier(limits: { readonly packageSecondsMax?: number } = {}) {
   const repo = join(dir, `${randomUUID()}.repo`);
   await writeRepoFile(repo, mirror, key);
   const sources = join(dir, `${randomUUID()}.sources`);
@@ -75,6 +76,8 @@ Signed-By: ${key.armouredPath}\n`,
   stack.use(mirrors);
   return createFunctionalCopier({
     ...{ appliance, runner, qemuImg, mirrors, workDir: join(dir, 'work') },
+    store: createStoreLedger({ root: dir, quotaBytes: null, usedBytes: () => 0 }),
+    ...limits,
   });
 }
 
@@ -119,12 +122,16 @@ describe('a functional copy that cannot be made', () => {
   const extra = (name: string) => ({ name, version: '1.0', architecture: 'all' });
 
   /** A copy of the small RPM guest onto itself, with other words on its packages. */
-  const copyRpm = async (packages: FunctionalImage['packages'], claimed = packages) => {
+  const copyRpm = async (
+    packages: FunctionalImage['packages'],
+    claimed = packages,
+    limits: Parameters<typeof copier>[0] = {},
+  ) => {
     const { disk } = await findGuest('rpm-base');
     const layers: DiskLayer[] = [{ path: disk.path, format: 'raw' }];
     const guest = { virtualSizeBytes: (await stat(disk.path)).size, os: centos };
     const image = { ...guest, name: 'rpm-base', layers, packages: claimed };
-    return await (await copier())({
+    return await (await copier(limits))({
       source: {
         ...{ ...guest, packages, disks: [{ path: disk.path }] },
         ...{ firmware: 'bios', databases: [] },
@@ -171,6 +178,15 @@ describe('a functional copy that cannot be made', () => {
     const failed = copyRpm([ill], []);
     await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
     await expect(failed).rejects.toThrow(/could not be installed.*%post\(ill.*method exact/);
+    await nothingLeft();
+  });
+
+  it('since a script of a package never ends says so when its time is up', async () => {
+    await publishRpm(mirror, key, await makeRpm(dir, 'ill', 'while :; do :; done'));
+    const ill = { name: 'ill', version: '1-2', architecture: 'x86_64' };
+    const failed = copyRpm([ill], [], { packageSecondsMax: 20 });
+    await expect(failed).rejects.toMatchObject({ code: 'tool_failed' });
+    await expect(failed).rejects.toThrow(/did not come to an end within 20 s.*method exact/);
     await nothingLeft();
   });
 

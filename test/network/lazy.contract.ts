@@ -1,13 +1,16 @@
 /**
  * A guest that runs before its disks are there: what it reads comes first over a slow link, the rest follows.
- * Its edge is killed under it; in the end it needs nobody. Whatever runs the guests of the edge.
+ * Its edge is killed under it, it is stopped and started meanwhile; in the end it needs nobody. Whatever runs
+ * the guests of the edge.
  */
 
 import { join } from 'node:path';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { setPower } from '@vmdn/core/http/contracts/coordinator-delivered.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
 import { findGuest, type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
 import { proveSite } from '@vmdn/infra/lab/site-proof.ts';
+import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   beginTeleport,
@@ -26,6 +29,10 @@ const EDGE = 'edge-1';
 /** A second disk, which the guest does not read: it is what is left when the guest is up. */
 const DATA_MIB = 96;
 const UPLINK_BYTES_PER_SECOND = 1_000_000;
+/** What a guest whose reads wait is given to shut down. */
+const PATIENCE = { VMDN_SHUTDOWN_SECONDS: '30' };
+/** Of a guest under emulation that reads over such a link, with others beside it. */
+const BOOT_MS_MAX = 240_000;
 
 /** `edgeSettings`: asked for once, before the network starts. */
 export function describeLazyTeleport(
@@ -41,7 +48,9 @@ export function describeLazyTeleport(
     beforeAll(async () => {
       guest = await findGuest(VM);
       network = await startTestNetwork({
-        edges: [{ name: EDGE, region: 'eu-west', settings: await edgeSettings() }],
+        edges: [
+          { name: EDGE, region: 'eu-west', settings: { ...(await edgeSettings()), ...PATIENCE } },
+        ],
         origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
         vms: async (vmsDir) => {
           const data = await makeDisk(join(vmsDir, 'data.raw'), {
@@ -56,12 +65,15 @@ export function describeLazyTeleport(
     });
     afterAll(async () => network?.[Symbol.asyncDispose]());
 
-    async function expectSite(): Promise<void> {
+    function siteUrl(): string {
       const [endpoint] = teleport.endpoints;
-      if (endpoint === undefined || guest.siteManifestPath === null)
-        throw new Error('there is no site');
-      const url = `http://${endpoint.host}:${endpoint.hostPort}/`;
-      const proof = await proveSite(url, guest.siteManifestPath);
+      if (endpoint === undefined) throw new Error('there is no site');
+      return `http://${endpoint.host}:${endpoint.hostPort}/`;
+    }
+
+    async function expectSite(): Promise<void> {
+      if (guest.siteManifestPath === null) throw new Error('there is no site');
+      const proof = await proveSite(siteUrl(), guest.siteManifestPath);
       expect(proof.differences).toEqual([]);
       expect(proof.files).toBeGreaterThan(0);
     }
@@ -83,6 +95,24 @@ export function describeLazyTeleport(
       const isMore = (now: Teleport): boolean => verifiedBytes(now) > before + 4 * MIB;
       await teleportUntil(network, teleport.teleport, 'more is there', isMore);
       await expectSite();
+    });
+
+    it('is stopped and started while nobody has the rest of its disks, its edge killed between', async () => {
+      const params = { teleport: teleport.teleport };
+      const wish = async (power: 'on' | 'off'): Promise<Teleport> => {
+        await network.client.call(setPower, { params, body: { power } });
+        const isSo = (now: Teleport): boolean => now.power === power;
+        return await teleportUntil(network, teleport.teleport, `it is ${power}`, isSo);
+      };
+      await network.node(ORIGIN).service.kill();
+      expect(await wish('off')).toMatchObject({ independentAt: null, endpoints: [] });
+      await network.node(EDGE).service.kill();
+      await network.node(EDGE).restart();
+      teleport = await wish('on');
+      expect(teleport.independentAt).toBeNull();
+      await network.node(ORIGIN).restart();
+      const isUp = async (): Promise<boolean> => (await fetch(siteUrl())).ok;
+      await waitFor('the guest is up again', isUp, { timeoutMs: BOOT_MS_MAX });
     });
 
     it('ends with whole disks, byte for byte, and a guest that needs nobody', async () => {

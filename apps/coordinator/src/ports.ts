@@ -10,7 +10,7 @@ export type { DeliveryCount, TierSum } from './store/delivery-store.ts';
 export type { ExportRow } from './store/export-store.ts';
 export type { VmUse } from './store/forgotten-vms.ts';
 export type { DiskInMaking, HolderRow } from './store/holder-store.ts';
-export type { HeldImage } from './store/image-store.ts';
+export type { DisputedDisk, HeldImage, ImageFacts } from './store/image-store.ts';
 export type { MoveRow } from './store/move-store.ts';
 export type { Beat, NewNode, NodeFacts, NodeHealth } from './store/node-store.ts';
 export type { ImportRow, OpenSeedRow } from './store/order-store.ts';

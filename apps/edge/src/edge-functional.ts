@@ -66,7 +66,7 @@ export function wireCopies(
     ...{ store, guests, deliveries, costs, events },
     files: createFunctionalFiles({ dir, rights, runner, socketDir, pool }),
     copy: createFunctionalCopier({
-      ...{ appliance, runner, mirrors, workDir },
+      ...{ appliance, runner, mirrors, store, workDir },
       qemuImg: createQemuImg(runner),
     }),
   });

@@ -25,9 +25,10 @@ export interface FenceRecord {
   readonly version: number;
   /**
    * `fencing`: files are being renamed, and nobody was told yet; `releasing`: they are being renamed back;
-   * `forced`: the operator took them back, and the coordinator does not know yet.
+   * `forcing`: so they are because the operator wants it; `forced`: they are, and the coordinator does not
+   * know yet.
    */
-  readonly state: 'fencing' | 'fenced' | 'releasing' | 'forced';
+  readonly state: 'fencing' | 'fenced' | 'releasing' | 'forcing' | 'forced';
   readonly files: readonly FencedFile[];
   /** The VM as it is offered while it is fenced. */
   readonly specification: VmSpecification;

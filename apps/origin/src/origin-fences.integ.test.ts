@@ -197,6 +197,30 @@ describe('an origin whose VM is moved', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it('is its operator’s to take back once more when that failed and the origin was restarted', async () => {
+    const { path, fenced } = await withWeb();
+    await wants([wish()], 'fenced 1');
+    const stranger = await putVm(origin, 'other', diskContent(2));
+    await rename(stranger, path);
+    const ask = () => callOriginControl(control(), takeBackVm, { vm: 'web' as Name, force: true });
+    const refused = {
+      code: 'conflict',
+      message: expect.stringContaining(`${path} is there again`),
+    };
+    await expect(ask()).rejects.toMatchObject(refused);
+    await origin.stop();
+    await origin.start();
+    await expect(ask()).rejects.toMatchObject(refused);
+    const known = { teleport: TELEPORT, files: [fenced] };
+    await vi.waitFor(async () => expect(await fenceOf('web')).toMatchObject(known), soon);
+    await vi.waitFor(() => expect(origin.coordinator.words).toContain('refused 1'), soon);
+    expect(origin.coordinator.words).not.toContain('forced 1');
+    await rm(path);
+    expect(await ask()).toMatchObject({ teleport: TELEPORT, files: [path] });
+    expect(Buffer.compare(await readFile(path), diskContent(1))).toBe(0);
+    await vi.waitFor(() => expect(origin.coordinator.words).toContain('forced 1'), soon);
+  });
+
   it('is not withdrawn by readers that met it while its files got other names', async () => {
     const { version } = await withWeb();
     const failures: unknown[] = [];

@@ -24,6 +24,7 @@ import {
 import * as contracts from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, type AppContext, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
@@ -95,11 +96,11 @@ async function startCoordinator(): Promise<TestCoordinator> {
       state.enrolments += 1;
       originKey = body.publicKey;
       const node = state.originId;
-      return { node, project: PROJECT, coordinatorKey: key.publicKey, protocol: 1 };
+      return { node, project: PROJECT, coordinatorKey: key.publicKey, protocol: PROTOCOL_VERSION };
     },
   );
   mountOperation(app, contracts.heartbeat, guard, async () => ({
-    protocol: 1,
+    protocol: PROTOCOL_VERSION,
     heartbeatSeconds: 1,
   }));
   mountOperation(

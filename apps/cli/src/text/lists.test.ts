@@ -1,5 +1,6 @@
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { NO_TIER_BYTES } from '@vmdn/core/domain/tiers.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { describe, expect, it } from 'vitest';
 import { edgeTable, statisticsLines, vmTable } from './lists.ts';
 
@@ -52,7 +53,12 @@ describe('the table of nodes', () => {
     const node = {
       ...{ node: '018f0000-0000-7000-8000-000000000001' as Id, name: 'dublin' as Name },
       ...{ kind: 'edge' as const, region: null, location: null, healthy: true, lastSeenAt: null },
-      ...{ protocol: 1, freeStoreBytes: null, freeMemoryMiB: null, accelerator: null },
+      ...{
+        protocol: PROTOCOL_VERSION,
+        freeStoreBytes: null,
+        freeMemoryMiB: null,
+        accelerator: null,
+      },
       networks: ['user', 'lan'] as Name[],
       ...{ images: 0, runningVms: 0, uplinkBytes: null, uplinkLimitBytesPerSecond: null },
     };
@@ -65,6 +71,8 @@ describe('the table of nodes', () => {
     expect(shown).toMatch(/dublin .* user lan *$/m);
     expect(shown).toContain('dublin sent 2 receipts that were refused');
     const fine = edgeTable([{ ...node, holderFaults: [], refusedReceipts: 0 }]);
-    expect(fine).not.toMatch(/trouble|refused/);
+    expect(fine).not.toMatch(/trouble|refused|protocol/);
+    const old = edgeTable([{ ...node, protocol: 1, holderFaults: [], refusedReceipts: 0 }]);
+    expect(old).toContain('dublin speaks protocol 1, not 2: install the same VMDN everywhere');
   });
 });

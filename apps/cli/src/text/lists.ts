@@ -13,6 +13,7 @@ import type {
   listVms,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { ReplyOf } from '@vmdn/core/http/contracts/operation.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { consistencyLines } from './consistency.ts';
 import {
   DASH,
@@ -76,7 +77,13 @@ export function edgeTable(nodes: readonly Node[]): string {
 }
 
 /** What an edge found wrong with others, a line for each of them, and what was found wrong with it. */
-function faultLines({ name, holderFaults, refusedReceipts }: Node): string[] {
+function faultLines({ name, holderFaults, refusedReceipts, protocol }: Node): string[] {
+  const other =
+    protocol === PROTOCOL_VERSION
+      ? []
+      : [
+          `${name} speaks protocol ${protocol}, not ${PROTOCOL_VERSION}: install the same VMDN everywhere`,
+        ];
   const holders = [...new Set(holderFaults.map(({ holder }) => holder))];
   const refused =
     refusedReceipts === 0 ? [] : [`${name} sent ${refusedReceipts} receipts that were refused`];
@@ -85,7 +92,7 @@ function faultLines({ name, holderFaults, refusedReceipts }: Node): string[] {
     const words = mine.map(({ code, count }) => `${code} ${count}`).join(', ');
     return `${name} had trouble with ${holder}: ${words}`;
   });
-  return [...faults, ...refused];
+  return [...other, ...faults, ...refused];
 }
 
 export function imageTable(images: readonly Image[]): string {

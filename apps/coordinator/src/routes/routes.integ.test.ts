@@ -3,7 +3,7 @@ import { generateNodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { signProof } from '@vmdn/core/http/auth/proof.ts';
 import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
 import type { Operation } from '@vmdn/core/http/contracts/operation.ts';
-import { errorReply } from '@vmdn/core/http/contracts/schemas.ts';
+import { errorReply, PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { JSON_BODY_BYTES_MAX } from '@vmdn/core/http/mount.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRoutes } from '../coordinator.ts';
@@ -255,7 +255,7 @@ describe('any operation with a body', () => {
     const before = await contents();
     const find = (id: string): Operation => COORDINATOR_OPERATIONS.find((one) => one.id === id)!;
     const beat = {
-      protocol: 1,
+      protocol: PROTOCOL_VERSION,
       url: 'http://127.0.0.1:1',
       capacity: { freeStoreBytes: 1, freeMemoryMiB: 2 ** 40, freeVcpus: 1, accelerator: 'tcg' },
     };

@@ -41,6 +41,11 @@ const look = (id: Id) => network.user.call(delivered.getCapture, { params: { cap
 const end = (which = teleport) =>
   network.user.call(delivered.cancelCapture, { params: { teleport: which } });
 const view = () => network.user.call(client.getTeleport, { params: { teleport } });
+/** VMs that are said to run on the edge. */
+async function running(): Promise<number | undefined> {
+  const { nodes } = await network.user.call(client.listEdges, {});
+  return nodes.find((one) => one.node === edge.id)?.runningVms;
+}
 
 type Word = Partial<{ state: 'running' | 'done' | 'failed'; message: string; description: string }>;
 const tell = (id: Id, word: Word, who = edge) =>
@@ -58,15 +63,36 @@ describe('the power of a delivered VM', () => {
       ...{ teleport, vm: 'web-01', edge: 'dublin', power: 'stopping' },
     });
     expect((await desired(edge)).teleports.map((one) => one.power)).toEqual(['off']);
+    expect(await running()).toBe(1);
     await report(edge, teleport, { state: 'running', power: 'off' });
     expect((await view()).power).toBe('off');
+    expect(await running()).toBe(0);
     expect((await power('off')).power).toBe('off');
     expect((await power('on')).power).toBe('starting');
     await report(edge, teleport, { state: 'running', power: 'on' });
     expect(await view()).toMatchObject({ power: 'on', state: 'running' });
+    expect(await running()).toBe(1);
     const unknown = { params: { teleport: randomUUID() }, body: { power: 'on' as const } };
     const wrong = network.user.call(delivered.setPower, unknown);
     await expect(wrong).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('I2: of a lazy one, too, whose disk comes meanwhile; captures and exports wait for that', async () => {
+    const body = { vm: 'web-01', near: { region: 'dublin' }, lazy: true };
+    ({ teleport } = await network.user.call(client.requestTeleport, { body }));
+    for (const state of ['syncing', 'booting', 'running'] as const) {
+      await report(edge, teleport, { state });
+    }
+    expect((await power('off')).power).toBe('stopping');
+    await report(edge, teleport, { state: 'running', power: 'off' });
+    expect(await view()).toMatchObject({ power: 'off', independentAt: null });
+    const early = { code: 'conflict', message: expect.stringContaining('not complete') };
+    await expect(capture()).rejects.toMatchObject(early);
+    expect((await power('on')).power).toBe('starting');
+    expect((await power('off')).power).toBe('off');
+    await report(edge, teleport, { state: 'running', power: 'off', independent: true });
+    expect((await view()).independentAt).not.toBeNull();
+    expect((await capture()).state).toBe('pending');
   });
 
   it('is told to a waiting edge at once', async () => {

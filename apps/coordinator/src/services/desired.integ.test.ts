@@ -5,6 +5,7 @@ import * as client from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import * as files from '@vmdn/core/http/contracts/coordinator-files.ts';
 import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { describe, expect, it } from 'vitest';
 import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import {
@@ -118,7 +119,9 @@ describe('the desired state', () => {
     [
       'an origin that moved',
       (origin: TestNode) =>
-        origin.client.call(node.heartbeat, { body: { protocol: 1, url: 'http://10.0.0.1:1' } }),
+        origin.client.call(node.heartbeat, {
+          body: { protocol: PROTOCOL_VERSION, url: 'http://10.0.0.1:1' },
+        }),
     ],
   ])('is told at once of %s', async (what, change) => {
     const { origin, edges } = await startTestVm(network);

@@ -26,6 +26,7 @@ import type {
 } from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import type { GrantIssuer } from './grants.ts';
+import { requireProtocol } from './protocol.ts';
 import { contentHash } from './secrets.ts';
 import { hostnameOf } from './teleport-identity.ts';
 
@@ -48,7 +49,10 @@ interface OutlinedVersion {
   readonly holders: readonly HolderRow[];
 }
 
-/** A wait that ends when the state differs from `revision`, after `waitSeconds`, or at the stop. */
+/**
+ * A wait that ends when the state differs from `revision`, after `waitSeconds`, or at the stop. Throws
+ * `incompatible_protocol` for an edge that would do something else.
+ */
 export async function desiredState(
   context: Context,
   grants: GrantIssuer,
@@ -60,6 +64,7 @@ export async function desiredState(
   },
 ) {
   const { node, project } = identity;
+  requireProtocol(context, node.protocol);
   using watch = context.wakes.watch([`edge:${node.id}`, `edges:${project}`]);
   const stop = AbortSignal.any([poll.signal, context.closing]);
   const deadline = Date.now() + poll.waitSeconds * 1000;

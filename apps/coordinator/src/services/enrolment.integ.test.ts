@@ -1,10 +1,16 @@
 import { generateNodeKey } from '@vmdn/core/http/auth/keys.ts';
 import { createCoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
-import { createEnrolmentToken, listEdges } from '@vmdn/core/http/contracts/coordinator-clients.ts';
-import { enrolNode } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import {
+  createEnrolmentToken,
+  listEdges,
+  requestTeleport,
+} from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { desiredState, enrolNode, heartbeat } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
+import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { describe, expect, it } from 'vitest';
 import { coordinatorPerTest } from '../testing/coordinator-per-test.ts';
 import { query } from '../testing/test-database.ts';
+import { beat, startTestVm, type TestNode } from '../testing/test-network.ts';
 
 const network = coordinatorPerTest();
 
@@ -23,7 +29,7 @@ async function enrol(changes: object) {
     name: 'edge-1',
     region: 'eu-west',
     url: 'http://127.0.0.1:1',
-    protocol: 1,
+    protocol: PROTOCOL_VERSION,
     publicKey: (await generateNodeKey()).publicKey,
     enrolmentToken: '',
     ...changes,
@@ -109,7 +115,39 @@ describe('a node', () => {
   });
 
   it('that speaks another protocol is told so', async () => {
-    const other = { enrolmentToken: await token(), protocol: 2 };
-    await expect(enrol(other)).rejects.toMatchObject({ code: 'incompatible_protocol' });
+    const refused = (words: RegExp) =>
+      ({ code: 'incompatible_protocol', message: expect.stringMatching(words) }) as const;
+    const old = { enrolmentToken: await token(), protocol: 1 };
+    await expect(enrol(old)).rejects.toMatchObject(refused(/the coordinator on the node/));
+    const newer = { ...old, protocol: PROTOCOL_VERSION + 1 };
+    await expect(enrol(newer)).rejects.toMatchObject(refused(/the node on the coordinator first/));
+  });
+
+  it('is refused when it comes back with another protocol, and has no work until it has ours', async () => {
+    const { edges } = await startTestVm(network);
+    const [edge] = edges as [TestNode];
+    const body = { vm: 'web-01', near: { region: 'eu-west' } };
+    await network.user.call(requestTeleport, { body });
+    const desired = () => edge.client.call(desiredState, { query: {} });
+    expect((await desired()).teleports).toHaveLength(1);
+    const before = (await network.user.call(listEdges, {})).nodes.find(
+      ({ node }) => node === edge.id,
+    )!;
+    const beatOld = edge.client.call(heartbeat, {
+      body: { protocol: 1, url: 'http://10.0.0.1:1' },
+    });
+    const code = 'incompatible_protocol';
+    await expect(beatOld).rejects.toMatchObject({ code });
+    await expect(desired()).rejects.toMatchObject({ code });
+    const { nodes } = await network.user.call(listEdges, {});
+    const after = nodes.find(({ node }) => node === edge.id);
+    expect(after).toEqual({ ...before, protocol: 1 });
+    const another = network.user.call(requestTeleport, { body });
+    await expect(another).rejects.toMatchObject({
+      code: 'no_room',
+      message: expect.stringContaining('protocol'),
+    });
+    await beat(edge);
+    expect((await desired()).teleports).toHaveLength(1);
   });
 });

@@ -13,6 +13,7 @@ import { findRegion, unknownRegion } from '@vmdn/core/domain/regions.ts';
 import { ENROLMENT_SECONDS_DEFAULT } from '../limits.ts';
 import type { EnrolmentToken, NewNode, NodeFacts, PublicKeyValue, Tables } from '../ports.ts';
 import type { ClientIdentity, Context } from './context.ts';
+import { requireProtocol } from './protocol.ts';
 import { hashSecret, makeSecret } from './secrets.ts';
 
 export interface Enrolment {
@@ -47,14 +48,7 @@ export async function createEnrolmentToken(
 
 /** Enrols a node. Throws `unauthenticated`, `forbidden`, `conflict`, `not_found`, `incompatible_protocol`. */
 export async function enrolNode(context: Context, enrolment: Enrolment) {
-  if (enrolment.protocol !== context.protocol) {
-    throw new VmdnError(
-      'incompatible_protocol',
-      `This coordinator speaks protocol ${context.protocol}, the node ${enrolment.protocol}; ` +
-        'bring both to the same version.',
-      { data: { coordinator: context.protocol, node: enrolment.protocol } },
-    );
-  }
+  requireProtocol(context, enrolment.protocol);
   const thumbprint = await context.keys.thumbprintOf(enrolment.publicKey);
   const tokenHash = hashSecret(enrolment.enrolmentToken);
   const { node, project } = await context.store.transaction(async (tables) => {

@@ -4,10 +4,19 @@
 
 import type { Beat, CapturedState, DiskInMaking, HeldImage } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
+import { requireProtocol } from './protocol.ts';
 
-/** Takes a heartbeat: the node is alive, and an edge keeps its leases. */
+/**
+ * Takes a heartbeat: the node is alive, and an edge keeps its leases. Throws `incompatible_protocol`: then
+ * the node counts as silent, and gets no work.
+ */
 export async function heartbeat(context: Context, { node, project }: NodeIdentity, beat: Beat) {
   const { silenceSeconds, leaseSeconds, heartbeatSeconds } = context.timing;
+  if (beat.protocol !== context.protocol && beat.protocol !== node.protocol) {
+    // Routing, and who lists nodes, must know.
+    await context.store.read((tables) => tables.nodes.noteProtocol(node.id, beat.protocol));
+  }
+  requireProtocol(context, beat.protocol);
   const isNews = await context.store.transaction(async (tables) => {
     const changed = await tables.nodes.beat(node.id, beat, silenceSeconds);
     if (node.kind === 'edge') await tables.teleports.renewLeases(node.id, leaseSeconds);

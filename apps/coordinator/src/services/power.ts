@@ -2,7 +2,8 @@
  * Room: coordinator, services. Stopping a delivered VM without removing it, and starting it again.
  *
  * I1: it is a wish, as cancelling is: the edge reads it from its desired state and says what came of it.
- * I2: only a VM that needs nobody any more is stopped: a lazy one first has all of its disk.
+ * I2: every VM that was delivered is stopped and started, a lazy one also before it has all of its disk: that
+ *     comes meanwhile, or never. What reads whole disks waits for them.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
@@ -22,7 +23,7 @@ export async function setPower(
   const row = await context.store.transaction(async (tables) => {
     const found = await tables.teleports.lock(project, teleport);
     if (found === undefined) throw unknownTeleport(teleport);
-    requireWhole(found, power === 'on' ? 'started' : 'stopped');
+    requireDelivered(found, power === 'on' ? 'started' : 'stopped');
     await tables.teleports.setPower(teleport, power);
     await tables.notify(`edge:${found.edgeId}`, `teleport:${teleport}`);
     return found;
@@ -32,12 +33,18 @@ export async function setPower(
   return { teleport, vm, edge, power: powerStanding(power, actualPower) };
 }
 
-/** I2. `what` is done to it. Throws `conflict`. */
-export function requireWhole({ state, independentAt }: TeleportRow, what: string): void {
-  if (state === 'running' && independentAt !== null) return;
-  const words =
-    state === 'running'
-      ? `The VM runs before its disk is there; it can be ${what} when that is complete.`
-      : `Only a VM that was delivered can be ${what}; see: vmdn status TELEPORT.`;
+/** `what` is done to it. Throws `conflict`. */
+function requireDelivered({ state }: TeleportRow, what: string): void {
+  if (state === 'running') return;
+  const words = `Only a VM that was delivered can be ${what}; see: vmdn status TELEPORT.`;
+  throw new VmdnError('conflict', words, { data: { state } });
+}
+
+/** I2. Throws `conflict`. */
+export function requireWhole(row: TeleportRow, what: string): void {
+  requireDelivered(row, what);
+  const { state, independentAt } = row;
+  if (independentAt !== null) return;
+  const words = `The VM's disk is not complete yet; it can be ${what} when it is: vmdn status TELEPORT.`;
   throw new VmdnError('conflict', words, { data: { state } });
 }

@@ -5,6 +5,8 @@
  * I2: an older version than the one known is refused, and a known version never changes its content.
  * I3: a VM belongs to the node that announced it first: an origin, or the edge that captured it. The name of
  *     one that was forgotten goes to another node once none stands any more: edges ask by name.
+ * I4: what is a function of a disk's bytes (sizes, the root of its keys) is said once: a description that
+ *     says something else of a disk that another node holds or describes is refused.
  */
 
 import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
@@ -13,7 +15,7 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { FunctionalCost } from '@vmdn/core/domain/functional-estimate.ts';
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import { wantedDisks } from '@vmdn/core/domain/skip-free.ts';
-import type { DiskScore, Tables, Vm } from '../ports.ts';
+import type { DiskScore, DisputedDisk, ImageFacts, Tables, Vm } from '../ports.ts';
 import type { ClientIdentity, Context, NodeIdentity } from './context.ts';
 import { contentHash } from './secrets.ts';
 
@@ -60,7 +62,7 @@ export async function verifyDescription(
   return { description, text, digest: keys.descriptionDigestOf(text) };
 }
 
-/** Adds a version, or changes its state; true when it is new. Throws `conflict` (I2, I3). */
+/** Adds a version, or changes its state; true when it is new. Throws `conflict` (I2, I3, I4). */
 export async function takeVersion(
   tables: Tables,
   { node, project }: NodeIdentity,
@@ -80,11 +82,27 @@ export async function takeVersion(
       ...{ vm: vm.id, version, state, description },
       ...{ signedDescription: text, descriptionDigest: digest, contentHash: hash },
     });
-    await tables.images.putDescribed(project, [...disks, ...wantedDisks(disks, true)]);
+    const described = [...disks, ...wantedDisks(disks, true)].map(factsOf);
+    requireUndisputed(name, await tables.images.putDescribed(project, node.id, described));
     await tables.vms.withdrawLiveBefore(vm.id, version);
   }
   await tables.notify(`edges:${project}`, 'jobs');
   return !isKnown;
+}
+
+function factsOf({ digest, keysRoot, virtualSizeBytes, nonZeroBytes }: ImageFacts): ImageFacts {
+  return { digest, keysRoot, virtualSizeBytes, nonZeroBytes };
+}
+
+/** I4. */
+function requireUndisputed(vm: Name, disputed: DisputedDisk | null): void {
+  if (disputed === null) return;
+  const { digest, nodes } = disputed;
+  const message =
+    `What the description of ${vm} says of its disk ${digest.slice(0, 12)} (size, non-zero bytes, keys) ` +
+    `is not what is known of it from ${nodes.join(', ')}; one of them is wrong. Describe the VM again with ` +
+    'the VMDN that the others have; if that says the same, they are wrong: remove the disk there.';
+  throw new VmdnError('conflict', message, { data: { vm, digest, nodes } });
 }
 
 export function requireOwner(vm: Vm, node: string): void {

@@ -23,6 +23,12 @@ export interface ImageFacts {
   readonly nonZeroBytes: number;
 }
 
+/** A disk of which a description says something else than the nodes that hold or describe it. */
+export interface DisputedDisk {
+  readonly digest: Digest;
+  readonly nodes: readonly Name[];
+}
+
 export interface ListedImage {
   readonly digest: Digest;
   readonly name: Name | null;
@@ -107,28 +113,41 @@ function imageWrites(db: Db) {
       return (gone.numAffectedRows ?? 0n) + (put.numAffectedRows ?? 0n) > 0n;
     },
 
-    /** Makes the disks of a signed description known; a signature outranks a holder's word. */
-    async putDescribed(project: Id, disks: readonly ImageFacts[]): Promise<void> {
-      const unique = [...new Map(disks.map((disk) => [disk.digest, disk])).values()];
-      await db
-        .insertInto('images')
-        .values(
-          unique.map((disk) => ({
-            project_id: project,
-            digest: disk.digest,
-            keys_root: disk.keysRoot,
-            virtual_size_bytes: disk.virtualSizeBytes,
-            non_zero_bytes: disk.nonZeroBytes,
-          })),
-        )
-        .onConflict((conflict) =>
-          conflict.columns(['project_id', 'digest']).doUpdateSet({
-            keys_root: (eb) => eb.ref('excluded.keys_root'),
-            virtual_size_bytes: (eb) => eb.ref('excluded.virtual_size_bytes'),
-            non_zero_bytes: (eb) => eb.ref('excluded.non_zero_bytes'),
-          }),
-        )
-        .execute();
+    /**
+     * Makes known what a node describes. What it says is a function of the disk's bytes, so it must be what
+     * others say: returns the first disk of which it is not, with those who hold or describe it.
+     */
+    async putDescribed(
+      project: Id,
+      describer: Id,
+      disks: readonly ImageFacts[],
+    ): Promise<DisputedDisk | null> {
+      const rows = sql`jsonb_to_recordset(${JSON.stringify(disks)}::jsonb) as disk("digest" text,
+        "keysRoot" text, "virtualSizeBytes" bigint, "nonZeroBytes" bigint)`;
+      // Of the rows that are not inserted, too: nobody changes one meanwhile.
+      await sql`insert into images (project_id, digest, keys_root, virtual_size_bytes, non_zero_bytes)
+        select distinct on (digest) ${project}::uuid, digest, "keysRoot", "virtualSizeBytes", "nonZeroBytes"
+        from ${rows} order by digest
+        on conflict (project_id, digest) do update set digest = excluded.digest`.execute(db);
+      const isOther = sql`images.project_id = ${project} and images.digest = disk.digest
+        and (keys_root, virtual_size_bytes, non_zero_bytes)
+          is distinct from ("keysRoot", "virtualSizeBytes", "nonZeroBytes")`;
+      const disputed =
+        await sql<DisputedDisk>`select disk.digest, array_agg(distinct nodes.name) as nodes
+        from ${rows} join images on ${isOther}
+        join lateral (
+          select node_id from holdings where project_id = ${project} and digest = disk.digest
+          union select vms.origin_id from wanted_disks wanted join vms on vms.id = wanted.vm_id
+            where vms.project_id = ${project} and wanted.digest = disk.digest
+        ) as witness(node) on witness.node <> ${describer}
+        join nodes on nodes.id = witness.node
+        group by disk.digest order by disk.digest limit 1`.execute(db);
+      const [first] = disputed.rows;
+      if (first !== undefined) return first;
+      // What nobody else vouches for is its own to correct.
+      await sql`update images set keys_root = "keysRoot", virtual_size_bytes = "virtualSizeBytes",
+        non_zero_bytes = "nonZeroBytes" from ${rows} where ${isOther}`.execute(db);
+      return null;
     },
   };
 }

@@ -149,6 +149,11 @@ export function nodeStore(db: Db) {
         .execute();
     },
 
+    /** What a node speaks. */
+    async noteProtocol(id: Id, protocol: number): Promise<void> {
+      await db.updateTable('nodes').set({ protocol }).where('id', '=', id).execute();
+    },
+
     /** Takes a heartbeat; true when something changed that other nodes must know. */
     beat: (id: Id, beat: Beat, silenceSeconds: number): Promise<boolean> =>
       takeBeat(db, id, beat, silenceSeconds),

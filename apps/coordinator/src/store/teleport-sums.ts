@@ -45,12 +45,14 @@ export function teleportSums(db: Db) {
       return new Map(found.map(({ edge, ...room }) => [edge, room]));
     },
 
+    /** VMs that were delivered and are on, as their edges said last. */
     async runningByEdge(project: Id): Promise<ReadonlyMap<Id, number>> {
       const found = await db
         .selectFrom('teleports')
         .select(['edge_id', db.fn.countAll<number>().as('running')])
         .where('project_id', '=', project)
         .where('state', '=', 'running')
+        .where('actual_power', '=', 'on')
         .groupBy('edge_id')
         .execute();
       return new Map(found.map((row) => [row.edge_id, row.running]));

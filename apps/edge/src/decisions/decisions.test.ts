@@ -157,10 +157,41 @@ describe('the next step of a teleport', () => {
     expect(nextTeleportStep(off, HELD).do).toBe('tell-off');
   });
 
-  it('I6: makes a lazy VM’s disk whole that the store lost while it was off', () => {
+  it('I6: stops a VM whatever its disks lack', () => {
+    for (const wish of [eager('running'), lazily('running')]) {
+      const runs = { ...FRESH, vm: 'running', filling: true } as const;
+      expect(nextTeleportStep({ ...wish, power: 'off' }, runs).do).toBe('stop');
+      expect(nextTeleportStep({ ...wish, power: 'held' }, runs).do).not.toBe('stop');
+    }
+  });
+
+  it('I8: goes on with the disks of a lazy VM that is off, until it needs nobody', () => {
+    const steps: string[] = [];
     const off = { ...lazily('running'), power: 'off' } as const;
-    const lost = { ...FRESH, vm: 'defined', toldPower: 'off' } as const;
-    expect(nextTeleportStep(off, lost)).toEqual({ do: 'deliver', digest: lost.missing[0] });
+    let actual: TeleportActual = { ...FRESH, vm: 'running', filling: true };
+    for (let step = ''; step !== 'nothing'; ) {
+      step = nextTeleportStep(off, actual).do;
+      steps.push(step);
+      if (step === 'stop') actual = { ...actual, vm: 'defined' };
+      else if (step === 'open') actual = { ...actual, opened: true };
+      else if (step === 'complete') actual = { ...actual, missing: [], toldPower: 'off' };
+      else if (step === 'settle') actual = { ...actual, filling: false };
+      else if (step === 'tell-off') actual = { ...actual, independent: true };
+    }
+    expect(steps).toEqual(['stop', 'open', 'complete', 'settle', 'tell-off', 'nothing']);
+  });
+
+  it('I8: starts a lazy VM again that is still to be read from its export', () => {
+    const opened = { ...FRESH, opened: true, vm: 'defined', filling: true } as const;
+    expect(nextTeleportStep(lazily('running'), opened).do).toBe('confirm');
+    expect(nextTeleportStep(lazily('running'), { ...opened, confirmed: true }).do).toBe('start');
+  });
+
+  it('I8: makes a disk whole that the store lost while its VM was off', () => {
+    const off = { ...lazily('running'), power: 'off' } as const;
+    const lost = { ...FRESH, vm: 'defined', toldPower: 'off', independent: true } as const;
+    expect(nextTeleportStep(off, lost).do).toBe('open');
+    expect(nextTeleportStep(off, { ...lost, opened: true }).do).toBe('complete');
     expect(nextTeleportStep(off, { ...lost, missing: [] }).do).toBe('nothing');
   });
 

@@ -11,10 +11,12 @@
  *     stands stopped in the way.
  * I5: a lazy VM is brought up before its disks are complete, and is not done before it needs no export
  *     any more and the coordinator knows.
- * I6: a VM that was delivered is kept off where that is wished; one that is held is neither started nor
- *     stopped here. A disk that the store lost meanwhile is made whole: nobody reads it.
+ * I6: a VM that was delivered is kept off where that is wished, before anything else: it is also stopped
+ *     when nobody has the rest of its disk. One that is held is neither started nor stopped here.
  * I7: whether a VM that was delivered is on is told until the coordinator has heard it, after what moves
  *     bytes.
+ * I8: the disks of a lazy VM that is off are completed and settled as those of one that runs; it may be
+ *     started again at any moment between.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -30,7 +32,7 @@ export interface TeleportActual {
   /** A guest can read the missing disks: they are on their way at this moment. */
   readonly opened: boolean;
   readonly vm: VmActual;
-  /** The VM reads a disk from an export. */
+  /** The VM reads a disk from an export, or would if it ran. */
   readonly filling: boolean;
   /** The coordinator said, for this epoch, that the disks are verified and the VM may boot. */
   readonly confirmed: boolean;
@@ -49,7 +51,7 @@ export type TeleportStep =
   | { readonly do: 'deliver'; readonly digest: Digest }
   /** Begin to make all missing disks, until a guest can read them. */
   | { readonly do: 'open' }
-  /** Wait until the disks that were opened are complete. */
+  /** Wait until the disks that were opened are complete, or something else is wished. */
   | { readonly do: 'complete' }
   /** Let the VM read its complete disks from their files. */
   | { readonly do: 'settle' }
@@ -59,7 +61,7 @@ export type TeleportStep =
   | { readonly do: 'start' }
   /** Shut the guest down; its VM stays. */
   | { readonly do: 'stop' }
-  /** Say that the VM is off. */
+  /** Say that the VM is off, and whether it needs nobody any more. */
   | { readonly do: 'tell-off' }
   /** Say that the VM is on, and where it is reachable. */
   | { readonly do: 'tell-on' }
@@ -86,13 +88,14 @@ export function nextTeleportStep(desired: TeleportWish, actual: TeleportActual):
   if (state === 'cancelled' || state === 'failed') {
     return { do: actual.vm === 'absent' && actual.released ? 'nothing' : 'remove' };
   }
+  const isOffWished = state === 'running' && desired.power === 'off';
+  if (isOffWished && actual.vm === 'running') return { do: 'stop' };
   const [missing] = actual.missing;
-  const isOff = state === 'running' && desired.power === 'off' && actual.vm !== 'running';
-  if (missing !== undefined && (!lazy || isOff)) return { do: 'deliver', digest: missing };
+  if (missing !== undefined && !lazy) return { do: 'deliver', digest: missing };
   if (missing !== undefined && !actual.opened) return { do: 'open' };
   if (actual.vm === 'other') return { do: 'discard' };
-  if (state === 'running' && desired.power !== 'on') return nextOfOff(desired, actual);
   if (actual.vm === 'running') return nextOfRunning(desired, actual);
+  if (state === 'running' && desired.power !== 'on') return nextOfOff(desired, actual);
   if (!actual.confirmed) return { do: 'confirm' };
   return { do: actual.vm === 'absent' ? 'define' : 'start' };
 }
@@ -106,11 +109,11 @@ function nextOfRunning({ state, lazy }: TeleportWish, actual: TeleportActual): T
   return { do: actual.toldPower === 'on' ? 'nothing' : 'tell-on' };
 }
 
-function nextOfOff(desired: TeleportWish, actual: TeleportActual): TeleportStep {
-  if (desired.power === 'off' && actual.vm === 'running') return { do: 'stop' };
-  if (actual.vm === 'running') return nextOfRunning(desired, actual);
-  if (desired.power === 'off' && actual.toldPower !== 'off') return { do: 'tell-off' };
-  return { do: 'nothing' };
+function nextOfOff({ lazy, power }: TeleportWish, actual: TeleportActual): TeleportStep {
+  if (actual.missing.length > 0) return { do: 'complete' };
+  if (actual.filling) return { do: 'settle' };
+  const isTold = actual.toldPower === 'off' && (!lazy || actual.independent);
+  return { do: power === 'off' && !isTold ? 'tell-off' : 'nothing' };
 }
 
 /** Whether the step leads to a VM that has no overlays yet; one that exists has its room already. */

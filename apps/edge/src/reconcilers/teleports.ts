@@ -11,6 +11,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isVmdnError, type VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
+import type { Power } from '@vmdn/core/domain/power.ts';
 import type { DesiredTeleport } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import { reportProgress } from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { HopelessError, meaningOf, pauseMs } from '../decisions/failure.ts';
@@ -23,6 +24,8 @@ interface Job {
   /** Epoch, version and purpose: another one needs another job. */
   readonly key: string;
   desired: DesiredTeleport;
+  /** Resolves at the next look at what is wanted. */
+  stirred: PromiseWithResolvers<void>;
   readonly controller: AbortController;
   finished: Promise<void>;
 }
@@ -33,6 +36,8 @@ interface Memory extends PursuitMemory {
   failures: number;
   /** Not before this time (performance.now) is it tried again by itself. */
   notBeforeMs: number;
+  /** What was wished of the VM then. */
+  power: Power;
 }
 
 export interface TeleportsReconciler {
@@ -92,13 +97,18 @@ async function place(context: Context, desired: DesiredTeleport): Promise<void> 
   const running = context.jobs.get(teleport);
   if (running !== undefined) {
     running.desired = desired;
+    running.stirred.resolve();
+    running.stirred = Promise.withResolvers();
     if (running.key === key) return;
     await stopJob(context, teleport, running);
   }
   const memory = memoryOf(context, desired, `${epoch} ${version.version} ${isOver}`);
-  if (memory.released || performance.now() < memory.notBeforeMs) return;
+  const isSame = memory.power === desired.power;
+  memory.power = desired.power;
+  if (memory.released || (isSame && performance.now() < memory.notBeforeMs)) return;
   const controller = new AbortController();
-  const job: Job = { key, desired, controller, finished: Promise.resolve() };
+  const stirred = Promise.withResolvers<void>();
+  const job: Job = { key, desired, stirred, controller, finished: Promise.resolve() };
   context.jobs.set(teleport, job);
   job.finished = work(context, job, memory).finally(() => {
     if (context.jobs.get(teleport) === job) context.jobs.delete(teleport);
@@ -111,7 +121,7 @@ function memoryOf(context: Context, desired: DesiredTeleport, key: string): Memo
   const memory: Memory = {
     ...{ key, known: desired.state, confirmed: false, ready: false, released: false },
     ...{ independent: false, unsettled: false, toldPower: null },
-    ...{ failures: 0, notBeforeMs: 0 },
+    ...{ failures: 0, notBeforeMs: 0, power: desired.power },
   };
   context.memories.set(desired.teleport, memory);
   return memory;
@@ -131,6 +141,7 @@ async function work(context: Context, job: Job, memory: Memory): Promise<void> {
     desired: () => job.desired,
     memory,
     signal,
+    stirred: () => job.stirred.promise,
     lose: () => {
       context.desired.refresh();
       job.controller.abort();

@@ -148,8 +148,10 @@ async function readable({ deps, opened }: Pass, digest: Digest): Promise<void> {
 }
 
 /** Whether a guest can read the missing disks now. */
-export function areOpen({ opened }: Pass, missing: readonly Digest[]): boolean {
-  return missing.every((digest) => opened.has(digest));
+export function areOpen({ deps, opened }: Pass, missing: readonly Digest[]): boolean {
+  return missing.every(
+    (digest) => opened.has(digest) && makingOf(deps.engine, digest) !== undefined,
+  );
 }
 
 /** Waits until all opened disks are complete. Throws as deliveries do. */

@@ -87,6 +87,7 @@ function edgeThatAsks(asks: number, state: DesiredTeleport['state'] = 'syncing')
       ...{ independent: false, unsettled: false, toldPower: null },
     },
     signal: controller.signal,
+    stirred: () => new Promise(() => undefined),
     lose: () => undefined,
   };
   return { done, bodies, pursue: () => pursueTeleport(deps, job) };

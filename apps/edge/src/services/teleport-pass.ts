@@ -81,6 +81,8 @@ export interface PursuitJob {
   readonly desired: () => DesiredTeleport;
   readonly memory: PursuitMemory;
   readonly signal: AbortSignal;
+  /** Resolves when there may be something new in what is wanted. */
+  readonly stirred: () => Promise<void>;
   /** Ends the job because the coordinator gave the teleport to somebody else or took it back. */
   readonly lose: (error: VmdnError) => void;
 }

@@ -60,6 +60,7 @@ function edgeWith(freeBytes: number, stagings: readonly string[] = []) {
     desired: () => DESIRED,
     memory: { confirmed: false, ready: false, released: false, state: null } as never,
     signal: new AbortController().signal,
+    stirred: () => new Promise(() => undefined),
     lose: () => undefined,
   };
   return { done, pursue: () => pursueTeleport(deps, job) };
@@ -177,6 +178,7 @@ describe('a lazy VM that boots', () => {
       desired: () => desired as DesiredTeleport,
       memory,
       signal: new AbortController().signal,
+      stirred: () => new Promise(() => undefined),
       lose: () => undefined,
     };
     return { deps, job, told, receipts, saved, heldUp: () => heldUp };

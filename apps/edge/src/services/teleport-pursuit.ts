@@ -15,22 +15,19 @@
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { overlayRoomBytes } from '@vmdn/core/domain/overlay-room.ts';
-import type { RunningVm, VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
-import { receiptOf } from '../decisions/receipts.ts';
+import type { VmDefinition } from '@vmdn/core/io/ports/hypervisor.ts';
 import {
   leadsToNewVm,
   nextTeleportStep,
   type TeleportActual,
   type TeleportStep,
-  type TeleportWish,
   type VmActual,
 } from '../decisions/teleport-step.ts';
 import { STEPS_MAX } from '../limits.ts';
-import { shareTrace } from './boot-traces.ts';
 import { type DropDeps, dropSnapshots } from './drop-snapshots.ts';
 import { freshOverlays } from './fresh-identity.ts';
 import { reserveRoom } from './reserve-room.ts';
-import { makeCopy, withChecks } from './teleport-copy.ts';
+import { makeCopy } from './teleport-copy.ts';
 import {
   areOpen,
   completeDisks,
@@ -49,6 +46,15 @@ import {
   save,
   stamp,
 } from './teleport-pass.ts';
+import {
+  announce,
+  saveEndpoints,
+  stopGuest,
+  tellOff,
+  tellOn,
+  unlessWished,
+  wishOf,
+} from './teleport-power.ts';
 import { bareRecord, type TeleportRecord, withSeconds } from './teleport-record.ts';
 import { createTeleportReports } from './teleport-reports.ts';
 
@@ -70,32 +76,22 @@ export async function pursueTeleport(deps: PursuitDeps, job: PursuitJob): Promis
     if (next.do === 'nothing') return;
     if (leadsToNewVm(next, actual.vm)) await reserveOverlays(pass);
     deps.events.teleportStep(teleport, next.do);
-    await act(pass, next);
+    await act(pass, next, actual.vm);
     if (next.do === 'announce' && pass.isIndependent) return;
   }
   throw new VmdnError('internal', `The teleport is not done after ${STEPS_MAX} steps.`);
 }
 
-/** What the coordinator wants; a VM that it was told runs should run, until it says otherwise. */
-function wishOf({ deps, job, teleport }: Pass): TeleportWish {
-  const { state, lazy, power } = job.desired();
-  const isHeld = deps.holds.isHeld(teleport);
-  return {
-    lazy,
-    state: job.memory.known === 'running' ? 'running' : state,
-    power: isHeld ? 'held' : power,
-  };
-}
-
-async function act(pass: Pass, step: TeleportStep): Promise<void> {
+async function act(pass: Pass, step: TeleportStep, vm: VmActual): Promise<void> {
   switch (step.do) {
     case 'deliver':
       return await (pass.isFunctional ? makeCopy : deliverDisk)(pass, step.digest);
     case 'open':
-      return await openDisks(pass);
+      await unlessWished(pass, vm, openDisks(pass));
+      return;
     case 'complete':
-      await completeDisks(pass);
-      return await stamp(pass, 'verified');
+      if (await unlessWished(pass, vm, completeDisks(pass))) await stamp(pass, 'verified');
+      return;
     case 'settle':
       return await settle(pass);
     case 'confirm':
@@ -133,7 +129,8 @@ async function look(pass: Pass): Promise<TeleportActual> {
     disks.map(({ digest }) => digest).join() !== vmDigests(pass).join();
   const vm: VmActual = isOther ? 'other' : status.state;
   const reads = disks.some(({ filling }) => filling !== undefined);
-  pass.isIndependent = missing.length === 0 && !(vm === 'running' && reads);
+  const isDelivered = wishOf(pass).state === 'running';
+  pass.isIndependent = missing.length === 0 && !(reads && (vm === 'running' || isDelivered));
   const filling = reads && !memory.unsettled;
   const { confirmed, ready, released, toldPower } = memory;
   const independent = memory.independent || memory.unsettled;
@@ -223,33 +220,8 @@ async function start(pass: Pass): Promise<void> {
   events.vmStarted(pass.teleport, running.accelerator);
   pass.job.memory.ready = false;
   pass.job.memory.toldPower = null;
-  await saveEndpoints(pass, running);
   // Its ports may be others than before.
-  if (pass.job.desired().state === 'running') await pass.reports.tell('running', { power: 'on' });
-}
-
-async function stopGuest({ deps, teleport, job }: Pass): Promise<void> {
-  const { signal } = job;
-  await deps.hypervisor.stop(teleport, { graceMs: deps.shutdownGraceMs, signal });
-  deps.events.vmStopped(teleport);
-}
-
-/** A VM that is off is reachable nowhere. */
-async function tellOff(pass: Pass): Promise<void> {
-  await save(pass, { ...pass.record, endpoints: [] });
-  await pass.reports.tell('running', { power: 'off' });
-}
-
-async function tellOn(pass: Pass): Promise<void> {
-  const status = await pass.deps.hypervisor.status(pass.teleport);
-  if (status.state !== 'running') return;
-  await saveEndpoints(pass, status);
-  await pass.reports.tell('running', { power: 'on' });
-}
-
-async function saveEndpoints(pass: Pass, vm: RunningVm): Promise<void> {
-  const { endpoints, accelerator } = vm;
-  await save(pass, { ...pass.record, endpoints: [...endpoints], accelerator });
+  await saveEndpoints(pass, running);
 }
 
 async function awaitReady(pass: Pass): Promise<void> {
@@ -279,35 +251,6 @@ function bootOf({ deps, job, teleport }: Pass): TeleportRecord['boot'] {
   if (!job.desired().lazy) return null;
   const { lazyDisks } = deps;
   return { stallSeconds: lazyDisks.stallSeconds(teleport), trace: lazyDisks.ahead(teleport) };
-}
-
-async function announce(pass: Pass): Promise<void> {
-  const status = await pass.deps.hypervisor.status(pass.teleport);
-  if (status.state !== 'running') return;
-  const { endpoints, accelerator } = status;
-  await recordHits(pass);
-  const record = withChecks(pass.record, pass.description.hardware.ready);
-  await save(pass, { ...record, endpoints: [...endpoints], accelerator });
-  // Of one that ran before this edge kept times nobody knows since when.
-  if (pass.job.desired().state !== 'running') await stamp(pass, 'running');
-  if (pass.isIndependent) await writeReceipt(pass);
-  await pass.reports.tell('running', { power: 'on' });
-  pass.job.memory.independent = pass.isIndependent;
-  await tellTrace(pass);
-}
-
-/** Says what was delivered, before the coordinator hears that it is. */
-async function writeReceipt(pass: Pass): Promise<void> {
-  await stamp(pass, 'verified');
-  await stamp(pass, 'independent');
-  const receipt = receiptOf(pass.record, pass.description, pass.job.desired());
-  if (receipt !== null) await pass.deps.receipts.write(receipt);
-}
-
-async function tellTrace(pass: Pass): Promise<void> {
-  const { memory } = pass.job;
-  if (memory.trace === undefined) return;
-  if (await shareTrace(pass.deps, pass, memory.trace)) memory.trace = undefined;
 }
 
 /** Stops and removes the VM of a teleport that is over, with its disks where that is wished, and says so. */

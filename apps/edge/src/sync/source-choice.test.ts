@@ -67,6 +67,16 @@ it('I6: a disk that is read meanwhile is asked for in small pieces, of a tenth o
   expect(batchLimits(run, origin).blocksMax).toBe(LAZY_BLOCKS_MIN);
 });
 
+it('I6: what is most likely read comes first, unless another edge makes the disk too', () => {
+  const [origin, peer] = [source('origin'), source('peer')];
+  const readFirst = Uint32Array.of(3, 1);
+  const runOf = (...sources: RunSource[]) =>
+    ({ ...runWith(...sources), isRead: true, readFirst }) as unknown as SyncRun;
+  expect(batchLimits(runOf(origin), origin).first).toBe(readFirst);
+  const trader = { ...peer, source: { ...peer.source, place: 0.5 } };
+  expect(batchLimits(runOf(origin, trader), origin).first).toBeUndefined();
+});
+
 describe('beside another edge that makes the same disk', () => {
   /** Began in the middle; had news just now, or long ago. */
   const trader = (newsAtMs: number) => {

@@ -10,7 +10,8 @@
  * I5: beside others that make the same disk, an edge asks origins for its own part of the disk first, then
  *     for theirs; not for the last bit of it while they have news: they are about to have it. Nor while it is
  *     not known what they have by now: that would be asked for twice.
- * I6: while somebody reads the disk, every request is small: what was asked for can't be overtaken.
+ * I6: while somebody reads the disk, every request is small: what was asked for can't be overtaken. What is
+ *     most likely read comes before the rest, unless others make the disk too.
  */
 
 import { hasBit } from '@vmdn/core/domain/bitmap.ts';
@@ -48,6 +49,8 @@ export function batchLimits(run: SyncRun, lane: RunSource): RemoteBatchLimits {
         ? probeBlocks
         : blocksMax(run, lane, { sharers: isLastResort ? 0 : others.length, traders }),
     runsMax: MAX_RUNS_PER_REQUEST,
+    // Beside others that make the disk, each has its own part.
+    first: traders.length > 0 ? undefined : run.readFirst,
     order: isOrigin ? orderOf(run, traders) : undefined,
     accepts: (row) => {
       const segment = run.index.segmentOfRow[row]!;

@@ -13,8 +13,10 @@
 import { tierCode } from '@vmdn/core/domain/bitmap.ts';
 import { BusyClock } from '@vmdn/core/domain/busy-clock.ts';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { TRACE_BLOCKS_MAX } from '@vmdn/core/domain/limits.ts';
 import { type DiskPlan, indexOf, keyOf, planMasks } from '@vmdn/core/domain/plan.ts';
 import { PRIORITY, type Priority } from '@vmdn/core/domain/raised-rows.ts';
+import { scatteredFirst } from '@vmdn/core/domain/read-order.ts';
 import type { RecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
 import { Schedule } from '@vmdn/core/domain/schedule.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
@@ -51,6 +53,8 @@ export class SyncRun {
   readonly over = new AbortController();
   readonly place: number | undefined;
   readonly remoteClock = new BusyClock();
+  /** Rows that come before the rest: what is most likely read, where somebody reads the disk. */
+  readFirst: Uint32Array = new Uint32Array();
   readonly #options: SyncRunOptions;
   readonly #session: AssemblySession;
   readonly #committer: Committer;
@@ -146,8 +150,14 @@ export class SyncRun {
     if (this.#failure !== undefined) throw this.#failure;
     this.#isChecked = true;
     const { remote, self } = planMasks(this.plan);
+    const { segmentOfRow } = this.index;
+    if (this.isRead) {
+      const { blockMasks } = this.plan.wanted;
+      const lacking = { segmentOfRow, blockMasks, remoteMasks: remote };
+      this.readFirst = scatteredFirst(lacking, TRACE_BLOCKS_MAX);
+    }
     this.#schedule = new Schedule({
-      segmentOfRow: this.index.segmentOfRow,
+      segmentOfRow,
       remoteMasks: remote,
       selfMasks: self,
       firstRowOf: (row, bit) => this.#firstRowOf(row, bit),

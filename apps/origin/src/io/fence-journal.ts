@@ -31,7 +31,7 @@ const recordSchema = z.object({
   teleport: id,
   epoch: z.number().int().min(1),
   version: z.number().int().min(1),
-  state: z.enum(['fencing', 'fenced', 'releasing', 'forced']),
+  state: z.enum(['fencing', 'fenced', 'releasing', 'forcing', 'forced']),
   files: z.array(z.object({ from: z.string(), to: z.string() })).min(1),
   specification: z.object({
     name,

@@ -269,4 +269,41 @@ describe('the fence of a moved VM', () => {
     await next.keeper.forget(VM);
     expect(await next.keeper.fulfil(WISH)).toBe('fenced');
   });
+
+  it('that was being taken back when the origin died is, at the next start (I1)', async () => {
+    const dying = await process(dyingFiles((what, times) => what === 'restore' && times === 4));
+    await look(dying);
+    await dying.keeper.fulfil(WISH);
+    void dying.keeper.takeBack(VM);
+    await journalled('forcing');
+    await expect.poll(names).toContain(DISKS[0]);
+    expect(await names()).toContain(fenced[1]);
+    const next = await process();
+    expect(await names()).toEqual([...DISKS]);
+    expect(next.keeper.fences()).toMatchObject([{ state: 'forced' }]);
+    await look(next);
+    await expect(next.keeper.fulfil(WISH)).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('that can’t be taken back yet stays known over a start, and can be once more (I1, I4)', async () => {
+    const origin = await process();
+    await look(origin);
+    await origin.keeper.fulfil(WISH);
+    await writeFile(pathOf(DISKS[1]), 'of somebody else');
+    await expect(origin.keeper.takeBack(VM)).rejects.toMatchObject({ code: 'conflict' });
+    expect(await names()).toEqual([DISKS[0], DISKS[1], fenced[1]!].sort());
+    const next = await process();
+    // Nobody is told that it is taken back, and nobody forgets the names.
+    expect(next.keeper.fences()).toMatchObject([{ state: 'forcing', teleport: TELEPORT }]);
+    for (const wish of [WISH, { ...WISH, epoch: 2 }, RELEASE])
+      await expect(next.keeper.fulfil(wish)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(next.keeper.takeBack(VM)).rejects.toMatchObject({ code: 'conflict' });
+    await rm(pathOf(DISKS[1]));
+    expect(await next.keeper.takeBack(VM)).toMatchObject({ state: 'forced' });
+    expect(await names()).toEqual([...DISKS]);
+    expect(await readFile(pathOf(DISKS[1]), 'utf8')).toBe(`the bytes of ${DISKS[1]}`);
+    await look(next);
+    await expect(next.keeper.fulfil(WISH)).rejects.toMatchObject({ code: 'conflict' });
+    expect(await next.keeper.fulfil(RELEASE)).toBe('released');
+  });
 });

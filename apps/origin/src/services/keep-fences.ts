@@ -4,7 +4,7 @@
  *
  * I1: the journal says what will happen before a file gets another name. What a killed origin left is put
  *     right at the next start: a fence that was not finished, and so never told, is undone, a release is
- *     completed.
+ *     completed, the operator's too. What can't be yet stays known, with its files' names, until it can.
  * I2: only a source that is off and still the move's version is fenced: its disks are locked against writers
  *     before and while their files are renamed, and their prints are compared under the lock.
  * I3: fenced or not, it is the same version with the same bytes: only where they lie changes.
@@ -15,7 +15,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { decideFence } from '@vmdn/core/domain/fence.ts';
-import type { Id, Name } from '@vmdn/core/domain/names.ts';
+import type { Name } from '@vmdn/core/domain/names.ts';
 import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import type { FenceWishValue } from '@vmdn/core/http/contracts/coordinator-moves.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
@@ -28,6 +28,7 @@ import type {
 } from '../fence-ports.ts';
 import type { ContentCache, LockedDisk, SourceLocks, VmRecord } from '../ports.ts';
 import { printsOf } from './describe-vm.ts';
+import { fencedFile, movedDisks, restoredDisks } from './fenced-disks.ts';
 import type { VersionBook } from './version-book.ts';
 
 export interface FenceKeeper {
@@ -38,7 +39,10 @@ export interface FenceKeeper {
    * `unavailable`, `stale_epoch`, `conflict`, …: nothing was changed.
    */
   fulfil(wish: FenceWishValue): Promise<'fenced' | 'released'>;
-  /** Gives a VM's files their names again whatever the coordinator wants. Throws `not_found`, `conflict`. */
+  /**
+   * Gives a VM's files their names again whatever the coordinator wants. Throws `not_found`, `conflict`; may
+   * be tried again.
+   */
   takeBack(vm: Name): Promise<FenceRecord>;
   /** The coordinator knows that the operator took the VM back. */
   forget(vm: Name): Promise<void>;
@@ -61,13 +65,19 @@ export async function openFences(options: FenceKeeperOptions): Promise<FenceKeep
   for (const record of await journal.load()) {
     records.set(record.vm, record);
     if (record.state === 'fenced') continue;
+    const isForced = record.state === 'forced' || record.state === 'forcing';
     try {
       for (const file of record.files) await files.restore(file);
-      if (record.state === 'forced') continue;
+      if (isForced) {
+        await journal.save({ ...record, state: 'forced' });
+        records.set(record.vm, { ...record, state: 'forced' });
+        continue;
+      }
       await journal.remove(record.vm);
       records.delete(record.vm);
     } catch (error) {
       if (!isVmdnError(error)) throw error;
+      if (isForced) records.set(record.vm, { ...record, state: 'forcing' });
       logger.warn({ event: 'fence_left', vm: record.vm, err: error }, error.message);
     }
   }
@@ -125,6 +135,7 @@ class Keeper implements FenceKeeper {
   /** The VM's fence, once what was left half done of an earlier one is undone. Throws `conflict`. */
   async #finished(vm: Name): Promise<FenceRecord | undefined> {
     const record = this.#records.get(vm);
+    if (record?.state === 'forcing') return await this.#force(record);
     if (record?.state !== 'fencing' && record?.state !== 'releasing') return record;
     await this.#undo(record);
     return undefined;
@@ -138,7 +149,7 @@ class Keeper implements FenceKeeper {
       this.#records.set(record.vm, record);
       throw error;
     }
-    await this.forget(record.vm);
+    await this.#forget(record.vm);
   }
 
   async #takeBack(vm: Name): Promise<FenceRecord> {
@@ -148,9 +159,7 @@ class Keeper implements FenceKeeper {
         data: { vm },
       });
     }
-    const forced: FenceRecord = { ...record, state: 'forced' };
-    await this.#options.journal.save(forced);
-    await this.#giveBack(record, forced);
+    const forced = await this.#force(record);
     const { teleport, epoch } = record;
     this.#options.logger.warn(
       { event: 'fence_forced', vm, teleport, epoch },
@@ -159,7 +168,20 @@ class Keeper implements FenceKeeper {
     return forced;
   }
 
-  async forget(vm: Name): Promise<void> {
+  /** The operator's word stands before a file has its name again, and counts as done when all have (I1). */
+  async #force(record: FenceRecord): Promise<FenceRecord> {
+    const forced: FenceRecord = { ...record, state: 'forced' };
+    await this.#save({ ...record, state: 'forcing' });
+    await this.#giveBack(record, forced);
+    await this.#save(forced);
+    return forced;
+  }
+
+  forget(vm: Name): Promise<void> {
+    return this.#inTurn(() => this.#forget(vm));
+  }
+
+  async #forget(vm: Name): Promise<void> {
     await this.#options.journal.remove(vm);
     this.#records.delete(vm);
   }
@@ -340,32 +362,7 @@ class Keeper implements FenceKeeper {
 }
 
 function heldOf({ teleport, epoch, state }: FenceRecord) {
-  return { teleport, epoch, state: state === 'forced' ? ('forced' as const) : ('fenced' as const) };
-}
-
-function fencedFile(disk: DiskSource, teleport: Id): FencedFile {
-  const from = disk.layers[0]!.path;
-  return { from, to: `${from}.moved-${teleport}` };
-}
-
-function withTops(disks: readonly DiskSource[], tops: readonly string[]): DiskSource[] {
-  return disks.map(({ layers: [top, ...below] }, i) => ({
-    layers: [{ ...top!, path: tops[i]! }, ...below],
-  }));
-}
-
-function movedDisks(disks: readonly DiskSource[], files: readonly FencedFile[]): DiskSource[] {
-  return withTops(
-    disks,
-    files.map(({ to }) => to),
-  );
-}
-
-function restoredDisks(disks: readonly DiskSource[], files: readonly FencedFile[]): DiskSource[] {
-  return withTops(
-    disks,
-    files.map(({ from }) => from),
-  );
+  return { teleport, epoch, state: state === 'forced' ? state : ('fenced' as const) };
 }
 
 function refusal(

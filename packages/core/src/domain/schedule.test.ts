@@ -70,6 +70,18 @@ describe('the schedule', () => {
     expect([...schedule.takeRemote(anyRow)!.rows]).toEqual([0, 7]);
   });
 
+  it('I2: looks at rows that come first before the rest, and after those that were raised', () => {
+    const schedule = scheduleOf(8, { remote: Array(8).fill(0xffff) });
+    schedule.raise(7, PRIORITY.bootTrace);
+    const first = Uint32Array.of(6, 7, 2, 4);
+    const take = () => schedule.takeRemote({ ...anyRow, blocksMax: 32, first });
+    expect([...take()!.rows]).toEqual([7]);
+    expect([...take()!.rows]).toEqual([2, 6]);
+    // It travels alone.
+    expect([...take()!.rows]).toEqual([4]);
+    expect([...take()!.rows]).toEqual([0, 1]);
+  });
+
   it('I3: a row that repeats a block waits until the first copy is verified', () => {
     const schedule = scheduleOf(3, { remote: [1], self: [0, 0, 2], firstRows: [0, 1, 0] });
     expect([...schedule.takeReady(9)]).toEqual([1]);

@@ -4,8 +4,8 @@
  *
  * I1: a row (non-zero segment) is in exactly one state; it leaves IN_FLIGHT only by `done`, `settle`,
  *     or a call that says what it lacks.
- * I2: raised rows come first, lowest priority number first, and only those of one priority at a time; the
- *     others in disk order, or as who asks for remote rows says.
+ * I2: raised rows come first, lowest priority number first, and only those of one priority at a time; then
+ *     those that who asks for remote rows puts first; the others in disk order, or as that one says.
  * I3: a row waits only for rows before it on the disk (a duplicate follows its first block), so waiting
  *     never goes in a circle; when the awaited row is done, the waiting one moves on.
  * I4: columns only: a state byte, a priority, three masks and two links per row.
@@ -51,6 +51,8 @@ export interface RemoteBatchLimits {
   readonly runsMax: number;
   /** Whether the asking source may be given this row. */
   readonly accepts: (row: number) => boolean;
+  /** Rows to look at before all that are not raised, in this order. */
+  readonly first?: Uint32Array | undefined;
   /** Which rows to look at, in this order, in place of all in disk order. One batch is from one range. */
   readonly order?: readonly RowRange[] | undefined;
   /** Nothing but rows of this priority, or before it. */
@@ -167,6 +169,7 @@ export class Schedule {
     this.#takeRaised(rows, upTo, offer);
     // Raised rows travel alone.
     const isRest = upTo === PRIORITY.rest;
+    if (rows.length === 0 && isRest) limits.first?.every((row) => offer(row) !== false);
     if (rows.length === 0 && isRest && limits.order === undefined) this.#scanOn(offer);
     for (const range of isRest ? (limits.order ?? []) : []) {
       if (rows.length === 0) scan(range, offer);

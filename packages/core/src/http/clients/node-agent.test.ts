@@ -11,7 +11,7 @@ import { createLogger } from '../../process/logger.ts';
 import { createProofVerifier } from '../auth/proof.ts';
 import { enrolNode, heartbeat } from '../contracts/coordinator-nodes.ts';
 import { PROOF_HEADER } from '../contracts/disks.ts';
-import type { PublicKey } from '../contracts/schemas.ts';
+import { PROTOCOL_VERSION, type PublicKey } from '../contracts/schemas.ts';
 import { createApp, mountOperation } from '../mount.ts';
 import { type RunningServer, serve } from '../serve.ts';
 import { createCoordinatorClient } from './coordinator-client.ts';
@@ -25,7 +25,11 @@ const logger = createLogger('test', { level: 'silent' });
 
 /** A coordinator that enrols by the real contracts and verifies real proofs. */
 function createCoordinator() {
-  const state = { enrolments: [] as PublicKey[], beats: [] as z.output<typeof heartbeat.body>[] };
+  const state = {
+    enrolments: [] as PublicKey[],
+    beats: [] as z.output<typeof heartbeat.body>[],
+    protocol: PROTOCOL_VERSION,
+  };
   const proofs = createProofVerifier({ audience: 'coordinator' });
   const app = createApp({ logger });
   mountOperation(
@@ -35,7 +39,12 @@ function createCoordinator() {
     async ({ body }) => {
       if (body.enrolmentToken !== TOKEN) throw new VmdnError('forbidden', 'wrong token');
       state.enrolments.push(body.publicKey);
-      return { node: NODE, project: PROJECT, coordinatorKey: COORDINATOR_KEY, protocol: 1 };
+      return {
+        node: NODE,
+        project: PROJECT,
+        coordinatorKey: COORDINATOR_KEY,
+        protocol: PROTOCOL_VERSION,
+      };
     },
   );
   mountOperation(
@@ -50,7 +59,7 @@ function createCoordinator() {
     },
     async ({ body }) => {
       state.beats.push(body);
-      return { protocol: 1, heartbeatSeconds: 7 };
+      return { protocol: state.protocol, heartbeatSeconds: 7 };
     },
   );
   let server: RunningServer | undefined;
@@ -72,6 +81,7 @@ beforeEach(async () => {
   store = await openNodeIdentityStore(join(dir, 'identity'));
   coordinator.state.enrolments.length = 0;
   coordinator.state.beats.length = 0;
+  coordinator.state.protocol = PROTOCOL_VERSION;
 });
 afterEach(async () => {
   await coordinator.stop();
@@ -202,7 +212,10 @@ describe('heartbeats', () => {
       await vi.waitFor(() => expect(pauses).toHaveLength(count), 5_000);
     };
     await beats.firstBeat;
-    expect(coordinator.state.beats[0]).toMatchObject({ protocol: 1, uplink: { bytes: 5 } });
+    expect(coordinator.state.beats[0]).toMatchObject({
+      protocol: PROTOCOL_VERSION,
+      uplink: { bytes: 5 },
+    });
     await vi.waitFor(() => expect(pauses).toHaveLength(1), 5_000);
     expect(pauses[0]).toBeGreaterThan(5_200);
     expect(pauses[0]).toBeLessThanOrEqual(7_000);
@@ -217,5 +230,33 @@ describe('heartbeats', () => {
     beats.beatNow();
     await vi.waitFor(() => expect(connected).toBe(2), 5_000);
     expect(beats.coordinatorAway).toBe(false);
+  });
+
+  it('I3, I4: say that the coordinator speaks another protocol, after an outage too, once', async () => {
+    const url = await coordinator.start();
+    await enrol(await enrolOptions(url));
+    await coordinator.stop();
+    coordinator.state.protocol = PROTOCOL_VERSION - 1;
+    const key = await loadOrCreateNodeKey(store);
+    await using client = createCoordinatorClient({
+      url,
+      credentials: { kind: 'node', node: NODE, key },
+    });
+    const said: string[] = [];
+    const warn = ({ cause }: { cause: string }): void => void said.push(cause);
+    let turns = 0;
+    await using beats = startHeartbeat({
+      client,
+      report: () => ({ url: 'http://127.0.0.1:1' }),
+      logger: { warn, info: () => undefined } as never,
+      async pause() {
+        turns += 1;
+        if (turns === 2) await coordinator.start(Number(new URL(url).port));
+        if (turns === 5) coordinator.state.protocol = PROTOCOL_VERSION;
+      },
+    });
+    await beats.firstBeat;
+    expect(said).toHaveLength(2);
+    expect(said[1]).toMatch(/speaks protocol 1, this node 2: install the same VMDN on both/);
   });
 });

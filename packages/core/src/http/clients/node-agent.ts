@@ -6,7 +6,8 @@
  *     coordinator answers the same key with the same node, so a lost reply is simply asked again.
  * I2: a coordinator that is away is never an error of the node: enrolment and heartbeats wait, with
  *     doubling pauses and jitter, and everything else goes on.
- * I3: an outage is logged once when it begins and once when it ends.
+ * I3: an outage is logged once when it begins and once when it ends, and so is being refused.
+ * I4: a coordinator of another protocol is one that refuses this node, whichever of the two says so.
  */
 
 import { setTimeout as sleepFor } from 'node:timers/promises';
@@ -152,7 +153,7 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   const pause = options.pause ?? realPause;
   const stop = new AbortController();
   const first = Promise.withResolvers<void>();
-  const state = { answered: false, away: false, failures: 0 };
+  const state = { answered: false, away: false, failures: 0, said: '' };
   let wake = new AbortController();
 
   const beat = async (): Promise<number> => {
@@ -161,22 +162,21 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
         body: { ...(await options.report()), protocol: PROTOCOL_VERSION },
         signal: stop.signal,
       });
+      requireProtocol(reply.protocol);
       const connected = !state.answered || state.away;
       if (state.away) options.logger.info({ event: 'coordinator_back' }, 'the coordinator answers');
-      Object.assign(state, { answered: true, away: false, failures: 0 });
+      Object.assign(state, { answered: true, away: false, failures: 0, said: '' });
       first.resolve();
       if (connected) options.onConnected?.();
       return Math.min(reply.heartbeatSeconds, HEARTBEAT_SECONDS_MAX) * 1_000;
     } catch (error) {
-      if (!stop.signal.aborted && !state.away) {
-        options.logger.warn(
-          { event: 'coordinator_away', cause: describeError(error) },
-          isAway(error)
-            ? 'the coordinator does not answer; this node goes on and keeps trying'
-            : 'the coordinator refuses this node; this node goes on and keeps trying',
-        );
+      const words = isAway(error)
+        ? 'the coordinator does not answer; this node goes on and keeps trying'
+        : 'the coordinator refuses this node; this node goes on and keeps trying';
+      if (!stop.signal.aborted && state.said !== words) {
+        options.logger.warn({ event: 'coordinator_away', cause: describeError(error) }, words);
       }
-      state.away = true;
+      Object.assign(state, { away: true, said: words });
       state.failures += 1;
       return Math.min(RETRY_FIRST_MS * 2 ** Math.min(state.failures - 1, 10), RETRY_LONGEST_MS);
     }
@@ -204,6 +204,15 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
       await finished;
     },
   };
+}
+
+/** I4. Throws `incompatible_protocol`. */
+function requireProtocol(coordinator: number): void {
+  if (coordinator === PROTOCOL_VERSION) return;
+  const words =
+    `The coordinator speaks protocol ${coordinator}, this node ${PROTOCOL_VERSION}: install the same VMDN ` +
+    'on both, on the coordinator first.';
+  throw new VmdnError('incompatible_protocol', words, { data: { coordinator } });
 }
 
 /** True for failures that say nothing about the request: the other side is away or overloaded. */

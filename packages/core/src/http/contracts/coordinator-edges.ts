@@ -43,6 +43,7 @@ export const listEdges = defineOperation({
         networks: edgeNetworks,
         accelerator: z.enum(['kvm', 'tcg']).nullable(),
         images: z.number().int(),
+        /** Those that were delivered and are on, as the node said last. */
         runningVms: z.number().int(),
         uplinkBytes: byteCount.nullable(),
         uplinkLimitBytesPerSecond: byteCount.nullable(),

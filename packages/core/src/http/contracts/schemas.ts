@@ -21,8 +21,11 @@ import { REQUESTED_METHODS, TELEPORT_METHODS } from '../../domain/skip-free.ts';
 import { TELEPORT_STATES } from '../../domain/teleport.ts';
 import { INTERFACES_MAX, MAC_PATTERN } from '../../domain/vm-specification.ts';
 
-/** The protocol spoken between nodes and coordinator; raised when an older node can't follow. */
-export const PROTOCOL_VERSION = 1;
+/**
+ * The protocol spoken between nodes and coordinator; raised when an older node would do other than what was
+ * asked. 2: moves, identities, networks, power and captures, of which nodes of 1 know nothing.
+ */
+export const PROTOCOL_VERSION = 2;
 
 export const nothing = z.undefined();
 

@@ -15,7 +15,8 @@
 # JOB is the folder with: format (deb, rpm), start (clone; bios, uefi: from scratch, for that firmware), install (file
 # names of packages), remove (names, as the package manager takes them), expected (what must be there then: name,
 # version, architecture), first, second (lists of paths that the two runs leave out), databases (a line for each that
-# comes by dump and restore: its engine, a tab, its folder). TARGET and SOURCE are labels of disks. Packages lie on
+# comes by dump and restore: its engine, a tab, its folder), package-seconds (what one run of a package manager may
+# take). TARGET and SOURCE are labels of disks. Packages lie on
 # the disk `packages`.
 # OUT gets: seconds (a line for each step), rsync-1, rsync-2 (their statistics), databases (those that were restored),
 # failure (words for the operator).
@@ -45,7 +46,7 @@ EXIT_PACKAGES=13
 EXIT_FILES=14
 # shellcheck disable=SC2034 # of databases.sh
 EXIT_DATABASES=15
-PACKAGES_SECONDS=3600
+package_seconds=$(<"$job/package-seconds")
 FILES_SECONDS=7200
 format=$(<"$job/format")
 start=$(<"$job/start")
@@ -130,7 +131,7 @@ leave_tree() {
 confined() {
   local quick=()
   if [[ $(uname -m) == x86_64 ]] && command -v perl >/dev/null; then quick=(perl "$(dirname "$0")/without-sync.pl"); fi
-  timeout --kill-after=30 "$PACKAGES_SECONDS" unshare --pid --fork --ipc --uts --net "${quick[@]}" "$@" </dev/null
+  timeout --kill-after=30 "$package_seconds" unshare --pid --fork --ipc --uts --net "${quick[@]}" "$@" </dev/null
 }
 
 in_tree() {
@@ -142,7 +143,7 @@ in_tree() {
 require_installed() {
   local ended=$1 pattern=$2
   if ((ended == 124 || ended == 137)); then
-    fail "$EXIT_PACKAGES" "the package manager did not come to an end within $((PACKAGES_SECONDS / 60)) minutes;\
+    fail "$EXIT_PACKAGES" "the package manager did not come to an end within $package_seconds s;\
  where the edge has no KVM, programs take more than ten times as long"
   fi
   ((ended == 0)) || fail "$EXIT_PACKAGES" "$(tail -n 40 "$out/log" | grep -E "$pattern" | tail -n 4 | tr '\n' ' ')"

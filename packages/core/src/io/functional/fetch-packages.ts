@@ -4,10 +4,12 @@
  *
  * I1: every file has the size and SHA-256 of a signed index, or is `corrupt`.
  * I2: a package that no mirror has is known before the first one is fetched.
+ * I3: so is that there is no room: as much is promised as the files and the disk of them will take, by what
+ *     the packages say; by what they turned out to be, before the disk is made.
  */
 
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import pLimit from 'p-limit';
 import type { InstalledPackage } from '../../domain/description.ts';
 import { VmdnError } from '../../domain/errors.ts';
@@ -15,6 +17,7 @@ import { OTHER_METHODS } from '../../domain/functional.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
 import { durableWrite } from '../files/durable-write.ts';
 import type { FunctionalCopyJob } from '../ports/functional-copy.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { PackageMirrors, ResolvedPackage } from '../ports/package-mirrors.ts';
 import { storePlain } from './plain-deb.ts';
 
@@ -27,7 +30,8 @@ const METADATA_SHARE = 1 / 32;
 /** For an index of the packages, and what the file system has for itself: 32 MiB. */
 const MORE_BLOCKS = 8192;
 
-export interface FetchedPackages {
+/** To be disposed of when the disk is no longer needed: its room is no longer promised then. */
+export interface FetchedPackages extends Disposable {
   /** A raw disk: a file system with the files and some room; null when there is nothing to install. */
   readonly diskPath: string | null;
   /** File names in it. */
@@ -38,35 +42,67 @@ export interface FetchedPackages {
 interface FetchMeans {
   readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
   readonly runner: CommandRunner;
+  readonly store: Pick<ImageStore, 'reserve' | 'release'>;
 }
 
-/** Fetches `packages` into `dir`. Throws `not_found` with those that no mirror has, and what open throws. */
+/**
+ * Fetches `packages` into `dir`. Throws `not_found` with those that no mirror has, `no_room`, and what open
+ * throws.
+ */
 export async function fetchPackages(
   means: FetchMeans,
   { source, signal }: FunctionalCopyJob,
   packages: readonly InstalledPackage[],
   dir: string,
 ): Promise<FetchedPackages> {
-  if (packages.length === 0) return { diskPath: null, names: [], bytes: 0 };
+  const key = `packages-${basename(dir)}`;
+  const release = (): void => means.store.release(key);
+  if (packages.length === 0) {
+    return { diskPath: null, names: [], bytes: 0, [Symbol.dispose]: release };
+  }
   const { found, unknown, remarks } = await means.mirrors.resolve(source.os, packages, signal);
   if (unknown.length > 0) throw noRepository(unknown, remarks);
   const folder = join(dir, 'packages');
   await mkdir(folder, { mode: 0o700 });
-  const limit = pLimit(FETCHES_AT_ONCE);
-  const names = await Promise.all(
-    found.map((item, i) =>
-      limit(async () => {
-        // Names of our own: apt looks into the file.
-        const name = `${i}.${item.format}`;
-        await fetchOne(means, item, join(folder, name), signal);
-        return name;
-      }),
-    ),
-  );
+  // Names of our own: apt looks into the file.
+  const names = found.map(({ format }, i) => `${i}.${format}`);
+  const files = names.map((name) => join(folder, name));
   const diskPath = join(dir, 'packages.raw');
-  await makeDisk(means.runner, folder, diskPath, signal);
-  await rm(folder, { recursive: true });
-  return { diskPath, names, bytes: found.reduce((sum, item) => sum + item.sizeBytes, 0) };
+  const reserve = (sizes: readonly number[]): Promise<void> =>
+    means.store.reserve({ key, bytes: roomFor(sizes), paths: [...files, diskPath] });
+  try {
+    await reserve(found.map(plainBytes));
+    const limit = pLimit(FETCHES_AT_ONCE);
+    const fetch = (item: ResolvedPackage, i: number): Promise<void> =>
+      limit(() => fetchOne(means, item, files[i]!, signal));
+    await Promise.all(found.map(fetch));
+    const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
+    await reserve(sizes);
+    await makeDisk(means.runner, folder, diskPath, { blocks: diskBlocks(sizes), signal });
+    await rm(folder, { recursive: true });
+  } catch (error) {
+    release();
+    throw error;
+  }
+  const bytes = found.reduce((sum, item) => sum + item.sizeBytes, 0);
+  return { diskPath, names, bytes, [Symbol.dispose]: release };
+}
+
+/** What a package takes once its files are not compressed, as far as its index says. */
+function plainBytes({ format, sizeBytes, installedBytes }: ResolvedPackage): number {
+  return format === 'deb' ? Math.max(sizeBytes, installedBytes) : sizeBytes;
+}
+
+/** Blocks of a file system with files of these sizes. */
+function diskBlocks(sizes: readonly number[]): number {
+  const blocks = sizes.reduce((sum, size) => sum + Math.ceil(size / BLOCK_BYTES), 0);
+  return blocks + Math.ceil(blocks * METADATA_SHARE) + MORE_BLOCKS;
+}
+
+/** The files and the disk of them, which are there at the same time. */
+function roomFor(sizes: readonly number[]): number {
+  const files = sizes.reduce((sum, size) => sum + size, 0);
+  return files + diskBlocks(sizes) * BLOCK_BYTES;
 }
 
 /** Lays the files of a folder out as a file system: under emulation, unpacking an archive takes long. */
@@ -74,14 +110,8 @@ async function makeDisk(
   runner: CommandRunner,
   folder: string,
   path: string,
-  signal: AbortSignal | undefined,
+  { blocks, signal }: { readonly blocks: number; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
-  let blocks = 0;
-  for (const name of await readdir(folder)) {
-    const { size } = await stat(join(folder, name));
-    blocks += Math.ceil(size / BLOCK_BYTES);
-  }
-  blocks += Math.ceil(blocks * METADATA_SHARE) + MORE_BLOCKS;
   const kind = ['-q', '-F', '-t', 'ext4', '-O', '^has_journal,^resize_inode', '-m', '0'];
   const args = [...kind, '-b', String(BLOCK_BYTES), '-d', folder, path, String(blocks)];
   await runner.run('mke2fs', args, { timeoutMs: 600_000, signal });

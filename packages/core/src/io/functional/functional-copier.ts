@@ -47,6 +47,7 @@ import type {
   FunctionalImage,
   SourceDisk,
 } from '../ports/functional-copy.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { PackageMirrors } from '../ports/package-mirrors.ts';
 import { type FetchedPackages, fetchPackages } from './fetch-packages.ts';
 import { listFile, packageFiles } from './package-files.ts';
@@ -56,12 +57,18 @@ export interface FunctionalMeans {
   readonly runner: CommandRunner;
   readonly qemuImg: Pick<QemuImg, 'create' | 'createOverlay'>;
   readonly mirrors: Pick<PackageMirrors, 'resolve' | 'open'>;
-  /** A private folder for packages on their way. */
+  /** Where room is promised to packages on their way. */
+  readonly store: Pick<ImageStore, 'reserve' | 'release'>;
+  /** A private folder for them. */
   readonly workDir: string;
+  /** For a package manager's one run; an hour unless said. */
+  readonly packageSecondsMax?: number;
 }
 
 /** Maintainer scripts build initial RAM disks and caches; rsync holds a list of all files. */
 const MEMORY_MIB = 2048;
+/** All that the appliance does for shop-01 took 888 s under emulation (docs/benchmarks.md). */
+const PACKAGE_SECONDS_MAX = 3600;
 /** Packages and files of a full server under emulation; what hangs is ended sooner by the script itself. */
 const TIMEOUT_MS = 3 * 3_600_000;
 const RESULT_BYTES_MAX = 8 * 2 ** 20;
@@ -96,7 +103,7 @@ async function makeCopy(
       ? scratchPackages(source.packages)
       : packageDifference(source.packages, image.packages);
   const started = performance.now();
-  const packages = await fetchPackages(means, job, change.install, dir);
+  using packages = await fetchPackages(means, job, change.install, dir);
   const packageSeconds = secondsSince(started);
   const unfinished = join(
     dirname(job.targetPath),
@@ -106,6 +113,10 @@ async function makeCopy(
     const virtualSizeBytes = await createDisk(means, unfinished, image, job);
     const inside = performance.now();
     const files = startFiles(job, image, packages, change.remove);
+    files.set(
+      'package-seconds',
+      listFile([String(means.packageSecondsMax ?? PACKAGE_SECONDS_MAX)]),
+    );
     const result = await means.appliance.run(copyJob(job, unfinished, packages, files));
     requireDone(result, job);
     await makeDurable(unfinished, job.targetPath);
@@ -208,7 +219,7 @@ function startFiles(
   image: FunctionalImage | null,
   packages: FetchedPackages,
   remove: readonly InstalledPackage[],
-): ReadonlyMap<string, Uint8Array> {
+): Map<string, Uint8Array> {
   // What has packages has a format: functionalObstacle.
   const format = packageFormatOf(source.os.id) ?? 'deb';
   return new Map([

@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -12,20 +12,15 @@ import { parseDigest } from '../../domain/digest.ts';
 import { BASE_FILE, OWN_FILE } from '../../domain/layers.ts';
 import { parseId, parseName } from '../../domain/names.ts';
 import type { VmHardware } from '../../domain/vm-specification.ts';
-import { nbdExports } from '../nbd/export-server.ts';
 import type { Hypervisor, VmDefinition } from '../ports/hypervisor.ts';
 import {
   FIRST_BOOT,
   HALTED,
   hashOf,
   LATER_BOOT,
-  READ_FAILED,
-  READ_PASS,
-  readingDisk,
   writeBootDisk,
   writeSharedBootDisk,
 } from './boot-sector.fixture.ts';
-import { failingDisk, startExport } from './exports.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
 const BOOT_TIMEOUT_MS = 30_000;
@@ -33,17 +28,7 @@ const OPEN_TIMEOUT_MS = 180_000;
 
 export type OpenHypervisor = (dir: string) => Promise<Hypervisor & AsyncDisposable>;
 
-/** What drivers may differ in. */
-export interface DriverTraits {
-  /** Whether a VM that runs can be given other files of its image than those it was started with. */
-  readonly takesOtherFiles: boolean;
-}
-
-export function describeHypervisor(
-  driver: string,
-  openHypervisor: OpenHypervisor,
-  traits: DriverTraits,
-): void {
+export function describeHypervisor(driver: string, openHypervisor: OpenHypervisor): void {
   describe(`the hypervisor port, driver ${driver}`, { timeout: 120_000 }, () => {
     let dir: string;
     let imagePath: string;
@@ -164,91 +149,6 @@ export function describeHypervisor(
       const alien = [layers[0]!, { path: imagePath, format: 'raw' }] as const;
       const other = { ...newDefinition(), disks: [{ ...disk!, layers: alien }] };
       await expect(hypervisor.define(other)).rejects.toMatchObject({ code: 'hostile_format' });
-    });
-
-    it('I5: reads from an export that comes and goes, and from its files when complete', async () => {
-      const place = await mkdtemp(join(dir, 'filling-'));
-      const bytes = readingDisk(DISK_BYTES);
-      await using server = await startExport(place, bytes);
-      const making = join(place, 'making.raw');
-      await writeFile(making, Buffer.alloc(DISK_BYTES));
-      const complete = newDefinition();
-      const [disk] = complete.disks;
-      const layers = [{ path: join(place, 'disk.raw'), format: 'raw' }] as const;
-      const filling = { paths: [making], socket: server.socket, exportName: 'disk' };
-      const atFirst = { ...complete, disks: [{ ...disk!, layers, filling }] };
-      const settled = { ...complete, disks: [{ ...disk!, layers }] };
-      const passes = async (): Promise<number> =>
-        (await hypervisor.consoleLog(complete.vm)).split(READ_PASS).length - 1;
-      const readsOn = async (): Promise<void> => {
-        const before = await passes();
-        const wait = { timeout: BOOT_TIMEOUT_MS, interval: 100 };
-        await vi.waitFor(async () => expect(await passes()).toBeGreaterThan(before + 1), wait);
-      };
-      const user = await hypervisor.exportUser(complete.vm);
-
-      await server.up(user);
-      await hypervisor.define(atFirst);
-      await hypervisor.start(complete.vm);
-      await readsOn();
-      await server.down();
-      const held = await passes();
-      await server.up(user);
-      await readsOn();
-      expect(await passes()).toBeGreaterThan(held);
-
-      // I3: whoever was there when it was started may be gone by now.
-      await hypervisor[Symbol.asyncDispose]();
-      hypervisor = await openHypervisor(dir);
-      if (!traits.takesOtherFiles) {
-        // QEMU has no other file than the one it was given, whatever lies at its place.
-        await writeFile(layers[0].path, bytes);
-        await expect(hypervisor.settle(settled)).rejects.toMatchObject({ code: 'conflict' });
-        await readsOn();
-      }
-      await writeFile(making, bytes);
-      await rename(making, layers[0].path);
-      await hypervisor.settle(settled);
-      await server.down();
-      await readsOn();
-      await hypervisor.settle(settled);
-      expect(await hypervisor.status(complete.vm)).toMatchObject({ definition: settled });
-      expect(await hypervisor.consoleLog(complete.vm)).not.toContain(READ_FAILED);
-
-      await hypervisor.stop(complete.vm, { graceMs: 0 });
-      await hypervisor.start(complete.vm);
-      await readsOn();
-    });
-
-    it('I5: a read that fails is made again, and the guest knows nothing of it', async () => {
-      const place = await mkdtemp(join(dir, 'failing-'));
-      await chmod(place, 0o711);
-      const making = join(place, 'making.raw');
-      const bytes = readingDisk(DISK_BYTES);
-      await writeFile(making, bytes);
-      const complete = newDefinition();
-      const [disk] = complete.disks;
-      const socket = join(place, 'export', 'socket');
-      const layers = [{ path: join(place, 'disk.raw'), format: 'raw' }] as const;
-      const filling = { paths: [making], socket, exportName: 'disk' };
-      const failures = { left: 2, seen: 0 };
-      const server = await nbdExports(() => {
-        failures.seen += 1;
-      })({
-        socketPath: socket,
-        user: await hypervisor.exportUser(complete.vm),
-        disks: new Map([['disk', failingDisk(bytes, failures)]]),
-      });
-      try {
-        await hypervisor.define({ ...complete, disks: [{ ...disk!, layers, filling }] });
-        await hypervisor.start(complete.vm);
-        await waitConsole(complete, READ_PASS);
-        expect(failures).toEqual({ left: 0, seen: 2 });
-        expect(await hypervisor.consoleLog(complete.vm)).not.toContain(READ_FAILED);
-      } finally {
-        await hypervisor.destroy(complete.vm);
-        await server.close();
-      }
     });
 
     it("I2: keeps what the guest wrote over a restart, and keeps the guest's ports", async () => {

@@ -4,6 +4,7 @@ import { afterAll } from 'vitest';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { createQemuImg } from '../command/qemu-img.ts';
 import { describeHypervisor, type OpenHypervisor } from './hypervisor.contract.ts';
+import { describeFilling } from './hypervisor-filling.contract.ts';
 import { describeIdentity, USER_NETWORKS } from './hypervisor-identity.contract.ts';
 import { createLibvirtHypervisor } from './libvirt-hypervisor.ts';
 import { type PrivateLibvirt, startPrivateLibvirt } from './private-libvirt.fixture.ts';
@@ -29,5 +30,6 @@ const open: OpenHypervisor = async (dir) => {
   });
 };
 
-describeHypervisor('libvirt', open, { takesOtherFiles: true });
+describeHypervisor('libvirt', open);
+describeFilling('libvirt', open, { takesOtherFiles: true });
 describeIdentity('libvirt', open);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { createQemuImg } from '../command/qemu-img.ts';
 import { describeHypervisor, type OpenHypervisor } from './hypervisor.contract.ts';
+import { describeFilling } from './hypervisor-filling.contract.ts';
 import { describeIdentity, USER_NETWORKS } from './hypervisor-identity.contract.ts';
 import { createQemuHypervisor } from './qemu-hypervisor.ts';
 
@@ -24,5 +25,6 @@ const open: OpenHypervisor = async (dir) => {
   });
 };
 
-describeHypervisor('qemu', open, { takesOtherFiles: false });
+describeHypervisor('qemu', open);
+describeFilling('qemu', open, { takesOtherFiles: false });
 describeIdentity('qemu', open);

@@ -160,12 +160,10 @@ async function end(
   const process = await findQemuProcess(vm, driver.at(vm).pidFile);
   if (process === null) return;
   const tell = async (command: string, timeoutMs: number): Promise<boolean> => {
-    try {
-      await monitors.execute(vm, command);
-    } catch (error) {
-      // A monitor that does not answer is why the next, harsher way exists.
+    // A monitor that does not answer, as while QEMU waits for a read, is why the next, harsher way exists.
+    monitors.execute(vm, command).catch((error: unknown) => {
       config.logger?.debug({ vm, command, err: error }, 'the monitor did not take a command');
-    }
+    });
     return await waitProcessGone(vm, process.pid, timeoutMs, signal);
   };
   try {
