@@ -119,12 +119,15 @@ describe('a functional copy of a VM', () => {
   it('stands on no image where it was made from scratch', async () => {
     const scratch: FunctionalCopier = async (job) => {
       expect(job.source.firmware).toBe('bios');
-      return { ...(await made(job)), image: null };
+      return { ...(await made(job)), image: null, steps: { bootstrap: 30, packages: 5 } };
     };
     const kernel = { name: 'linux-image-amd64', version: '6.1', architecture: 'amd64' };
-    const { copies, make, retained } = edge(scratch, { os: { ...debian, versionId: '11' } });
+    const { copies, make, retained, learned } = edge(scratch, {
+      os: { ...debian, versionId: '11' },
+    });
     const copy = await make({ ...guest, packages: [...packages, kernel] });
     expect(copy.report.image).toBeNull();
+    expect(learned).toMatchObject([{ packageSeconds: 35 }]);
     copies.keep(VM, copy);
     expect(retained.size).toBe(0);
     const { layers } = await copies.diskOf(VM, copy);

@@ -233,7 +233,8 @@ function sampleOf(
     wireBytes: wireBytes.origin + wireBytes.peer,
     changedPackages: installed + removed,
     applianceSeconds: seconds.appliance,
-    packageSeconds: steps.packages ?? 0,
+    // From scratch, most packages come with the bootstrap.
+    packageSeconds: (steps.bootstrap ?? 0) + (steps.packages ?? 0),
   };
 }
 
