@@ -120,7 +120,8 @@ export async function compareDelivered(
 }
 
 /**
- * Takes a delivered VM away and waits until the edge has none left; one that was moved only with its writes.
+ * Takes a delivered VM away, one that was moved only with its writes, and waits until its edge has none left
+ * as far as the coordinator counts; the edge itself may still be at it.
  */
 export async function removeVm(
   network: Network,

@@ -46,6 +46,8 @@ function rows(db: Db) {
 
 /** Captures over a connection or a transaction. */
 export function captureStore(db: Db) {
+  const openOf = (project: Id) =>
+    rows(db).where('captures.project_id', '=', project).where('captures.state', 'in', OPEN);
   return {
     async add(order: CaptureWish & { readonly project: Id; readonly edge: Id }): Promise<Id> {
       const { project, edge, teleport, vm, version, keepStopped } = order;
@@ -76,28 +78,20 @@ export function captureStore(db: Db) {
 
     /** A capture that is not over, of this VM or under this name. */
     openFor: (project: Id, teleport: Id, vm: Name): Promise<CaptureRow | undefined> =>
-      rows(db)
-        .where('captures.project_id', '=', project)
-        .where('captures.state', 'in', OPEN)
+      openOf(project)
         .where((eb) => eb.or([eb('teleport_id', '=', teleport), eb('captures.vm', '=', vm)]))
         .executeTakeFirst(),
 
     /** The capture of this VM that is not over, locked until the transaction ends. */
     lockOpen: (project: Id, teleport: Id): Promise<CaptureRow | undefined> =>
-      rows(db)
-        .where('captures.project_id', '=', project)
+      openOf(project)
         .where('captures.teleport_id', '=', teleport)
-        .where('captures.state', 'in', OPEN)
         .forUpdate('captures')
         .executeTakeFirst(),
 
     /** The capture that is not over and becomes a version of this VM. */
     openAs: (project: Id, vm: Name): Promise<CaptureRow | undefined> =>
-      rows(db)
-        .where('captures.project_id', '=', project)
-        .where('captures.vm', '=', vm)
-        .where('captures.state', 'in', OPEN)
-        .executeTakeFirst(),
+      openOf(project).where('captures.vm', '=', vm).executeTakeFirst(),
 
     /** An edge's capture, locked until the transaction ends. */
     lock: (edge: Id, id: Id): Promise<CaptureRow | undefined> =>
