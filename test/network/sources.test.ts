@@ -3,10 +3,12 @@
  * that runs, a VM that changes while a teleport reads it. None of them stops the others.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DiskFormat } from '@vmdn/core/domain/disk-format.ts';
 import { listVms, type Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
+import { createCommandRunner, type RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
+import { startDiskOwner } from '@vmdn/core/io/disk-export/disk-owner.fixture.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
 import { runTool } from '@vmdn/infra/lab/tools.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
@@ -32,37 +34,17 @@ const CHANGING_MIB = 40;
 
 let network: TestNetwork;
 const disks = new Map<string, DiskFile>();
-const writers: ChildProcess[] = [];
+const runner = createCommandRunner();
+const owners: RunningCommand[] = [];
+let busyOwner: RunningCommand;
 
-/** Keeps a disk open for writing, as a running VM does, until the process is ended. */
-function runOwner(disk: DiskFile, socket: string): ChildProcess {
-  const args = ['--persistent', `--format=${disk.format}`, `--socket=${socket}`, '--', disk.path];
-  const owner = spawn('qemu-nbd', args, { stdio: 'ignore' });
-  writers.push(owner);
+/** Tries to hold a disk, as a running VM does, until QEMU's lock lets it. */
+async function holdSoon(disk: DiskFile, socket: string): Promise<RunningCommand> {
+  const held = { path: disk.path, format: disk.format as DiskFormat };
+  const attempt = () => startDiskOwner(runner, held, socket);
+  const owner = await waitFor('the owner may write', attempt, { timeoutMs: 60_000 });
+  owners.push(owner);
   return owner;
-}
-
-/** Tries to take a disk for writing until QEMU's lock lets it. */
-async function runOwnerSoon(disk: DiskFile, socket: string): Promise<ChildProcess> {
-  return waitFor(
-    'the owner may write',
-    async () => {
-      const owner = runOwner(disk, socket);
-      const ended = new Promise<false>((resolve) => owner.once('exit', () => resolve(false)));
-      const answers = runTool(['nbdinfo', '--size', `nbd+unix:///?socket=${socket}`], TOOL).then(
-        () => owner,
-        () => undefined,
-      );
-      return (await Promise.race([ended, answers])) || undefined;
-    },
-    { timeoutMs: 60_000, intervalMs: 250 },
-  );
-}
-
-async function endOwner(owner: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => owner.once('exit', resolve));
-  owner.kill('SIGTERM');
-  await ended;
 }
 
 /** Specifications and disks of which none may ever become a VM on offer. */
@@ -124,13 +106,13 @@ beforeAll(async () => {
       disks.set('changing', await placeSeededVm(vmsDir, 'changing', { dataMiB: CHANGING_MIB }));
       const busy = await placeSeededVm(vmsDir, 'busy', { dataMiB: 4 });
       disks.set('busy', busy);
-      await runOwnerSoon(busy, join(vmsDir, '..', 'busy.sock'));
+      busyOwner = await holdSoon(busy, join(vmsDir, '..', 'busy.sock'));
     },
   });
   await vmDescribed(network, 'good');
 });
 afterAll(async () => {
-  for (const writer of writers) writer.kill('SIGKILL');
+  for (const owner of owners) await owner.stop();
   await network?.[Symbol.asyncDispose]();
 });
 
@@ -193,8 +175,7 @@ describe('a VM that runs at its origin', () => {
   it('is not on offer, and is soon after it was switched off', async () => {
     const { vms } = await network.client.call(listVms, {});
     expect(vms.map(({ vm }) => vm)).not.toContain('busy');
-    const [owner] = writers;
-    if (owner !== undefined) await endOwner(owner);
+    await busyOwner.stop();
     await vmDescribed(network, 'busy');
     await removeVm(network, await deliver('busy'));
   });
@@ -204,7 +185,7 @@ describe('a VM that runs at its origin', () => {
     disks.set('sleeper', disk);
     await vmDescribed(network, 'sleeper');
     await vmPlanned(network, 'sleeper', EDGE);
-    const owner = await runOwnerSoon(disk, join(network.folder, 'sleeper.sock'));
+    const owner = await holdSoon(disk, join(network.folder, 'sleeper.sock'));
     const { teleport } = await beginTeleport(network, 'sleeper', 'dublin');
     const waiting = await teleportUntil(
       network,
@@ -213,7 +194,7 @@ describe('a VM that runs at its origin', () => {
       ({ state }) => state === 'waiting',
     );
     expect(waiting.message).toMatch(/runs|running|use/i);
-    await endOwner(owner);
+    await owner.stop();
     const end = await teleportEnd(network, teleport);
     expect(await compareDelivered(network, end, disk)).toMatchObject({ isEqual: true });
     await removeVm(network, end);

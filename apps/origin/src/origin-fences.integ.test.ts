@@ -12,6 +12,7 @@ import {
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   diskContent,
+  holdDisk,
   makeOrigin,
   putSpecification,
   putVm,
@@ -117,15 +118,11 @@ describe('an origin whose VM is moved', () => {
   it('does not fence one that runs, and does as soon as it is off unchanged', async () => {
     const { path } = await withWeb();
     await vi.waitFor(async () => expect(await startable(path)).toBe(true), soon);
-    const socket = join(origin.dir, 'writer.sock');
-    const writer = runner.start('qemu-nbd', ['-f', 'raw', '-t', '-k', socket, path], {
-      lifetime: 'with-parent',
-    });
-    await vi.waitFor(() => expect(existsSync(socket)).toBe(true), soon);
+    const owner = await holdDisk(origin, path);
     await wants([wish()], 'refused 1');
     expect(origin.coordinator.problems.at(-1)).toMatch(/runs|in use/);
     expect(existsSync(path)).toBe(true);
-    await writer.stop();
+    await owner.stop();
     await wants([wish()], 'fenced 1');
     expect(existsSync(path)).toBe(false);
   });

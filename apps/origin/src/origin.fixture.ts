@@ -28,6 +28,7 @@ import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { type App, type AppContext, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
 import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { startDiskOwner } from '@vmdn/core/io/disk-export/disk-owner.fixture.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { expect, vi } from 'vitest';
@@ -339,6 +340,11 @@ export async function putSpecification(
 ): Promise<void> {
   const specification = { name: vm, vcpus: 1, memoryMiB: 256, firmware: 'bios', ...changes };
   await writeFile(join(origin.vmsDir, `${vm}.vm.json`), JSON.stringify(specification));
+}
+
+/** Holds a raw disk for writing, as a running VM does, until it is stopped. */
+export function holdDisk(origin: TestOrigin, path: string) {
+  return startDiskOwner(runner, { path, format: 'raw' }, join(origin.dir, 'owner.sock'));
 }
 
 /** Hash, times and inode of a file: equal before and after means that nobody wrote to it. */

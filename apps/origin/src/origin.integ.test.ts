@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import {
   constants,
   copyFile,
@@ -22,6 +21,7 @@ import { cacheDir } from '@vmdn/core/process/paths.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   diskContent,
+  holdDisk,
   makeOrigin,
   putSpecification,
   putVm,
@@ -46,16 +46,6 @@ async function told(version: string, state: string): Promise<Told> {
 
 const control = () => join(origin.settings.runtimeDir, CONTROL_SOCKET_NAME);
 const status = () => callOriginControl(control(), originStatus);
-
-/** A process that holds a disk for writing, as a running VM does. */
-async function startWriter(path: string) {
-  const socket = join(origin.dir, 'writer.sock');
-  const writer = runner.start('qemu-nbd', ['-f', 'raw', '-t', '-k', socket, path], {
-    lifetime: 'with-parent',
-  });
-  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), soon);
-  return writer;
-}
 
 /** Whether a program of QEMU's may open the disk for writing now. */
 async function canBeWritten(path: string): Promise<boolean> {
@@ -186,11 +176,11 @@ describe('an origin', () => {
     await origin.start();
     const { description } = await told('web/1', 'live');
     await vi.waitFor(async () => expect(await canBeWritten(path)).toBe(true), soon);
-    const writer = await startWriter(path);
+    const owner = await holdDisk(origin, path);
     await expect(origin.readDisk(description)).rejects.toMatchObject({ code: 'withdrawn' });
     await told('web/1', 'withdrawn');
     expect((await status()).vms[0]!.problem).toMatch(/in use by a running VM/);
-    await writer.stop();
+    await owner.stop();
     await told('web/1', 'live');
     expect(Buffer.compare(await origin.readDisk(description), diskContent(1))).toBe(0);
   });

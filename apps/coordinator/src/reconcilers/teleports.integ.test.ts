@@ -167,9 +167,19 @@ describe('when a version is withdrawn under a teleport', () => {
     const { teleport } = await request();
     await report(edges[0]!, teleport, {});
     await withdraw(origin, 1);
-    await until(teleport, { message: expect.stringContaining('waiting for its next version') });
+    await until(teleport, {
+      message: expect.stringContaining('it runs or has changed at its origin'),
+    });
     const desired = await edges[0]!.client.call(node.desiredState, {});
     expect(desired.teleports[0]?.version.state).toBe('withdrawn');
+    // All that the edge sees is that nobody gives it the bytes.
+    const words = { message: 'No source that is left', errorCode: 'unavailable' };
+    await report(edges[0]!, teleport, { state: 'waiting', ...words });
+    await until(teleport, {
+      state: 'waiting',
+      message: expect.stringContaining('it runs or has changed at its origin'),
+      errorCode: 'unavailable',
+    });
     await announce(origin, describeTestVm('web-01', 2, digest('b')));
     await until(teleport, { version: 2, epoch: 2 });
   });

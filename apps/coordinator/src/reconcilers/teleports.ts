@@ -17,6 +17,7 @@ import { isDependent, isFinal, isStranded } from '@vmdn/core/domain/teleport.ts'
 import type { Context } from '../services/context.ts';
 import { isGranted } from '../services/moves.ts';
 import { answerOf, findRoute, type RouteAnswer } from '../services/routing.ts';
+import { awaitedSource, isSourceGone } from '../services/withdrawn.ts';
 import type { Tables } from '../store/store.ts';
 import type { TeleportRow } from '../store/teleport-store.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -47,8 +48,7 @@ export function reconcileWithdrawn(context: Context): Reconciler {
     async run(signal) {
       const found = await context.store.read((tables) => tables.teleports.withdrawn());
       await eachOf(context, found, signal, async (tables, row) => {
-        const version = await tables.vms.version(row.vmId, row.version);
-        const isGone = version?.state === 'withdrawn' && !(await isCovered(context, tables, row));
+        const isGone = await isSourceGone(context, tables, row);
         if (row.state === 'running') return await strand(context, tables, row, isGone);
         if (!isGone || !isIncomplete(row) || (await isGranted(tables, row))) return;
         await startOver(context, tables, row);
@@ -141,35 +141,15 @@ async function versionToDeliver(
   tables: Tables,
   row: TeleportRow,
 ): Promise<number> {
-  const present = await tables.vms.version(row.vmId, row.version);
-  if (present?.state !== 'withdrawn' || (await isCovered(context, tables, row))) return row.version;
+  if (!(await isSourceGone(context, tables, row))) return row.version;
   return (await tables.vms.newestAvailable(row.vmId))?.version ?? row.version;
-}
-
-/** Whether the version can be finished without its origin: other holders, or the edge's own images. */
-async function isCovered(context: Context, tables: Tables, row: TeleportRow): Promise<boolean> {
-  const disks = await tables.vms.disks(row.vmId, row.version, row.skipFree);
-  const digests = disks.map((disk) => disk.digest);
-  const { silenceSeconds } = context.timing;
-  const holders = await tables.images.holders(row.project, digests, silenceSeconds);
-  const scores = await tables.vms.scores(row.vmId, row.version);
-  const mine = scores.find((score) => score.edgeId === row.edgeId);
-  return disks.every((disk, index) => {
-    const isHeld = holders.some(({ digest, partial, node }) => {
-      // That the edge itself has a part helps nobody.
-      return digest === disk.digest && !(partial && node === row.edgeId);
-    });
-    // Scores speak of the disks as they are.
-    return isHeld || (!row.skipFree && mine?.disks[index]?.plan.diskBytes.origin === 0);
-  });
 }
 
 /** Gives it the newest version, wherever there is room for that; until then it waits and says why. */
 export async function startOver(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
   const next = await tables.vms.newestAvailable(row.vmId);
   if (next === undefined || next.version <= row.version) {
-    const why = `The source of ${row.vm} changed while it was read; waiting for its next version.`;
-    await explain(context, tables, row, why);
+    await explain(context, tables, row, await awaitedSource(tables, row));
     return;
   }
   const answer = await routeAgain(context, tables, row, next.version);

@@ -29,6 +29,7 @@ import type { GrantIssuer } from './grants.ts';
 import { askToBoot, callOff, vmIsGone } from './moves.ts';
 import { randomId } from './secrets.ts';
 import { unknownTeleport } from './teleport-view.ts';
+import { awaitedSource, isSourceGone } from './withdrawn.ts';
 
 export interface ProgressReport {
   readonly epoch: number;
@@ -134,7 +135,7 @@ async function applyReport(
     final: isFinal(report.state),
     // One that is not lazy runs on complete disks only.
     independent: report.state === 'running' && (report.independent === true || !row.lazy),
-    ...wordsOf(row, report),
+    ...(await wordsOf(context, tables, row, report)),
     endpoints: report.endpoints,
     phases: report.phases,
     accelerator: report.accelerator,
@@ -169,7 +170,7 @@ async function confirmGone(
 }
 
 /** That nobody has the rest of its disk is the coordinator's word, until it takes it back. */
-function wordsOf(row: TeleportRow, report: ProgressReport) {
+async function wordsOf(context: Context, tables: Tables, row: TeleportRow, report: ProgressReport) {
   if (isStranded(row) && report.independent !== true) {
     return { message: row.message, errorCode: row.errorCode };
   }
@@ -178,7 +179,13 @@ function wordsOf(row: TeleportRow, report: ProgressReport) {
   if (mayAwait && row.state === report.state && report.message === undefined) {
     return { message: row.message, errorCode: row.errorCode };
   }
-  return { message: report.message ?? null, errorCode: report.errorCode ?? null };
+  const errorCode = report.errorCode ?? null;
+  // The edge sees only that nobody gives it the bytes.
+  const lacksSource = errorCode === 'unavailable' || errorCode === 'withdrawn';
+  if (report.state === 'waiting' && lacksSource && (await isSourceGone(context, tables, row))) {
+    return { message: await awaitedSource(tables, row), errorCode };
+  }
+  return { message: report.message ?? null, errorCode };
 }
 
 function requireMove(row: TeleportRow, to: TeleportState): void {

@@ -32,7 +32,8 @@ import {
   viewTeleport,
   viewTeleports,
 } from './teleport-view.ts';
-import { unknownVm, withdrawnVm } from './versions.ts';
+import { unknownVm } from './versions.ts';
+import { withdrawnVm } from './withdrawn.ts';
 
 export interface TeleportRequest extends IdentityRequest {
   readonly vm: Name;

@@ -271,30 +271,6 @@ export async function describeVm(context: Context, { project }: ClientIdentity, 
   });
 }
 
-/** The error for a VM of which no version can be had: its source is another by now, or its edge lacks it. */
-export async function withdrawnVm(tables: Tables, vm: Vm): Promise<VmdnError> {
-  const words = `"${vm.name}" can't be had now: ${await whyWithdrawn(tables, vm)}`;
-  return new VmdnError('withdrawn', words, { data: { vm: vm.name } });
-}
-
-async function whyWithdrawn(tables: Tables, { id, originId }: Vm): Promise<string> {
-  const owner = await tables.nodes.find(originId);
-  if (owner?.kind === 'edge') {
-    return (
-      `${owner.name}, which captured it, does not hold all of its disks. It can be had when that edge ` +
-      'has them again, or when it is captured anew.'
-    );
-  }
-  const [move] = await tables.moves.standing([id]);
-  if (move?.state === 'running') {
-    return (
-      `teleport ${move.teleport} moved it to ${move.edge}, and what was left of it at its origin is ` +
-      'changed or gone. Capture that teleport, and ask for what it becomes.'
-    );
-  }
-  return 'it runs or has changed at its origin. Shut it down there, or let the origin pin versions.';
-}
-
 /** The error for a VM that nobody announced, with the names that exist. */
 export async function unknownVm(
   tables: Tables,

@@ -13,6 +13,7 @@ import { referenceRecipe } from '../../formats/recipe.fixture.ts';
 import { encodeRecipe } from '../../formats/recipe.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { createQemuImg } from '../command/qemu-img.ts';
+import { startDiskOwner } from '../disk-export/disk-owner.fixture.ts';
 import { createHashPool, type HashPool } from '../hashing/hash-pool.ts';
 import { createDiskInspector } from '../inspect/inspect-guest.ts';
 import type { CaptureVm } from '../ports/capture-vm.ts';
@@ -201,19 +202,13 @@ describe('a capture', { timeout: 120_000 }, () => {
     const idle = await overlayOn(base, 'write -P 0x66 0 4096');
     const busy = await overlayOn(base, 'write -P 0x77 0 4096');
     const before = store.list().length;
-    const args = ['--persistent', '--format=qcow2', `--socket=${join(dir, 'busy.sock')}`];
-    const writer = runner.start('qemu-nbd', [...args, '--', busy[0]!.path], {
-      lifetime: 'with-parent',
-    });
+    const owner = await startDiskOwner(runner, busy[0]!, join(dir, 'busy.sock'));
     try {
-      await expect
-        .poll(async () => (await readdir(dir)).includes('busy.sock'), { timeout: timeoutMs })
-        .toBe(true);
       const captured = captureVm(orderOf([idle, busy]));
       await expect(captured).rejects.toMatchObject({ code: 'source_running' });
       expect(store.list().length).toBe(before);
     } finally {
-      await writer.stop();
+      await owner.stop();
     }
     const { disks } = await captureVm(orderOf([idle, busy]));
     expect(disks.map(({ digest }) => store.find(digest)?.base)).toEqual([base.digest, base.digest]);
