@@ -20,7 +20,7 @@ function report(tests: readonly ('passed' | 'failed' | 'pending')[], status = 'p
         assertionResults: tests.map((each) => ({
           status: each,
           fullName: 'adds numbers',
-          failureMessages: each === 'failed' ? ['expected 2 to be 3'] : [],
+          failureMessages: each === 'failed' ? ['expected 2 to be 3', 'the log\nsaid'] : [],
         })),
       },
     ],
@@ -39,7 +39,9 @@ describe('what a test report says', () => {
   it('names each failed test with its file and reason', () => {
     const result = readReport(report(['passed', 'failed'], 'failed'), 1, '/clone');
     expect(result).toMatchObject({ passed: 1, failed: 1 });
-    expect(result.output).toBe('test/a.test.ts: adds numbers\n  expected 2 to be 3');
+    expect(result.output).toBe(
+      'test/a.test.ts: adds numbers\n  expected 2 to be 3\n  the log\n  said',
+    );
   });
 
   it('counts a file that could not be loaded as failed', () => {

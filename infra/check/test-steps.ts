@@ -54,6 +54,9 @@ interface VitestReport {
   }[];
 }
 
+/** The last words of a network's services. */
+const EVIDENCE_LINES_MAX = 60;
+
 /** What a report and vitest's exit code say. */
 export function readReport(report: VitestReport, exitCode: number, rootDir: string): StepResult {
   const short = (path: string): string => path.replace(`${rootDir}/`, '');
@@ -61,8 +64,11 @@ export function readReport(report: VitestReport, exitCode: number, rootDir: stri
     const bad = assertionResults.filter((test) => test.status === 'failed');
     if (bad.length === 0 && status === 'failed') return [`${short(name)}\n  ${message}`];
     return bad.map(({ fullName, failureMessages }) => {
-      const reason = (failureMessages?.[0] ?? '').split('\n').slice(0, 6).join('\n  ');
-      return `${short(name)}: ${fullName}\n  ${reason}`;
+      const [reason = '', ...more] = failureMessages ?? [];
+      const lines = reason.split('\n').slice(0, 6);
+      // What a harness adds is the evidence of what runs elsewhere: whole.
+      for (const words of more) lines.push(...words.split('\n').slice(0, EVIDENCE_LINES_MAX));
+      return [`${short(name)}: ${fullName}`, ...lines].join('\n  ');
     });
   });
   const { numPassedTests, numPendingTests, numTodoTests } = report;

@@ -18,6 +18,7 @@ import {
 } from '@vmdn/infra/lab/network.ts';
 import { findProcesses } from '@vmdn/infra/lab/processes.ts';
 import { readRecord } from '@vmdn/infra/lab/record.ts';
+import { noteLogs } from './live-networks.ts';
 
 export interface TestNetworkOptions {
   readonly edges: readonly NodeOptions[];
@@ -60,12 +61,15 @@ export async function startTestNetwork(options: TestNetworkOptions): Promise<Tes
     coordinatorSettings: { ...COORDINATOR_SETTINGS, ...options.coordinatorSettings },
   });
   const record = await readRecord(network.stateDir);
+  const logs = join(network.stateDir, 'logs');
+  const noted = noteLogs(logs);
   return {
     ...network,
     folder,
     vmsDir,
-    logOf: (name) => readFile(join(network.stateDir, 'logs', `${name}.log`), 'utf8'),
+    logOf: (name) => readFile(join(logs, `${name}.log`), 'utf8'),
     async [Symbol.asyncDispose]() {
+      noted[Symbol.dispose]();
       const { killed } = await network.stop();
       const left = record === undefined ? [] : await findProcesses(record.mark, record.stateDir);
       // For whoever wants to read the logs of a failed test.

@@ -77,6 +77,8 @@ beforeAll(async () => {
   copier = createFunctionalCopier({
     appliance: testAppliance(join(dir, 'jobs'), process.env),
     ...{ runner, qemuImg: createQemuImg(runner), workDir: join(dir, 'work') },
+    // Before the test is over: the error says what the appliance was doing.
+    timeoutMs: COPY_MS_MAX - 60_000,
     store: createStoreLedger({ root: dir, quotaBytes: null, usedBytes: () => 0 }),
     mirrors: {
       resolve: () => Promise.reject(new Error('nothing is to be installed')),

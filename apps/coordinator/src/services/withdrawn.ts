@@ -1,6 +1,6 @@
 /**
- * Room: coordinator, services. Versions that were withdrawn: who has their disks all the same, and what to say
- * of them.
+ * Room: coordinator, services. Versions that were withdrawn: who has their disks all the same, and what is
+ * said of them.
  */
 
 import { VmdnError } from '@vmdn/core/domain/errors.ts';

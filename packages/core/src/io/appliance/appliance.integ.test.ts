@@ -1,9 +1,15 @@
-import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { nbdExports } from '../nbd/export-server.ts';
 import { type Appliance, type ApplianceJob, createAppliance } from './appliance.ts';
 import { runner, testAppliance } from './guest-disks.fixture.ts';
+import { PULSE_LIMITS } from './pulse.ts';
+
+/** What an appliance of these tests may be silent; it beats twice as often. */
+const SILENCE_MS = 10_000;
+const BEAT_MS = 5000;
 
 let dir: string;
 let disk: string;
@@ -25,15 +31,19 @@ const job = (more: Partial<ApplianceJob> = {}): ApplianceJob => ({
   ...{ memoryMiB: 512, timeoutMs: 600_000, resultBytesMax: 2 ** 20, ...more },
 });
 
-/** Command lines of processes that use files of ours. */
-async function processesOfOurs(): Promise<string[]> {
-  const found: string[] = [];
+/** Command lines of processes that use files of ours, by their numbers. */
+async function commandsOfOurs(): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
   for (const pid of await readdir('/proc')) {
     if (!/^[0-9]+$/.test(pid) || pid === String(process.pid)) continue;
     const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
-    if (line.includes(dir)) found.push(line.replaceAll('\0', ' '));
+    if (line.includes(dir)) found.set(Number(pid), line.replaceAll('\0', ' '));
   }
   return found;
+}
+
+async function processesOfOurs(): Promise<string[]> {
+  return [...(await commandsOfOurs()).values()];
 }
 
 async function jobFolders(): Promise<string[]> {
@@ -54,7 +64,7 @@ it('I3: a job whose time is up leaves no process and no file', { timeout: 120_00
   const hasQemu = async () => (await processesOfOurs()).some((line) => line.includes('qemu'));
   await expect.poll(hasQemu, { timeout: 60_000 }).toBe(true);
   await rejected;
-  await expect.poll(processesOfOurs, { timeout: 20_000 }).toEqual([]);
+  expect(await processesOfOurs()).toEqual([]);
   expect(await jobFolders()).toEqual([]);
 });
 
@@ -66,8 +76,94 @@ it('I3: so does one that is cancelled', { timeout: 120_000 }, async () => {
   await expect.poll(hasQemu, { timeout: 60_000 }).toBe(true);
   stop.abort();
   await rejected;
-  await expect.poll(processesOfOurs, { timeout: 20_000 }).toEqual([]);
+  expect(await processesOfOurs()).toEqual([]);
   expect(await jobFolders()).toEqual([]);
+});
+
+/** The pulse of the job that runs. */
+async function beat(): Promise<string> {
+  const [folder = ''] = await jobFolders();
+  return readFile(join(dir, folder, 'pulse'), 'latin1').catch(() => '');
+}
+
+/** A disk of zeros whose first read of a job waits until the job has beaten `beats` times more. */
+function slowDisk(sizeBytes: number, beats: number) {
+  let waited: Promise<void> | undefined;
+  const number = async (): Promise<number> => Number.parseInt(await beat(), 10);
+  return {
+    sizeBytes,
+    waited: () => waited,
+    readNow: () => false,
+    async read(target: Uint8Array, at: number, lengthBytes: number, _offsetBytes: number) {
+      const now = await number();
+      // Its start reads the disk too: where partitions and file systems begin.
+      if (now > 0) {
+        waited ??= expect.poll(number, { timeout: 240_000 }).toBeGreaterThanOrEqual(now + beats);
+        await waited;
+      }
+      target.fill(0, at, at + lengthBytes);
+    },
+    extent: (_: number, endBytes: number) => ({ endBytes, isZero: false }),
+  };
+}
+
+describe('I4: an appliance that stands still', { timeout: 600_000 }, () => {
+  const fresh = () => writeFile(disk, Buffer.alloc(2 ** 20));
+  const marking = (more: Partial<ApplianceJob> = {}): ApplianceJob => ({
+    ...job(more),
+    disks: [{ label: 'diska', at: { path: disk }, format: 'raw', access: 'write' }],
+    ...{ scripts: ['fixture-pulse.sh'], args: ['12', 'diska'] },
+  });
+  /** Stops the appliance when its job has written and said so, as a kernel that stands still does. */
+  async function stopWhenMarked(): Promise<void> {
+    await expect.poll(beat, { timeout: 240_000 }).toContain('marked');
+    for (const [pid, line] of await commandsOfOurs()) {
+      if (/qemu-system/.test(line)) process.kill(pid, 'SIGSTOP');
+    }
+  }
+  const quick = () =>
+    testAppliance(dir, process.env, { startMs: PULSE_LIMITS.startMs, silenceMs: SILENCE_MS });
+
+  it('is ended and started anew, with its disks as they were', async () => {
+    await fresh();
+    let renewals = 0;
+    const renew = async (): Promise<void> => {
+      renewals += 1;
+      await fresh();
+    };
+    const done = quick().run(marking({ renew }));
+    await Promise.race([stopWhenMarked(), done]);
+    expect(await done).toMatchObject({ exitCode: 0, log: 'the disk is marked\n' });
+    expect(renewals).toBe(1);
+  });
+
+  it('is not started anew where its job has written; what it said last is told', async () => {
+    await fresh();
+    const failed = quick().run(marking());
+    const rejected = expect(failed).rejects.toMatchObject({
+      code: 'tool_failed',
+      message: expect.stringMatching(/stood still and was ended; it last said: the disk is marked/),
+    });
+    await Promise.race([stopWhenMarked(), failed]);
+    await rejected;
+    expect(await processesOfOurs()).toEqual([]);
+    expect(await jobFolders()).toEqual([]);
+  });
+
+  it('is not one whose job waits for a disk (pulse.ts I1)', async () => {
+    const socketPath = join(dir, 'exports', 'slow');
+    const served = slowDisk(2 ** 20, (2 * SILENCE_MS) / BEAT_MS);
+    const options = { socketPath, user: null, disks: new Map([['', served]]) };
+    const server = await nbdExports(() => undefined)(options);
+    onTestFinished(() => server.close());
+    const { exitCode } = await quick().run({
+      ...marking(),
+      args: ['read', 'slow'],
+      disks: [{ label: 'slow', at: { socketPath }, format: 'raw', access: 'read' }],
+    });
+    expect(exitCode).toBe(0);
+    expect(served.waited()).toBeDefined();
+  });
 });
 
 it('refuses names and arguments that would have to be quoted', async () => {

@@ -7,6 +7,8 @@
  * I2: what it leaves comes back on a disk of its own as a tar archive, which is read by a total parser with
  *     a limit on all of it.
  * I3: bounded in memory and time; when the promise settles no process and no file of the job is left.
+ * I4: an appliance that stands still (pulse.ts) is ended, and started anew once where its disks are as they
+ *     were before the job.
  */
 
 import {
@@ -21,16 +23,17 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VmdnError } from '../../domain/errors.ts';
+import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 import { ArchiveFeeder, type ArchiveMember } from '../../formats/archive.ts';
 import { tarMembers } from '../../formats/tar.ts';
 import type { CommandRunner } from '../command/command-runner.ts';
-import { type ApplianceDisk, runGuestfish } from '../command/guestfish.ts';
+import { type ApplianceDisk, type GuestfishRun, runGuestfish } from '../command/guestfish.ts';
 import { buildAppliance } from '../command/supermin.ts';
 import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
-import { sweepSocketDirs } from './socket-dirs.ts';
+import { endProcessesOf, sweepSocketDirs } from './leftovers.ts';
+import { lastWords, PULSE_BYTES, PULSE_LIMITS, type PulseLimits, watchPulse } from './pulse.ts';
 
 export interface ApplianceJob {
   readonly disks: readonly ApplianceDisk[];
@@ -44,6 +47,11 @@ export interface ApplianceJob {
   /** What it may leave, all files together. */
   readonly resultBytesMax: number;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Puts the disks that the job writes back as they were, for an appliance that is started anew. Without it
+   * a job that had begun to write is not.
+   */
+  readonly renew?: (() => Promise<void>) | undefined;
 }
 
 /** What a job left. */
@@ -58,8 +66,8 @@ export interface ApplianceResult {
 
 export interface Appliance {
   /**
-   * Runs a job. Throws `tool_missing`, `tool_failed` (the appliance did not start, or ended without a
-   * word), `timeout`, `too_large`, `corrupt`, `cancelled`.
+   * Runs a job. Throws `tool_missing`, `tool_failed` (the appliance did not start, stood still, or ended
+   * without a word), `timeout`, `too_large`, `corrupt`, `cancelled`.
    */
   run(job: ApplianceJob): Promise<ApplianceResult>;
 }
@@ -72,9 +80,13 @@ export interface ApplianceConfig {
   readonly workDir: string;
   /** Asked once, before the first job: whether KVM works here. */
   readonly accelerator: () => Promise<Accelerator>;
+  /** Default: PULSE_LIMITS. */
+  readonly pulseLimits?: PulseLimits;
 }
 
 const JOB_SCRIPT = 'job.sh';
+/** Of an appliance that stands still each time, twice is enough. */
+const STARTS = 2;
 /** Where a job's scripts and files lie in the appliance. */
 export const JOB_FOLDER = '/var/tmp/vmdn-job';
 /** Where libguestfs' own description of the appliance lies: Debian and Ubuntu, then Fedora. */
@@ -104,29 +116,81 @@ export function createAppliance(config: ApplianceConfig): Appliance {
       await ensurePrivateDir(config.cacheDir);
       await ensurePrivateDir(config.workDir);
       const applianceDir = await prepareAppliance(config.runner, config.cacheDir);
-      await sweepSocketDirs(Date.now());
-      const dir = await mkdtemp(join(config.workDir, 'job-'));
-      try {
-        const input = await packInput(config.runner, dir, job);
-        const result = join(dir, 'result');
-        await makeEmpty(result, job.resultBytesMax + ARCHIVE_ROOM_BYTES);
-        const ours: readonly ApplianceDisk[] = [
-          { label: 'input', at: { path: input }, format: 'raw', access: 'read' },
-          { label: 'result', at: { path: result }, format: 'raw', access: 'write' },
-        ];
-        await runGuestfish(config.runner, {
-          ...{ applianceDir, runDir: dir },
-          ...{ memoryMiB: job.memoryMiB, timeoutMs: job.timeoutMs, signal: job.signal },
-          disks: [...job.disks, ...ours],
-          command,
-          accelerator: await accelerator,
-        });
-        return await readResult(result, job.resultBytesMax);
-      } finally {
-        await rm(dir, { recursive: true, force: true });
+      const means = { command, applianceDir, accelerator: await accelerator };
+      for (let start = 1; ; start += 1) {
+        try {
+          return await runOnce(config, job, means);
+        } catch (error) {
+          if (!(error instanceof StoodStill) || start === STARTS || !mayStartAnew(job, error)) {
+            throw error;
+          }
+          await job.renew?.();
+        }
       }
     },
   };
+}
+
+/** I4. */
+class StoodStill extends VmdnError {
+  readonly hasBegun: boolean;
+
+  constructor(hasBegun: boolean, words: string) {
+    const last = words === '' ? 'it had said nothing yet' : `it last said: ${words}`;
+    super('tool_failed', `The appliance stood still and was ended; ${last}. Try it again.`);
+    this.hasBegun = hasBegun;
+  }
+}
+
+/** What no job has written to is as it was. */
+function mayStartAnew({ disks, renew }: ApplianceJob, { hasBegun }: StoodStill): boolean {
+  return !hasBegun || renew !== undefined || disks.every(({ access }) => access === 'read');
+}
+
+async function runOnce(
+  config: ApplianceConfig,
+  job: ApplianceJob,
+  means: Pick<GuestfishRun, 'command' | 'applianceDir' | 'accelerator'>,
+): Promise<ApplianceResult> {
+  const { memoryMiB, timeoutMs } = job;
+  await sweepSocketDirs(Date.now());
+  const dir = await mkdtemp(join(config.workDir, 'job-'));
+  try {
+    const input = await packInput(config.runner, dir, job);
+    const [result, beats] = [join(dir, 'result'), join(dir, 'pulse')];
+    await makeEmpty(result, job.resultBytesMax + ARCHIVE_ROOM_BYTES);
+    await makeEmpty(beats, PULSE_BYTES);
+    const ours: readonly ApplianceDisk[] = [
+      { label: 'input', at: { path: input }, format: 'raw', access: 'read' },
+      { label: 'result', at: { path: result }, format: 'raw', access: 'write' },
+      { label: 'pulse', at: { path: beats }, format: 'raw', access: 'write' },
+    ];
+    const still = new AbortController();
+    using pulse = watchPulse(beats, config.pulseLimits ?? PULSE_LIMITS, () => still.abort());
+    const signal = AbortSignal.any([still.signal, ...(job.signal ? [job.signal] : [])]);
+    try {
+      const disks = [...job.disks, ...ours];
+      await runGuestfish(config.runner, {
+        ...means,
+        runDir: dir,
+        memoryMiB,
+        timeoutMs,
+        signal,
+        disks,
+      });
+    } catch (error) {
+      await endProcessesOf(dir);
+      if (pulse.isStill) throw new StoodStill(pulse.hasBegun, await lastWords(beats));
+      if (!isVmdnError(error, 'timeout')) throw error;
+      const words = `The appliance did not finish within ${timeoutMs / 1000} s`;
+      throw new VmdnError('timeout', `${words}; it last said: ${await lastWords(beats)}`, {
+        cause: error,
+      });
+    }
+    return await readResult(result, job.resultBytesMax);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 }
 
 /** The line for the appliance's shell. Throws `invalid_input`. */

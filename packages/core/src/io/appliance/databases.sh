@@ -16,6 +16,7 @@
 
 SERVER_SECONDS=900
 DUMP_SECONDS=7200
+QUESTION_SECONDS=60
 BUFFER_MIB=64
 SOCKETS=/run/vmdn
 views=/var/tmp/vmdn-views
@@ -24,7 +25,8 @@ servers=()
 # Ends the job with words and the last errors that the server of $1 and its tools spoke of.
 fail_database() {
   local side=$1 words=$2 code=$EXIT_DATABASES said
-  stop_servers
+  # What they hold is thrown away.
+  stop_servers 0
   said=$(cat -- "$out/$side-server" "$out/$side-tools" 2>/dev/null)
   if [[ $side == target ]] && grep -qE 'No space left|is full|Disk full|failed with error 28$' <<<"$said"; then code=$EXIT_ROOM; fi
   said=$(grep -aE 'ERROR|FATAL|PANIC|DETAIL|[Ee]rror[ :]|No space' <<<"$said" | tail -n 4 | tr '\n' ' ')
@@ -68,7 +70,7 @@ in_view() {
 start_server() {
   local side=$1
   shift
-  unshare --pid --fork --kill-child --net --ipc --uts \
+  unshare --pid --fork --net --ipc --uts \
     chroot --userspec="$owner" --groups= "$views/$side" \
     /usr/bin/env -i PATH="$server_path" LC_ALL=C HOME=/tmp "$@" \
     >"$out/$side-server" 2>&1 </dev/null &
@@ -79,23 +81,24 @@ start_server() {
 await_server() {
   local side=$1 pid=${servers[-1]} until=$((SECONDS + SERVER_SECONDS))
   shift
-  until in_view "$side" "$@" >/dev/null 2>&1; do
+  until DUMP_SECONDS=$QUESTION_SECONDS in_view "$side" "$@" >/dev/null 2>&1; do
     kill -0 "$pid" 2>/dev/null || return 1
     ((SECONDS < until)) || return 1
     sleep 0.5
   done
 }
 
-# Asks every server to end, and makes sure of it (I4).
+# Asks every server to end, and makes sure of it after $1 seconds (I4).
 stop_servers() {
   local pid child until
   for pid in "${servers[@]}"; do
-    # The server is the first process of its namespace, the only child of this one.
-    child=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
-    if [[ $child =~ ^[0-9]+ ]]; then kill -s "$stop_signal" "${BASH_REMATCH[0]}"; fi
-    until=$((SECONDS + SERVER_SECONDS))
+    # The server is the first process of its namespace, the only child of this one; with it all others end.
+    child=$(tr -d ' ' <"/proc/$pid/task/$pid/children" 2>/dev/null)
+    if [[ $child ]]; then kill -s "$stop_signal" "$child" 2>/dev/null; fi
+    until=$((SECONDS + $1))
     while kill -0 "$pid" 2>/dev/null && ((SECONDS < until)); do sleep 0.2; done
-    kill -KILL "$pid" 2>/dev/null
+    # It changed its user, so it does not end with its parent.
+    if kill -0 "$pid" 2>/dev/null; then kill -KILL ${child:+"$child"} "$pid"; fi
     wait "$pid" 2>/dev/null
   done
   servers=()
@@ -312,6 +315,7 @@ check_data() {
 # One database server of the guest: its engine and its data directory.
 copy_database() {
   local engine=$1 data=$2 owner stop_signal=TERM server_path pg_major='' mounted versions
+  printf '%s in %s\n' "$engine" "$data"
   if [[ $engine == postgresql ]]; then stop_signal=INT; fi
   server_path=/usr/sbin:/usr/bin:/sbin:/bin
   check_data "$data"
@@ -333,13 +337,16 @@ copy_database() {
   versions=$("version_$engine" source && "version_$engine" target)
   [[ $(sort -u <<<"$versions" | wc -l) == 1 ]] ||
     fail_database target "the servers differ (${versions//$'\n'/, })"
+  echo 'both servers are up'
   "dump_$engine" 2>"$out/source-tools" | "restore_$engine" >"$out/target-tools" 2>&1
   local status=("${PIPESTATUS[@]}")
   # Where the restore stops, the dump stops too.
   ((status[1] == 0)) || fail_database target "the dump of $data could not be restored"
   ((status[0] == 0)) || fail_database source "$data could not be dumped"
+  echo 'dumped and restored'
   compare_database
-  stop_servers
+  echo 'compared'
+  stop_servers "$SERVER_SECONDS"
   close_view source
   close_view target
   mount -o remount,ro -- "$mounted" || true

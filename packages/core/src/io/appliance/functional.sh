@@ -63,7 +63,7 @@ fail() {
 }
 
 step() {
-  printf '%s %s\n' "$1" "$((SECONDS - step_started))" >>"$out/seconds"
+  printf '%s %s\n' "$1" "$((SECONDS - step_started))" | tee -a "$out/seconds"
   step_started=$SECONDS
 }
 step_started=$SECONDS

@@ -10,6 +10,7 @@ import { cacheDir } from '../../process/paths.ts';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { probeAccelerator } from '../hypervisor/kvm-probe.ts';
 import { type Appliance, createAppliance } from './appliance.ts';
+import type { PulseLimits } from './pulse.ts';
 
 const SCRIPT = 'fixture-guests.sh';
 const MIB = 2 ** 20;
@@ -26,10 +27,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export const runner = createCommandRunner();
 
 /** An appliance for tests, made once for all of them. */
-export function testAppliance(workDir: string, env: Environment): Appliance {
+export function testAppliance(
+  workDir: string,
+  env: Environment,
+  pulseLimits?: PulseLimits,
+): Appliance {
   const dir = join(cacheDir(env), 'appliance');
   const accelerator = probeAccelerator(runner, join(workDir, 'kvm.json'));
-  return createAppliance({ runner, cacheDir: dir, workDir, accelerator });
+  return createAppliance({
+    ...{ runner, cacheDir: dir, workDir, accelerator },
+    ...(pulseLimits === undefined ? {} : { pulseLimits }),
+  });
 }
 
 /** Paths of the disks by name; makes them when they are not there. */

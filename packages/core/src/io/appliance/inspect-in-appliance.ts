@@ -5,7 +5,6 @@
  * I1: the guest is mounted for reading on a throw-away overlay of a read-only export; nothing of it is
  *     executed.
  * I2: what comes back is parsed as if the guest had written it.
- * I3: an appliance that hangs is ended, and another one started in its place, once.
  */
 
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
@@ -15,19 +14,12 @@ import { findBootFirmware } from '../inspect/boot-firmware.ts';
 import { type GuestFiles, INSPECTED_PATHS } from '../inspect/guest-files.ts';
 import { readGuest } from '../inspect/read-guest.ts';
 import type { DiskInspector } from '../ports/guest-inspector.ts';
-import {
-  type Appliance,
-  type ApplianceJob,
-  type ApplianceResult,
-  JOB_FOLDER,
-} from './appliance.ts';
+import { type Appliance, type ApplianceResult, JOB_FOLDER } from './appliance.ts';
 
 /** The kernel, libguestfs' daemon and a copy of an RPM database in its page cache. */
 const MEMORY_MIB = 1024;
 /** Under emulation on a busy machine it starts in a minute, and reads in seconds. */
 const TIMEOUT_MS = 5 * 60_000;
-/** An emulated appliance was seen to stand still, once in many starts. */
-const ATTEMPTS = 2;
 /** A dpkg status of 64 MB and small files. */
 const RESULT_BYTES_MAX = 128 * 2 ** 20;
 const REMARKS_MAX = 40;
@@ -39,7 +31,7 @@ export function createApplianceInspector(appliance: Appliance): DiskInspector {
     const wanted = INSPECTED_PATHS.map(
       ({ depth, name, path }) => `${depth}\t${name ?? '*'}\t${path}\n`,
     );
-    const result = await runPatiently(appliance, {
+    const result = await appliance.run({
       disks: socketPaths.map((socketPath, i) => ({
         label: diskLabel(i),
         at: { socketPath },
@@ -57,19 +49,6 @@ export function createApplianceInspector(appliance: Appliance): DiskInspector {
     const boots = await orNone(() => findBootFirmware(socketPaths, signal));
     return { ...guest, boots, remarks };
   };
-}
-
-async function runPatiently(
-  appliance: Pick<Appliance, 'run'>,
-  job: ApplianceJob,
-): Promise<ApplianceResult> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await appliance.run(job);
-    } catch (error) {
-      if (!isVmdnError(error, 'timeout') || attempt === ATTEMPTS) throw error;
-    }
-  }
 }
 
 /** The n-th disk of a guest in the appliance: `diska` for the first. */

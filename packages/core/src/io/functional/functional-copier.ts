@@ -63,6 +63,8 @@ export interface FunctionalMeans {
   readonly workDir: string;
   /** For a package manager's one run; an hour unless said. */
   readonly packageSecondsMax?: number;
+  /** For all that an appliance does for one copy; three hours unless said. */
+  readonly timeoutMs?: number;
 }
 
 /** Maintainer scripts build initial RAM disks and caches; rsync holds a list of all files. */
@@ -110,14 +112,19 @@ async function makeCopy(
     `${randomBytes(12).toString('hex')}${TEMP_SUFFIX}`,
   );
   try {
-    const virtualSizeBytes = await createDisk(means, unfinished, image, job);
+    const createTarget = () => createDisk(means, unfinished, image, job);
+    const virtualSizeBytes = await createTarget();
     const inside = performance.now();
     const files = startFiles(job, image, packages, change.remove);
     files.set(
       'package-seconds',
       listFile([String(means.packageSecondsMax ?? PACKAGE_SECONDS_MAX)]),
     );
-    const result = await means.appliance.run(copyJob(job, unfinished, packages, files));
+    const result = await means.appliance.run({
+      ...copyJob(job, unfinished, packages, files),
+      ...limits(means, job),
+      renew: async () => void (await createTarget()),
+    });
     requireDone(result, job);
     await makeDurable(unfinished, job.targetPath);
     const runs = ['rsync-1', 'rsync-2'].map((name) => parseRsyncStats(textOf(result, name)));
@@ -189,19 +196,27 @@ async function measure(
   const dir = await mkdtemp(join(means.workDir, 'measure-'));
   overlays.defer(() => rm(dir, { recursive: true, force: true }));
   const labels = images.map((_, i) => `candidate${String.fromCharCode(97 + i)}`);
-  const disks: ApplianceDisk[] = [];
-  for (const [i, { layers, virtualSizeBytes }] of images.entries()) {
-    const path = join(dir, `${i}.qcow2`);
-    await means.qemuImg.createOverlay({ path, backing: layers[0]!, virtualSizeBytes });
-    disks.push({ label: labels[i]!, at: { path }, format: 'qcow2', access: 'write' });
-  }
+  const paths = images.map((_, i) => join(dir, `${i}.qcow2`));
+  const createOverlays = async (): Promise<void> => {
+    for (const [i, { layers, virtualSizeBytes }] of images.entries()) {
+      const [path, backing] = [paths[i]!, layers[0]!];
+      await means.qemuImg.createOverlay({ path, backing, virtualSizeBytes });
+    }
+  };
+  await createOverlays();
+  const disks = paths.map(
+    (path, i): ApplianceDisk => ({
+      ...{ label: labels[i]!, at: { path }, format: 'qcow2', access: 'write' },
+    }),
+  );
   const sources = sourceDisks(job.source.disks);
   const result = await means.appliance.run({
     disks: [...sources, ...disks],
     scripts: ['estimate.sh', 'mount-guest.sh'],
     args: [JOB_FOLDER, ...labels, '--', ...sources.map(({ label }) => label)],
     files: listsOf(job),
-    ...limits(job),
+    renew: createOverlays,
+    ...limits(means, job),
   });
   requireDone(result, job);
   return images.map((image, i) => {
@@ -235,7 +250,7 @@ function copyJob(
   target: string,
   packages: FetchedPackages,
   files: ReadonlyMap<string, Uint8Array>,
-): ApplianceJob {
+): Pick<ApplianceJob, 'disks' | 'scripts' | 'args' | 'files'> {
   const sources = sourceDisks(job.source.disks);
   const more: ApplianceDisk[] =
     packages.diskPath === null
@@ -254,7 +269,6 @@ function copyJob(
     scripts: SCRIPTS,
     args: [JOB_FOLDER, 'target', ...sources.map(({ label }) => label)],
     files: new Map([...listsOf(job), ...files]),
-    ...limits(job),
   };
 }
 
@@ -270,11 +284,8 @@ function listsOf({ source, databases }: FunctionalCopyJob): Map<string, Uint8Arr
   ]);
 }
 
-function limits({ signal }: FunctionalCopyJob) {
-  return {
-    ...{ memoryMiB: MEMORY_MIB, timeoutMs: TIMEOUT_MS, resultBytesMax: RESULT_BYTES_MAX },
-    signal,
-  };
+function limits({ timeoutMs = TIMEOUT_MS }: FunctionalMeans, { signal }: FunctionalCopyJob) {
+  return { memoryMiB: MEMORY_MIB, timeoutMs, resultBytesMax: RESULT_BYTES_MAX, signal };
 }
 
 function sourceDisks(disks: readonly SourceDisk[]): ApplianceDisk[] {

@@ -1,0 +1,16 @@
+#!/bin/bash
+# Room: io, appliance (tests). A job that writes to a disk that must be fresh, if one is named, and then either waits
+# some seconds or reads another disk to its end.
+#
+#   fixture-pulse.sh OUT SECONDS LABEL
+#   fixture-pulse.sh OUT read LABEL
+set -u
+disk=/dev/disk/guestfs/$3
+if [[ $2 == read ]]; then
+  dd if="$disk" of=/dev/null bs=1M iflag=direct
+  exit
+fi
+[[ $(head -c 4 -- "$disk" | tr -d '\0') == '' ]] || exit 3
+printf 'mark' | dd of="$disk" bs=512 conv=sync,notrunc oflag=direct status=none
+echo 'the disk is marked'
+sleep "$2"

@@ -1,0 +1,65 @@
+/**
+ * Room: io, appliance. Whether an appliance is alive: while its kernel runs programs, job.sh writes to a disk
+ * of its own every 5 s. An emulated one was seen to stand still, once in some hundred starts.
+ *
+ * I1: one whose job waits for its disks, even for hours, goes on beating.
+ * I2: time in which this process does not run is nobody's silence.
+ */
+
+import { readFile, stat } from 'node:fs/promises';
+
+/** Of the disk: the number of the beat in a line, then the end of the job's log. */
+export const PULSE_BYTES = 4096;
+
+export interface PulseLimits {
+  /** To the first beat. Starting takes up to a minute under emulation on a busy machine. */
+  readonly startMs: number;
+  /** From one beat to the next. */
+  readonly silenceMs: number;
+}
+
+export const PULSE_LIMITS: PulseLimits = { startMs: 240_000, silenceMs: 120_000 };
+
+export interface Pulse extends Disposable {
+  /** Whether the job was begun, so that its disks may have been written to. */
+  readonly hasBegun: boolean;
+  /** Set when it is silent for too long. */
+  readonly isStill: boolean;
+}
+
+const LOOK_MS = 1000;
+const WORDS_CHARACTERS_MAX = 300;
+
+/** Calls `onStill` once when the pulse in `path` is silent for longer than it may. */
+export function watchPulse(path: string, limits: PulseLimits, onStill: () => void): Pulse {
+  let written: number | undefined;
+  let silentMs = 0;
+  let lookedMs = performance.now();
+  const pulse = { hasBegun: false, isStill: false };
+  const look = async (): Promise<void> => {
+    const { mtimeMs } = await stat(path);
+    const nowMs = performance.now();
+    silentMs += Math.min(nowMs - lookedMs, 2 * LOOK_MS);
+    lookedMs = nowMs;
+    if (written !== undefined && written !== mtimeMs) {
+      pulse.hasBegun = true;
+      silentMs = 0;
+    }
+    written = mtimeMs;
+    if (silentMs <= (pulse.hasBegun ? limits.silenceMs : limits.startMs) || pulse.isStill) return;
+    pulse.isStill = true;
+    onStill();
+  };
+  const timer = setInterval(() => void look().catch(() => undefined), LOOK_MS);
+  return Object.assign(pulse, { [Symbol.dispose]: () => clearInterval(timer) });
+}
+
+/** The last words of a job's log, in one line; empty when it said none. */
+export async function lastWords(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text
+    .slice(text.indexOf('\n') + 1, PULSE_BYTES)
+    .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+    .trim()
+    .slice(-WORDS_CHARACTERS_MAX);
+}
