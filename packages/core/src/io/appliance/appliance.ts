@@ -32,7 +32,7 @@ import { buildAppliance } from '../command/supermin.ts';
 import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
-import { endProcessesOf, sweepSocketDirs } from './leftovers.ts';
+import { endQemuOf, sweepSocketDirs } from './leftovers.ts';
 import { lastWords, PULSE_BYTES, PULSE_LIMITS, type PulseLimits, watchPulse } from './pulse.ts';
 
 export interface ApplianceJob {
@@ -179,7 +179,7 @@ async function runOnce(
         disks,
       });
     } catch (error) {
-      await endProcessesOf(dir);
+      await endQemuOf(dir);
       if (pulse.isStill) throw new StoodStill(pulse.hasBegun, await lastWords(beats));
       if (!isVmdnError(error, 'timeout')) throw error;
       const words = `The appliance did not finish within ${timeoutMs / 1000} s`;

@@ -13,16 +13,18 @@ const DIR = '/tmp';
 const NAME = /^libguestfs[A-Za-z0-9]{6}$/;
 /** From the making of the folder to the start of QEMU, which names it, milliseconds pass. */
 const OLD_MS = 60_000;
+const QEMU = /^(?:[^\0]*\/)?qemu[^/\0]*\0/;
 const LOOK_MS = 20;
+/** A process that waits for a disk of the machine does not end when it is killed. */
+const END_MS_MAX = 30_000;
 
 /**
- * Ends the processes whose command line names a job's folder, and waits until they are gone: while one lives
- * it has the locks of the job's disks. Never rejects.
+ * Ends each QEMU whose command line names a job's folder, and waits until it is gone: while it lives it has the
+ * locks of the job's disks. Never rejects.
  */
-export async function endProcessesOf(dir: string): Promise<void> {
-  for (;;) {
-    const commands = await allCommands();
-    const left = commands.filter(({ pid, line }) => line.includes(dir) && pid !== process.pid);
+export async function endQemuOf(dir: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < END_MS_MAX; waitedMs += LOOK_MS) {
+    const left = (await allCommands()).filter(({ line }) => QEMU.test(line) && line.includes(dir));
     if (left.length === 0) return;
     for (const { pid } of left) {
       try {

@@ -14,11 +14,11 @@ export const PULSE_BYTES = 4096;
 export interface PulseLimits {
   /** To the first beat. Starting takes up to a minute under emulation on a busy machine. */
   readonly startMs: number;
-  /** From one beat to the next. */
+  /** From one beat to the next: a copy of hours is not given up for a machine that is short of processors. */
   readonly silenceMs: number;
 }
 
-export const PULSE_LIMITS: PulseLimits = { startMs: 240_000, silenceMs: 120_000 };
+export const PULSE_LIMITS: PulseLimits = { startMs: 240_000, silenceMs: 180_000 };
 
 export interface Pulse extends Disposable {
   /** Whether the job was begun, so that its disks may have been written to. */
