@@ -59,6 +59,7 @@ function teleport(change: Partial<Teleport> = {}): Teleport {
     updatedAt: '2026-01-01T00:00:00Z',
     finishedAt: null,
     independentAt: '2026-01-01T00:00:00Z',
+    released: false,
     ...change,
   };
 }

@@ -135,6 +135,7 @@ export function teleportIn(state: Teleport['state'], change: Partial<Teleport> =
     updatedAt: NOW,
     finishedAt: null,
     independentAt: state === 'running' ? NOW : null,
+    released: false,
     ...change,
   };
 }

@@ -2,6 +2,7 @@
  * Room: routes. `teleport`, `plan`, `status`, `cancel`, `teleports`: running VMs near a place.
  */
 
+import { setTimeout } from 'node:timers/promises';
 import { DATABASE_WAYS, type DatabaseWay } from '@vmdn/core/domain/databases.ts';
 import { ERROR_CODES, type ErrorCode, VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseId, parseName } from '@vmdn/core/domain/names.ts';
@@ -39,6 +40,7 @@ import {
   withIdentity,
   withNetworks,
 } from './identity-options.ts';
+import { POLL_MS } from './orders.ts';
 
 interface WishOptions extends NetworkOptions {
   readonly near: string;
@@ -211,10 +213,16 @@ async function runStatus(
   for (const line of finishedLines(teleport)) context.output.line(line);
 }
 
+interface CancelOptions {
+  readonly dropSnapshot?: boolean;
+  readonly discardWrites?: boolean;
+  readonly wait?: boolean;
+}
+
 async function runCancel(
   context: CommandContext,
   raw: string,
-  options: { readonly dropSnapshot?: boolean; readonly discardWrites?: boolean },
+  options: CancelOptions,
 ): Promise<void> {
   const params = { teleport: parseId(raw, 'teleport') };
   const client = await context.client();
@@ -222,11 +230,17 @@ async function runCancel(
     ...(options.dropSnapshot === true ? { snapshot: 'drop' as const } : {}),
     ...(options.discardWrites === true ? { writes: 'discard' as const } : {}),
   };
-  const teleport = await client.call(cancelTeleport, { params, query, signal: context.signal });
-  context.output.document(teleport);
+  const { signal } = context;
+  let teleport = await client.call(cancelTeleport, { params, query, signal });
   const rest = options.dropSnapshot === true ? ', with its disks unless others need them' : '';
   context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed${rest}.`);
   for (const line of moveLines(teleport)) context.output.line(line);
+  while (options.wait === true && !teleport.released) {
+    await setTimeout(POLL_MS, undefined, { signal });
+    teleport = await client.call(getTeleport, { params, signal });
+  }
+  context.output.document(teleport);
+  if (teleport.released) context.output.line(`Nothing of it is left on ${teleport.edge}.`);
 }
 
 async function runList(
@@ -255,6 +269,30 @@ async function runList(
       'Nothing was teleported yet: vmdn teleport VM --near PLACE',
     ),
   );
+}
+
+function addCancelCommand(program: Command, context: () => CommandContext): void {
+  program
+    .command('cancel <teleport>')
+    .description('cancel a teleport, or stop and remove the VM it delivered')
+    .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
+    .option(
+      '--discard-writes',
+      'of a moved VM: give up what it wrote; its source comes back as it was. Of one being captured: give ' +
+        'that up',
+    )
+    .option(
+      '--wait',
+      'return when its edge has nothing of it any more; one that is away is waited for',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --wait',
+        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --drop-snapshot',
+      ),
+    )
+    .action((teleport: string, options) => runCancel(context(), teleport, options));
 }
 
 export function addTeleportCommands(program: Command, context: () => CommandContext): void {
@@ -303,23 +341,7 @@ export function addTeleportCommands(program: Command, context: () => CommandCont
     .option('--follow', 'watch it until nothing more happens to it')
     .addHelpText('after', examples('vmdn status 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --follow'))
     .action((teleport: string, options) => runStatus(context(), teleport, options));
-  program
-    .command('cancel <teleport>')
-    .description('cancel a teleport, or stop and remove the VM it delivered')
-    .option('--drop-snapshot', 'do not keep its disks as a source for further teleports')
-    .option(
-      '--discard-writes',
-      'of a moved VM: give up what it wrote; its source comes back as it was. Of one being captured: give ' +
-        'that up',
-    )
-    .addHelpText(
-      'after',
-      examples(
-        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10',
-        'vmdn cancel 0b8c1f0e-6a53-4d8f-9a3e-5d1c2b7a9e10 --drop-snapshot',
-      ),
-    )
-    .action((teleport: string, options) => runCancel(context(), teleport, options));
+  addCancelCommand(program, context);
   program
     .command('teleports')
     .description('teleports, newest first')

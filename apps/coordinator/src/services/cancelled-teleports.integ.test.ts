@@ -31,8 +31,10 @@ describe('cancelling (teleports I2)', () => {
       epoch: 1,
     });
     expect(await listed()).toEqual([[teleport, 'cancelled']]);
+    expect((await cancel()).released).toBe(false);
     await report(edge, teleport, { state: 'cancelled' });
     expect(await listed()).toEqual([]);
+    expect((await cancel()).released).toBe(true);
   });
 
   it('takes the disks along where that is wished, and says when it is too late for that', async () => {

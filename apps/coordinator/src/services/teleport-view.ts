@@ -81,6 +81,7 @@ function viewOf(
     updatedAt: row.updatedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
     independentAt: row.independentAt?.toISOString() ?? null,
+    released: row.state === 'cancelled' && row.released,
   };
 }
 

@@ -108,6 +108,8 @@ export const teleport = z.object({
   finishedAt: timestamp.nullable(),
   /** When the running VM's disks were complete on its edge: since then it needs nobody. */
   independentAt: timestamp.nullable(),
+  /** Of one that was cancelled: its edge has said that nothing of its VM is left there. */
+  released: z.boolean().default(false),
 });
 export type Teleport = z.infer<typeof teleport>;
 

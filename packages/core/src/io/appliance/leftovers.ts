@@ -19,8 +19,8 @@ const LOOK_MS = 20;
 const END_MS_MAX = 30_000;
 
 /**
- * Ends each QEMU whose command line names a job's folder, and waits until it is gone: while it lives it has the
- * locks of the job's disks. Never rejects.
+ * Ends each QEMU whose command line names a job's folder, and waits until it is gone: while it lives it has
+ * the locks of the job's disks. Never rejects.
  */
 export async function endQemuOf(dir: string): Promise<void> {
   for (let waitedMs = 0; waitedMs < END_MS_MAX; waitedMs += LOOK_MS) {
