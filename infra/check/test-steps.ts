@@ -66,7 +66,7 @@ export function readReport(report: VitestReport, exitCode: number, rootDir: stri
     return bad.map(({ fullName, failureMessages }) => {
       const [reason = '', ...more] = failureMessages ?? [];
       const lines = reason.split('\n').slice(0, 6);
-      // What a harness adds is the evidence of what runs elsewhere: whole.
+      // What a harness adds is the evidence of what runs elsewhere.
       for (const words of more) lines.push(...words.split('\n').slice(0, EVIDENCE_LINES_MAX));
       return [`${short(name)}: ${fullName}`, ...lines].join('\n  ');
     });

@@ -159,6 +159,8 @@ export interface Script {
   readonly events: readonly Teleport[];
   readonly seeds?: readonly Seed['edges'][number]['state'][];
   readonly seedMessage?: string;
+  /** The answer to a cancellation. */
+  readonly cancelled?: Teleport;
 }
 
 export interface StandIn extends AsyncDisposable {
@@ -238,7 +240,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   mountOperation(app, getReceipt, guard, async () => RECEIPT);
   mountOperation(app, cancelTeleport, guard, async ({ query }) => {
     if (Object.keys(query).length > 0) asked.push(query);
-    return teleportIn('cancelled');
+    return script.cancelled ?? teleportIn('cancelled');
   });
   mountOperation(app, planTeleport, guard, async ({ body }) => {
     asked.push(body);

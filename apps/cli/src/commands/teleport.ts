@@ -232,6 +232,13 @@ async function runCancel(
   };
   const { signal } = context;
   let teleport = await client.call(cancelTeleport, { params, query, signal });
+  if (teleport.state !== 'cancelled') {
+    context.output.document(teleport);
+    context.output.line(
+      `${teleport.vm} on ${teleport.edge} ${teleport.state} before; nothing runs.`,
+    );
+    return;
+  }
   const rest = options.dropSnapshot === true ? ', with its disks unless others need them' : '';
   context.output.line(`${teleport.vm} on ${teleport.edge} is being stopped and removed${rest}.`);
   for (const line of moveLines(teleport)) context.output.line(line);
@@ -240,7 +247,7 @@ async function runCancel(
     teleport = await client.call(getTeleport, { params, signal });
   }
   context.output.document(teleport);
-  if (teleport.released) context.output.line(`Nothing of it is left on ${teleport.edge}.`);
+  if (teleport.released) context.output.line(`${teleport.vm} is gone from ${teleport.edge}.`);
 }
 
 async function runList(
@@ -283,7 +290,7 @@ function addCancelCommand(program: Command, context: () => CommandContext): void
     )
     .option(
       '--wait',
-      'return when its edge has nothing of it any more; one that is away is waited for',
+      'return when the VM is gone from its edge; an edge that is away is waited for',
     )
     .addHelpText(
       'after',

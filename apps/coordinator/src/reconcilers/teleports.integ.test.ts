@@ -175,7 +175,7 @@ describe('when a version is withdrawn under a teleport', () => {
     // All that the edge sees is that nobody gives it the bytes.
     const words = { message: 'No source that is left', errorCode: 'unavailable' };
     await report(edges[0]!, teleport, { state: 'waiting', ...words });
-    await until(teleport, {
+    expect(await stateOf(teleport)).toMatchObject({
       state: 'waiting',
       message: expect.stringContaining('it runs or has changed at its origin'),
       errorCode: 'unavailable',

@@ -17,7 +17,7 @@ import { isDependent, isFinal, isStranded } from '@vmdn/core/domain/teleport.ts'
 import type { Context } from '../services/context.ts';
 import { isGranted } from '../services/moves.ts';
 import { answerOf, findRoute, type RouteAnswer } from '../services/routing.ts';
-import { awaitedSource, isSourceGone } from '../services/withdrawn.ts';
+import { awaitedSource, isSourceGone, nextVersion } from '../services/withdrawn.ts';
 import type { Tables } from '../store/store.ts';
 import type { TeleportRow } from '../store/teleport-store.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -147,21 +147,21 @@ async function versionToDeliver(
 
 /** Gives it the newest version, wherever there is room for that; until then it waits and says why. */
 export async function startOver(context: Context, tables: Tables, row: TeleportRow): Promise<void> {
-  const next = await tables.vms.newestAvailable(row.vmId);
-  if (next === undefined || next.version <= row.version) {
+  const version = await nextVersion(tables, row);
+  if (version === undefined) {
     await explain(context, tables, row, await awaitedSource(tables, row));
     return;
   }
-  const answer = await routeAgain(context, tables, row, next.version);
+  const answer = await routeAgain(context, tables, row, version);
   if (answer === null) {
-    const why = `The source of ${row.vm} changed, and no edge has room for version ${next.version}; waiting.`;
+    const why = `The source of ${row.vm} changed, and no edge has room for version ${version}; waiting.`;
     await explain(context, tables, row, why);
     return;
   }
   await reroute(context, tables, row, {
     ...(await preferPresentEdge(tables, row, answer)),
-    version: next.version,
-    message: `The source changed while it was read; started over on version ${next.version}.`,
+    version,
+    message: `The source changed while it was read; started over on version ${version}.`,
   });
 }
 

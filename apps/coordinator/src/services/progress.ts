@@ -29,7 +29,7 @@ import type { GrantIssuer } from './grants.ts';
 import { askToBoot, callOff, vmIsGone } from './moves.ts';
 import { randomId } from './secrets.ts';
 import { unknownTeleport } from './teleport-view.ts';
-import { awaitedSource, isSourceGone } from './withdrawn.ts';
+import { awaitedSource, isSourceGone, nextVersion } from './withdrawn.ts';
 
 export interface ProgressReport {
   readonly epoch: number;
@@ -183,7 +183,10 @@ async function wordsOf(context: Context, tables: Tables, row: TeleportRow, repor
   // The edge sees only that nobody gives it the bytes.
   const lacksSource = errorCode === 'unavailable' || errorCode === 'withdrawn';
   if (report.state === 'waiting' && lacksSource && (await isSourceGone(context, tables, row))) {
-    return { message: await awaitedSource(tables, row), errorCode };
+    const isNextThere = (await nextVersion(tables, row)) !== undefined;
+    // Why it can't start over on that was said before.
+    const message = isNextThere ? row.message : await awaitedSource(tables, row);
+    return { message, errorCode };
   }
   return { message: report.message ?? null, errorCode };
 }

@@ -6,6 +6,7 @@
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Tables, TeleportRow, Vm } from '../ports.ts';
 import type { Context } from './context.ts';
+import { isGranted } from './moves.ts';
 
 /** Whether the version can be finished without its origin: other holders, or the edge's own images. */
 async function isCovered(context: Context, tables: Tables, row: TeleportRow): Promise<boolean> {
@@ -35,11 +36,18 @@ export async function isSourceGone(
   return version?.state === 'withdrawn' && !(await isCovered(context, tables, row));
 }
 
-/** What a teleport whose source is gone waits for, in words. */
+/** The version on which a teleport whose source is gone would start over; undefined: none is there yet. */
+export async function nextVersion(tables: Tables, row: TeleportRow): Promise<number | undefined> {
+  const newest = await tables.vms.newestAvailable(row.vmId);
+  return newest !== undefined && newest.version > row.version ? newest.version : undefined;
+}
+
+/** What a teleport whose source is gone waits for while there is no next version, in words. */
 export async function awaitedSource(tables: Tables, row: TeleportRow): Promise<string> {
   const vm = await tables.vms.find(row.project, row.vm);
   const why = vm === undefined ? '' : ` Now ${await whyWithdrawn(tables, vm)}`;
-  return `Waiting for "${row.vm}" as it was, or for its next version.${why}`;
+  const orNext = (await isGranted(tables, row)) ? '' : ', or for its next version';
+  return `Waiting for "${row.vm}" as it was${orNext}.${why}`;
 }
 
 /** The error for a VM of which no version can be had: its source is another by now, or its edge lacks it. */

@@ -109,7 +109,7 @@ export const teleport = z.object({
   /** When the running VM's disks were complete on its edge: since then it needs nobody. */
   independentAt: timestamp.nullable(),
   /** Of one that was cancelled: its edge has said that nothing of its VM is left there. */
-  released: z.boolean().default(false),
+  released: z.boolean(),
 });
 export type Teleport = z.infer<typeof teleport>;
 

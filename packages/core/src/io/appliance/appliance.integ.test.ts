@@ -1,14 +1,14 @@
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nbdExports } from '../nbd/export-server.ts';
 import { type Appliance, type ApplianceJob, createAppliance } from './appliance.ts';
 import { runner, testAppliance } from './guest-disks.fixture.ts';
 import { PULSE_LIMITS } from './pulse.ts';
 
-/** What an appliance of these tests may be silent; it beats twice as often. */
-const SILENCE_MS = 10_000;
+/** What an appliance of these tests may be silent. */
+const SILENCE_MS = 30_000;
 const BEAT_MS = 5000;
 
 let dir: string;
@@ -112,7 +112,7 @@ describe('I4: an appliance that stands still', { timeout: 600_000 }, () => {
   const marking = (more: Partial<ApplianceJob> = {}): ApplianceJob => ({
     ...job(more),
     disks: [{ label: 'diska', at: { path: disk }, format: 'raw', access: 'write' }],
-    ...{ scripts: ['fixture-pulse.sh'], args: ['12', 'diska'] },
+    ...{ scripts: ['fixture-pulse.sh'], args: ['25', 'diska'] },
   });
   /** Stops the appliance when its job has written and said so, as a kernel that stands still does. */
   async function stopWhenMarked(): Promise<void> {
@@ -152,16 +152,18 @@ describe('I4: an appliance that stands still', { timeout: 600_000 }, () => {
 
   it('is not one whose job waits for a disk (pulse.ts I1)', async () => {
     const socketPath = join(dir, 'exports', 'slow');
-    const served = slowDisk(2 ** 20, (2 * SILENCE_MS) / BEAT_MS);
+    const served = slowDisk(2 ** 20, SILENCE_MS / BEAT_MS + 1);
     const options = { socketPath, user: null, disks: new Map([['', served]]) };
     const server = await nbdExports(() => undefined)(options);
     onTestFinished(() => server.close());
+    const renew = vi.fn(async () => undefined);
     const { exitCode } = await quick().run({
-      ...marking(),
+      ...marking({ renew }),
       args: ['read', 'slow'],
       disks: [{ label: 'slow', at: { socketPath }, format: 'raw', access: 'read' }],
     });
     expect(exitCode).toBe(0);
+    expect(renew).not.toHaveBeenCalled();
     expect(served.waited()).toBeDefined();
   });
 });

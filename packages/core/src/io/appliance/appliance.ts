@@ -33,7 +33,14 @@ import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
 import { endQemuOf, sweepSocketDirs } from './leftovers.ts';
-import { lastWords, PULSE_BYTES, PULSE_LIMITS, type PulseLimits, watchPulse } from './pulse.ts';
+import {
+  type LastBeat,
+  PULSE_BYTES,
+  PULSE_LIMITS,
+  type PulseLimits,
+  readLastBeat,
+  watchPulse,
+} from './pulse.ts';
 
 export interface ApplianceJob {
   readonly disks: readonly ApplianceDisk[];
@@ -43,6 +50,7 @@ export interface ApplianceJob {
   /** Files for the script, by plain name, beside it. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly memoryMiB: number;
+  /** For all starts together. */
   readonly timeoutMs: number;
   /** What it may leave, all files together. */
   readonly resultBytesMax: number;
@@ -117,11 +125,13 @@ export function createAppliance(config: ApplianceConfig): Appliance {
       await ensurePrivateDir(config.workDir);
       const applianceDir = await prepareAppliance(config.runner, config.cacheDir);
       const means = { command, applianceDir, accelerator: await accelerator };
+      const deadlineMs = performance.now() + job.timeoutMs;
       for (let start = 1; ; start += 1) {
         try {
-          return await runOnce(config, job, means);
+          const timeoutMs = Math.max(1, Math.ceil(deadlineMs - performance.now()));
+          return await runOnce(config, { ...job, timeoutMs }, means);
         } catch (error) {
-          if (!(error instanceof StoodStill) || start === STARTS || !mayStartAnew(job, error)) {
+          if (!(error instanceof StoodStill) || start === STARTS || !error.mayStartAnew) {
             throw error;
           }
           await job.renew?.();
@@ -133,18 +143,36 @@ export function createAppliance(config: ApplianceConfig): Appliance {
 
 /** I4. */
 class StoodStill extends VmdnError {
-  readonly hasBegun: boolean;
+  readonly mayStartAnew: boolean;
 
-  constructor(hasBegun: boolean, words: string) {
-    const last = words === '' ? 'it had said nothing yet' : `it last said: ${words}`;
-    super('tool_failed', `The appliance stood still and was ended; ${last}. Try it again.`);
-    this.hasBegun = hasBegun;
+  constructor(mayStartAnew: boolean, words: string) {
+    super(
+      'tool_failed',
+      `The appliance stood still and was ended; ${lastSaid(words)}. Try it again.`,
+    );
+    this.mayStartAnew = mayStartAnew;
   }
 }
 
-/** What no job has written to is as it was. */
-function mayStartAnew({ disks, renew }: ApplianceJob, { hasBegun }: StoodStill): boolean {
-  return !hasBegun || renew !== undefined || disks.every(({ access }) => access === 'read');
+function lastSaid(words: string): string {
+  return words === '' ? 'it had said nothing yet' : `it last said: ${words}`;
+}
+
+/** What a failed start means: a job was called off, its appliance stood still, or it is as it was said. */
+function failureOf(
+  error: unknown,
+  { disks, renew, signal, timeoutMs }: ApplianceJob,
+  { isStill, isGone, hasBegun, words }: LastBeat & { isStill: boolean; isGone: boolean },
+): unknown {
+  if (signal?.aborted === true) return error;
+  if (isStill) {
+    const asTheyWere = !hasBegun || disks.every(({ access }) => access === 'read');
+    return new StoodStill(isGone && (asTheyWere || renew !== undefined), words);
+  }
+  if (!isVmdnError(error, 'timeout')) return error;
+  return new VmdnError('timeout', `The appliance did not finish in time; ${lastSaid(words)}.`, {
+    ...{ data: { timeoutMs }, cause: error },
+  });
 }
 
 async function runOnce(
@@ -168,23 +196,16 @@ async function runOnce(
     const still = new AbortController();
     using pulse = watchPulse(beats, config.pulseLimits ?? PULSE_LIMITS, () => still.abort());
     const signal = AbortSignal.any([still.signal, ...(job.signal ? [job.signal] : [])]);
+    const disks = [...job.disks, ...ours];
+    const run = { ...means, runDir: dir, memoryMiB, timeoutMs, signal, disks };
     try {
-      const disks = [...job.disks, ...ours];
-      await runGuestfish(config.runner, {
-        ...means,
-        runDir: dir,
-        memoryMiB,
-        timeoutMs,
-        signal,
-        disks,
-      });
+      await runGuestfish(config.runner, run);
     } catch (error) {
-      await endQemuOf(dir);
-      if (pulse.isStill) throw new StoodStill(pulse.hasBegun, await lastWords(beats));
-      if (!isVmdnError(error, 'timeout')) throw error;
-      const words = `The appliance did not finish within ${timeoutMs / 1000} s`;
-      throw new VmdnError('timeout', `${words}; it last said: ${await lastWords(beats)}`, {
-        cause: error,
+      const isGone = await endQemuOf(dir);
+      throw failureOf(error, job, {
+        isStill: pulse.isStill,
+        isGone,
+        ...(await readLastBeat(beats)),
       });
     }
     return await readResult(result, job.resultBytesMax);

@@ -16,15 +16,16 @@ shift
 
 # Past the page cache: what waits for a slow disk there would hold this up too.
 beat() {
-  local number=0
-  while :; do
-    ((number += 1))
-    { printf '%s\n' "$number" && tail -c 3000 -- "$out/log"; } 2>/dev/null |
-      dd of=/dev/disk/guestfs/pulse bs=4096 count=1 iflag=fullblock oflag=direct conv=sync,notrunc
-    sleep 5
-  done
+  { printf '%s\n' "$1" && tail -c 3000 -- "$out/log"; } 2>/dev/null |
+    dd of=/dev/disk/guestfs/pulse bs=4096 count=1 iflag=fullblock oflag=direct conv=sync,notrunc
 }
-beat >/dev/null 2>&1 </dev/null &
+go_on_beating() {
+  local number=1
+  while sleep 5; do beat "$((number += 1))"; done
+}
+# Before the job writes anything.
+beat 1 >/dev/null 2>&1
+go_on_beating >/dev/null 2>&1 </dev/null &
 beating=$!
 
 bash "$job/$script" "$out" "$@" >"$out/log" 2>&1 </dev/null
@@ -32,4 +33,6 @@ printf '%s' "$?" >"$out/exit"
 # The last words are what counts.
 tail -c 262144 "$out/log" >"$out/log.tail" && mv "$out/log.tail" "$out/log"
 tar -C "$out" -cf /dev/disk/guestfs/result . && sync
+status=$?
 kill "$beating"
+exit "$status"

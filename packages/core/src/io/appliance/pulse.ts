@@ -21,10 +21,16 @@ export interface PulseLimits {
 export const PULSE_LIMITS: PulseLimits = { startMs: 240_000, silenceMs: 180_000 };
 
 export interface Pulse extends Disposable {
-  /** Whether the job was begun, so that its disks may have been written to. */
-  readonly hasBegun: boolean;
   /** Set when it is silent for too long. */
   readonly isStill: boolean;
+}
+
+/** What the pulse of an appliance that has ended says. */
+export interface LastBeat {
+  /** Whether the job was begun, so that its disks may have been written to. */
+  readonly hasBegun: boolean;
+  /** The last of its log, in one line; empty when it said nothing. */
+  readonly words: string;
 }
 
 const LOOK_MS = 1000;
@@ -35,18 +41,19 @@ export function watchPulse(path: string, limits: PulseLimits, onStill: () => voi
   let written: number | undefined;
   let silentMs = 0;
   let lookedMs = performance.now();
-  const pulse = { hasBegun: false, isStill: false };
+  let hasBegun = false;
+  const pulse = { isStill: false };
   const look = async (): Promise<void> => {
     const { mtimeMs } = await stat(path);
     const nowMs = performance.now();
     silentMs += Math.min(nowMs - lookedMs, 2 * LOOK_MS);
     lookedMs = nowMs;
     if (written !== undefined && written !== mtimeMs) {
-      pulse.hasBegun = true;
+      hasBegun = true;
       silentMs = 0;
     }
     written = mtimeMs;
-    if (silentMs <= (pulse.hasBegun ? limits.silenceMs : limits.startMs) || pulse.isStill) return;
+    if (silentMs <= (hasBegun ? limits.silenceMs : limits.startMs) || pulse.isStill) return;
     pulse.isStill = true;
     onStill();
   };
@@ -54,12 +61,11 @@ export function watchPulse(path: string, limits: PulseLimits, onStill: () => voi
   return Object.assign(pulse, { [Symbol.dispose]: () => clearInterval(timer) });
 }
 
-/** The last words of a job's log, in one line; empty when it said none. */
-export async function lastWords(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  return text
-    .slice(text.indexOf('\n') + 1, PULSE_BYTES)
+export async function readLastBeat(path: string): Promise<LastBeat> {
+  const text = (await readFile(path, 'utf8')).slice(0, PULSE_BYTES);
+  const words = text
+    .slice(text.indexOf('\n') + 1)
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
-    .trim()
-    .slice(-WORDS_CHARACTERS_MAX);
+    .trim();
+  return { hasBegun: /^[0-9]/.test(text), words: words.slice(-WORDS_CHARACTERS_MAX) };
 }

@@ -26,7 +26,12 @@ export async function startDiskOwner(
   const answered = async (): Promise<void> => {
     if (exit === undefined) await (await connectNbd({ socketPath })).close();
   };
-  await vi.waitFor(answered, { timeout: START_MS_MAX, interval: 20 });
+  try {
+    await vi.waitFor(answered, { timeout: START_MS_MAX, interval: 20 });
+  } catch (error) {
+    await owner.stop();
+    throw error;
+  }
   if (exit === undefined) return owner;
   throw new Error(`${disk.path} can't be held: ${exit.stderrTail}`);
 }

@@ -63,7 +63,7 @@ export interface FunctionalMeans {
   readonly workDir: string;
   /** For a package manager's one run; an hour unless said. */
   readonly packageSecondsMax?: number;
-  /** For all that an appliance does for one copy; three hours unless said. */
+  /** For one job of the appliance, the dry runs or the copy; three hours unless said. */
   readonly timeoutMs?: number;
 }
 
