@@ -12,6 +12,7 @@ import { installedPackage, operatingSystem } from '@vmdn/core/http/contracts/sch
 import type { CommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createGuestInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
+import { clearInspections } from '@vmdn/core/io/inspect/volume-file.ts';
 import { openPackageMirrors } from '@vmdn/core/io/mirrors/package-mirrors.ts';
 import { createPackageUnpacker } from '@vmdn/core/io/packages/package-unpacker.ts';
 import type { DiskInspector } from '@vmdn/core/io/ports/guest-inspector.ts';
@@ -61,6 +62,7 @@ export async function openPackageMachine(
 ): Promise<PackageMachine> {
   const at = (name: string): string => join(settings.stateDir, 'packages', name);
   const { events, ...machine } = means;
+  await clearInspections(at('work'), machine.runner);
   const { mirrors, names, remarks } = await openPackageMirrors({
     choice: settings.mirrors,
     runner: machine.runner,

@@ -17,6 +17,7 @@ import {
   originStatus,
   releaseDisks,
 } from '@vmdn/core/http/contracts/origin-control.ts';
+import { leaveMount } from '@vmdn/core/io/inspect/left-mount.fixture.ts';
 import { cacheDir } from '@vmdn/core/process/paths.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -264,6 +265,16 @@ describe('an origin', () => {
     await origin.coordinator.start();
     await told('web/2', 'live');
     await told('web/1', 'withdrawn');
+  });
+
+  it('starts again after a kill in the middle of an inspection, whose mount stayed', async () => {
+    origin = await makeOrigin();
+    const path = await putVm(origin, 'web', diskContent(1));
+    const workDir = join(origin.settings.stateDir, 'work');
+    await leaveMount(runner, path, { workDir, socketDir: join(origin.dir, 'sockets') });
+    await origin.start();
+    await told('web/1', 'live');
+    expect(await readFile('/proc/mounts', 'utf8')).not.toContain(workDir);
   });
 
   it('refuses a second process on its state folder', async () => {

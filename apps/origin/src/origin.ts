@@ -37,6 +37,7 @@ import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { probeAccelerator } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createDiskInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
+import { clearInspections } from '@vmdn/core/io/inspect/volume-file.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import type { UplinkLimiter } from '@vmdn/core/io/ports/uplink-limiter.ts';
 import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
@@ -269,6 +270,7 @@ async function openDisks(
   const { stateDir, runtimeDir } = settings;
   const runner = createCommandRunner();
   const workDir = join(stateDir, 'work');
+  await clearInspections(workDir, runner);
   await emptyPrivateDir(workDir);
   await emptyPrivateDir(runtimeDir);
   const applianceDirs = { cacheDir: settings.applianceDir, workDir: join(workDir, 'jobs') };

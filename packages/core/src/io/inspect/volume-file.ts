@@ -3,11 +3,12 @@
  * shows the export's bytes as one read-only file, or, where FUSE is not to be had, as a sparse copy.
  *
  * I1: nothing of the guest is mounted: what FUSE shows is the disk's bytes, not its files.
- * I2: close() leaves no mount, no process and no file behind.
+ * I2: close() leaves no mount, no process and no file behind; a kill of this process leaves no mount, and
+ *     files that the next start clears away (clearInspections).
  * I3: a copy is bounded: a volume with more than COPY_BYTES_MAX of data is not copied (`too_large`).
  */
 
-import { access, constants, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isVmdnError, VmdnError } from '../../domain/errors.ts';
@@ -17,6 +18,8 @@ import { readBoundedFile } from '../files/files.ts';
 import { connectNbd } from '../nbd/nbd-client.ts';
 import type { DiskReader } from './volumes.ts';
 
+const FOLDER_PREFIX = 'inspect-';
+const MOUNT_NAME = 'mnt';
 /** Without FUSE: enough for a server's root file system; it is read and written once, then removed. */
 const COPY_BYTES_MAX = 8 * 2 ** 30;
 const COPY_PIECE_BYTES = 2 ** 20;
@@ -49,7 +52,7 @@ export interface VolumeFileOptions {
  * `cancelled`.
  */
 export async function openVolumeFile(options: VolumeFileOptions): Promise<VolumeFile> {
-  const dir = await mkdtemp(join(options.workDir, 'inspect-'));
+  const dir = await mkdtemp(join(options.workDir, FOLDER_PREFIX));
   try {
     if (options.fuse !== false && (await isFuseThere())) {
       const shown = await showByFuse(dir, options);
@@ -74,12 +77,13 @@ async function isFuseThere(): Promise<boolean> {
 /** Null when nbdfuse is missing or can't mount here: then a copy must do. */
 async function showByFuse(dir: string, options: VolumeFileOptions): Promise<VolumeFile | null> {
   const { runner, socketPath, signal } = options;
-  const mountPoint = join(dir, 'mnt');
+  const mountPoint = join(dir, MOUNT_NAME);
   const pidFile = join(dir, 'pid');
   await mkdir(mountPoint, { mode: 0o700 });
   const server = runner.start(
     'nbdfuse',
-    ['-r', '-P', pidFile, join(mountPoint, 'disk'), '--unix', socketPath],
+    // fuse(8): fusermount3 stays, and unmounts when the server ends, however that ends.
+    ['-r', '-o', 'auto_unmount', '-P', pidFile, join(mountPoint, 'disk'), '--unix', socketPath],
     { lifetime: 'with-parent', signal },
   );
   let hasEnded = false;
@@ -94,11 +98,7 @@ async function showByFuse(dir: string, options: VolumeFileOptions): Promise<Volu
   const close = async (): Promise<void> => {
     await server.stop().catch(() => undefined);
     await ended;
-    // nbdfuse unmounts when it is told to end; one that was killed could not.
-    await runner
-      .run('fusermount3', ['-u', '-z', '--', mountPoint], { timeoutMs: 5_000 })
-      .catch(() => undefined);
-    await rm(dir, { recursive: true, force: true });
+    await removeShown(dir, runner);
   };
   for (let waitedMs = 0; waitedMs < FUSE_START_LIMIT_MS; waitedMs += FUSE_POLL_MS) {
     if (hasEnded) break;
@@ -113,6 +113,25 @@ async function showByFuse(dir: string, options: VolumeFileOptions): Promise<Volu
   }
   await server.stop().catch(() => undefined);
   return null;
+}
+
+/** With its mount, should there be one: a killed server could not take it away, and may be about to. */
+async function removeShown(dir: string, runner: CommandRunner): Promise<void> {
+  await runner
+    .run('fusermount3', ['-u', '-z', '--', join(dir, MOUNT_NAME)], { timeoutMs: 5_000 })
+    .catch(() => undefined);
+  await rm(dir, { recursive: true, force: true });
+}
+
+/**
+ * Removes what inspections left in a work folder when the process was killed. To be called before the first
+ * one, by the only process that uses the folder.
+ */
+export async function clearInspections(workDir: string, runner: CommandRunner): Promise<void> {
+  const names = await readdir(workDir).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(FOLDER_PREFIX))) {
+    await removeShown(join(workDir, name), runner);
+  }
 }
 
 async function hasContent(path: string): Promise<boolean> {
