@@ -93,7 +93,8 @@ stop_servers() {
   local pid child until
   for pid in "${servers[@]}"; do
     # The server is the first process of its namespace, the only child of this one; with it all others end.
-    child=$(tr -d ' ' 2>/dev/null <"/proc/$pid/task/$pid/children")
+    child=''
+    read -r child _ 2>/dev/null <"/proc/$pid/task/$pid/children"
     if [[ $child ]]; then kill -s "$stop_signal" "$child" 2>/dev/null; fi
     until=$((SECONDS + $1))
     while kill -0 "$pid" 2>/dev/null && ((SECONDS < until)); do sleep 0.2; done

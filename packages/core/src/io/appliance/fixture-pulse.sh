@@ -1,6 +1,6 @@
 #!/bin/bash
-# Room: io, appliance (tests). A job that writes to a disk that must be fresh, if one is named, and then either waits
-# some seconds or reads another disk to its end.
+# Room: io, appliance (tests). A job that either marks a disk, which must be fresh, and waits some seconds, or reads a
+# disk to its end.
 #
 #   fixture-pulse.sh OUT SECONDS LABEL
 #   fixture-pulse.sh OUT read LABEL

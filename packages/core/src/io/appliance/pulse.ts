@@ -1,6 +1,6 @@
 /**
  * Room: io, appliance. Whether an appliance is alive: while its kernel runs programs, job.sh writes to a disk
- * of its own every 5 s. An emulated one was seen to stand still, once in some hundred starts.
+ * of its own every 5 s. Emulated ones were seen to do nothing more, seldom.
  *
  * I1: one whose job waits for its disks, even for hours, goes on beating.
  * I2: time in which this process does not run is nobody's silence.
