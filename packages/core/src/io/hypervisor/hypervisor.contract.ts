@@ -220,6 +220,7 @@ export function describeHypervisor(driver: string, openHypervisor: OpenHyperviso
         const definition = newDefinition({ ready });
         await hypervisor.define(definition);
         await hypervisor.start(definition.vm);
+        await waitConsole(definition, HALTED);
         const signal = AbortSignal.timeout(60_000);
         await expect(hypervisor.waitReady(definition.vm, ready, { signal })).rejects.toMatchObject({
           code: 'guest_not_ready',

@@ -58,6 +58,11 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
   const at = (vm: Id): VmPaths => vmPaths(config.dirs, vm);
   const driver: Driver = { config, at, monitors: createVmMonitors(at) };
   const { inTurn, idle } = createTurns();
+  const consoleLog = async (vm: Id): Promise<string> => {
+    // A VM that has ended left what there is on disk.
+    await driver.monitors.drainConsole(vm).catch(() => undefined);
+    return await readConsole(at(vm).consoleLog);
+  };
   return {
     define: (definition, prepare) =>
       inTurn(definition.vm, () => define(driver, definition, prepare)),
@@ -76,17 +81,13 @@ export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & Asy
       }),
     status: (vm) => inTurn(vm, () => status(driver, vm)),
     list: () => listVmDirs(config.dirs.vms),
-    async consoleLog(vm) {
-      // A VM that has ended left what there is on disk.
-      await driver.monitors.drainConsole(vm).catch(() => undefined);
-      return await readConsole(at(vm).consoleLog);
-    },
+    consoleLog,
     waitReady: (vm, check, { signal, heldUpSeconds }) =>
       waitReady({
         ...{ vm, check, signal, heldUpSeconds },
         look: () => inTurn(vm, () => status(driver, vm)),
         connections: () => driver.monitors.connections(vm),
-        consoleLog: () => readConsole(at(vm).consoleLog),
+        consoleLog: () => consoleLog(vm),
       }),
     async [Symbol.asyncDispose]() {
       await driver.monitors[Symbol.asyncDispose]();

@@ -9,6 +9,8 @@ import { seededBytes } from '../../formats/recipe.fixture.ts';
 import { connectNbd, type NbdClient } from './nbd-client.ts';
 
 const disk = seededBytes('nbd', 64 * 1024);
+/** What a server of these tests may be silent; the handshake with it is under the same limit. */
+const SILENCE_MS = 1000;
 let directory: string;
 let server: Server | undefined;
 let sockets: Socket[] = [];
@@ -213,11 +215,23 @@ describe('the NBD client', () => {
     }
     await dying.close();
     await new Promise((resolve) => server!.close(resolve));
-    const silent = await open({ request: () => Buffer.alloc(0) }, 50);
+    const silent = await open({ request: () => Buffer.alloc(0) }, SILENCE_MS);
     await expect(silent.read(Buffer.alloc(512), 0)).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringMatching(/silent/),
     });
+  });
+
+  test('I2: a process that stood still reads what came meanwhile, and calls nobody silent', async () => {
+    const standStill = (): undefined => {
+      // The reply is on its way when the loop goes on, and so is the time.
+      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENCE_MS + 100));
+    };
+    const client = await open({ request: standStill }, SILENCE_MS);
+    const target = Buffer.alloc(512);
+    await client.read(target, 512);
+    expect(target.equals(disk.subarray(512, 1024))).toBe(true);
+    await client.close();
   });
 
   test('nobody there is unavailable; an abort is cancelled and ends what is in flight', async () => {

@@ -5,7 +5,8 @@
  * I1: a read resolves when every byte of its target was filled from the right offset, exactly once, in
  *     order; anything else a server sends is `corrupt` and ends the connection.
  * I2: a server that dies, or is silent for `timeoutMs` while it owes an answer, is `unavailable`; so is one
- *     that reports an error, which fails that request only.
+ *     that reports an error, which fails that request only. One that spoke while this process stood still
+ *     was not silent.
  * I3: when the connection ends, every request in flight or waiting is rejected, once.
  * I4: at most NBD_MAX_IN_FLIGHT requests are in flight; more wait in order.
  */
@@ -51,6 +52,8 @@ export class NbdConnection implements NbdClient {
   #busy = 1; // The handshake owes an answer too.
   #want: Uint8Array = NOTHING;
   #filled = 0;
+  /** How often the server was heard. */
+  #heard = 0;
   #ended: VmdnError | undefined;
   #onReady: (error?: unknown) => void = () => {};
 
@@ -69,10 +72,7 @@ export class NbdConnection implements NbdClient {
       },
     });
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#socket.setTimeout(timeoutMs, () => {
-      if (this.#busy === 0) return;
-      this.#end(closed('unavailable', `The NBD server was silent for ${timeoutMs / 1000} s.`));
-    });
+    this.#socket.setTimeout(timeoutMs, () => this.#endIfSilent(timeoutMs));
     this.#socket.on('error', (error) => {
       this.#end(closed('unavailable', 'The NBD server cannot be reached.', error));
     });
@@ -204,8 +204,19 @@ export class NbdConnection implements NbdClient {
     });
   }
 
+  /** The event loop runs timers first: what has come meanwhile is read before a server is called silent. */
+  #endIfSilent(timeoutMs: number): void {
+    if (this.#busy === 0) return;
+    const heard = this.#heard;
+    setImmediate(() => {
+      if (this.#heard !== heard) return;
+      this.#end(closed('unavailable', `The NBD server was silent for ${timeoutMs / 1000} s.`));
+    });
+  }
+
   #onBytes(byteCount: number): boolean {
     if (this.#ended !== undefined) return false;
+    this.#heard += 1;
     this.#filled += byteCount;
     if (this.#filled === this.#want.length) this.#advance();
     return true;

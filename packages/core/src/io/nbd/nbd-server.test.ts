@@ -239,10 +239,11 @@ describe('the handshake', () => {
   });
 
   test('I3: who is silent is cut off, and so is one client too many', async () => {
-    await using served = await startServer(newDisk(), { handshakeMs: 100 });
-    const silent = new RawClient(served.socketPath);
+    await using impatient = await startServer(newDisk(), { handshakeMs: 100 });
+    const silent = new RawClient(impatient.socketPath);
     await silent.greet();
     await silent.closed;
+    await using served = await startServer(newDisk());
     const clients = Array.from({ length: 32 }, () => structuredClient(served.socketPath));
     await Promise.all(clients);
     const extra = new RawClient(served.socketPath);
