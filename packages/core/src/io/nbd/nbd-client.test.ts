@@ -225,7 +225,9 @@ describe('the NBD client', () => {
   test('I2: a process that stood still reads what came meanwhile, and calls nobody silent', async () => {
     const standStill = (): undefined => {
       // The reply is on its way when the loop goes on, and so is the time.
-      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENCE_MS + 100));
+      setImmediate(() =>
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENCE_MS + 100),
+      );
     };
     const client = await open({ request: standStill }, SILENCE_MS);
     const target = Buffer.alloc(512);
