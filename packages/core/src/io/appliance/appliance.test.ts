@@ -23,6 +23,29 @@ it('an appliance that is described anew while it is made is made again', async (
   expect((await stat(kernel)).mtimeMs).toBeLessThan((await stat(described)).mtimeMs);
 });
 
+it('an appliance that several want at once is made by one of them at a time', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'vmdn-appliance-'));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const kernel = join(dir, 'fixed', 'kernel');
+  const seen: string[] = [];
+  const supermin = {
+    async run() {
+      seen.push('begins');
+      await mkdir(join(dir, 'fixed'), { recursive: true });
+      // supermin keeps the time of the machine's kernel, which is older than any description.
+      const isMade = (await stat(kernel).catch(() => null))?.mtimeMs ?? 0;
+      if (isMade < (await stat(join(dir, 'supermin.d'))).mtimeMs) {
+        seen.push('makes');
+        await writeFile(kernel, '');
+        await utimes(kernel, new Date(0), new Date(0));
+      }
+      seen.push('ends');
+    },
+  } as unknown as CommandRunner;
+  await Promise.all([prepareAppliance(supermin, dir), prepareAppliance(supermin, dir)]);
+  expect(seen).toEqual(['begins', 'makes', 'ends', 'begins', 'ends']);
+});
+
 it('an appliance with other packages is described anew by a file that was not there', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'vmdn-appliance-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));

@@ -32,6 +32,7 @@ import { buildAppliance } from '../command/supermin.ts';
 import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
+import { awaitOwnerLock } from '../store/owner-lock.ts';
 import { endQemuOf, sweepSocketDirs } from './leftovers.ts';
 import {
   type LastBeat,
@@ -93,6 +94,8 @@ export interface ApplianceConfig {
 }
 
 const JOB_SCRIPT = 'job.sh';
+/** Another process makes the appliance meanwhile, on a machine that is busy (supermin.ts). */
+const TURN_MS_MAX = 20 * 60_000;
 /** Of an appliance that stands still each time, twice is enough. */
 const STARTS = 2;
 /** Where a job's scripts and files lie in the appliance. */
@@ -239,11 +242,14 @@ function commandOf({ scripts, args, files }: ApplianceJob): string {
 
 /**
  * Makes the appliance, or finds it as this machine's packages are now. The description is libguestfs' own,
- * by links so that an update shows, and our packages. Throws `tool_missing`, `tool_failed`.
+ * by links so that an update shows, and our packages. Processes that want it at once make it once: who waited
+ * finds it made. Throws `tool_missing`, `tool_failed`, `conflict` when another process does not get it done.
  */
 export async function prepareAppliance(runner: CommandRunner, cacheDir: string): Promise<string> {
   const inputDir = join(cacheDir, 'supermin.d');
   const outputDir = join(cacheDir, 'fixed');
+  // Around all that follows. supermin's own lock is held by a supermin whose parent was killed, too.
+  using _turn = await awaitOwnerLock(join(cacheDir, 'making.lock'), TURN_MS_MAX);
   await describeAppliance(inputDir);
   const startedAt = new Date();
   const tempDir = await mkdtemp(join(cacheDir, 'make-'));
@@ -268,7 +274,7 @@ async function describeAppliance(target: string): Promise<void> {
     await mkdir(target, { recursive: true, mode: 0o700 });
     const present = new Set(await readdir(target));
     for (const name of names.filter((each) => !present.has(each))) {
-      await symlink(join(dir, name), join(target, name)).catch(ignoreExisting);
+      await symlink(join(dir, name), join(target, name));
     }
     const ours = join(target, 'packages-vmdn');
     const before = await readFile(ours, 'utf8').catch(() => '');
@@ -279,11 +285,6 @@ async function describeAppliance(target: string): Promise<void> {
     return;
   }
   throw new VmdnError('tool_missing', missingToolMessage('guestfish'));
-}
-
-function ignoreExisting(error: NodeJS.ErrnoException): void {
-  // Another process of ours was quicker.
-  if (error.code !== 'EEXIST') throw error;
 }
 
 /** A tar archive of the job's scripts and files, as the bytes of a disk. */

@@ -73,7 +73,10 @@ async function makeDisks(appliance: Appliance, parent: string, dir: string): Pro
       ...{ memoryMiB: 1024, timeoutMs: 600_000 },
     });
     if (result.exitCode !== 0) throw new Error(result.log);
-    await rename(made, dir);
+    await rename(made, dir).catch((error: NodeJS.ErrnoException) => {
+      // Another process made them meanwhile.
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
   } finally {
     await rm(made, { recursive: true, force: true });
   }

@@ -1,5 +1,5 @@
 /**
- * Room: io, store. One process owns a directory.
+ * Room: io, store. One process owns a directory, or has its turn with one.
  *
  * A lock must vanish with its process, even after a kill -9, and must not be taken twice by two
  * processes that find a dead owner at the same moment. Pid files and socket files fail the second,
@@ -10,11 +10,14 @@
  */
 
 import { DatabaseSync } from 'node:sqlite';
-import { VmdnError } from '../../domain/errors.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { isVmdnError, VmdnError } from '../../domain/errors.ts';
 
 /** How long a process that is just ending may still hold the lock. */
 const PATIENCE_MS = 3000;
 const SQLITE_BUSY = 5;
+/** How often a lock that somebody has for a while is looked at. */
+const LOOK_MS = 100;
 
 /** Takes the lock file at `path`. Throws `conflict` when somebody else has it. */
 export function takeOwnerLock(path: string, patienceMs: number = PATIENCE_MS): Disposable {
@@ -35,4 +38,17 @@ export function takeOwnerLock(path: string, patienceMs: number = PATIENCE_MS): D
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** Waits for its turn with the lock file at `path`. Throws `conflict` when that takes more than `timeoutMs`. */
+export async function awaitOwnerLock(path: string, timeoutMs: number): Promise<Disposable> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      return takeOwnerLock(path, 0);
+    } catch (error) {
+      if (!isVmdnError(error, 'conflict') || performance.now() >= deadline) throw error;
+    }
+    await pause(LOOK_MS);
+  }
 }
