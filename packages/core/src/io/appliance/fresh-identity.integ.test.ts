@@ -95,7 +95,7 @@ async function keysOf(raw: string): Promise<Record<string, string>> {
     await writeFile(file, (await contentOf(raw, `/etc/ssh/ssh_host_${kind}_key`)) ?? '', {
       mode: 0o600,
     });
-    const { stdout } = await runner.run('ssh-keygen', ['-y', '-f', file], { timeoutMs: 10_000 });
+    const { stdout } = await runner.run('ssh-keygen', ['-y', '-f', file], { timeoutMs: 60_000 });
     const [type, key] = stdout.trim().split(' ');
     const told = await contentOf(raw, `/etc/ssh/ssh_host_${kind}_key.pub`);
     expect(told).toBe(`${type} ${key} root@web-02\n`);

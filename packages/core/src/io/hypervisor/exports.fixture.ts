@@ -5,15 +5,15 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { chmod, chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, vi } from 'vitest';
+import { vi } from 'vitest';
+import { connectNbd } from '../nbd/nbd-client.ts';
 import type { SocketUser } from '../ports/export-server.ts';
 import type { ExportedDisk } from '../ports/exported-disk.ts';
 import { READ_PASS } from './boot-sector.fixture.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** A disk in memory of which a place, read by the guest in every pass, fails some times. */
 export function failingDisk(bytes: Uint8Array, failures: { left: number }): ExportedDisk {
@@ -40,9 +40,9 @@ export async function startExport(place: string, bytes: Uint8Array) {
   await writeFile(image, bytes);
   await chmod(place, 0o711);
   let server: ChildProcess | undefined;
+  let gone: Promise<unknown> | undefined;
   const down = async (): Promise<void> => {
     if (server === undefined) return;
-    const gone = once(server, 'exit');
     server.kill('SIGKILL');
     await gone;
     server = undefined;
@@ -54,8 +54,11 @@ export async function startExport(place: string, bytes: Uint8Array) {
     async up(user: SocketUser | null) {
       const args = ['-r', '-t', '-e', '8', '-k', socket, '-x', 'disk', '-f', 'raw', image];
       server = spawn('qemu-nbd', args, { stdio: 'ignore' });
-      const wait = { timeout: START_TIMEOUT_MS, interval: 50 };
-      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), wait);
+      gone = once(server, 'exit');
+      // Its socket is there before anybody listens.
+      const answered = async () =>
+        await (await connectNbd({ socketPath: socket, exportName: 'disk' })).close();
+      await vi.waitFor(answered, { timeout: START_TIMEOUT_MS, interval: 50 });
       if (user !== null) await chown(socket, user.uid, user.gid);
     },
     [Symbol.asyncDispose]: down,

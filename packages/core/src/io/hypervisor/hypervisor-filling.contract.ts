@@ -17,8 +17,8 @@ import { failingDisk, startExport } from './exports.fixture.ts';
 import type { OpenHypervisor } from './hypervisor.contract.ts';
 
 const DISK_BYTES = 1024 * 1024;
-const WAIT = { timeout: 30_000, interval: 100 };
-const OPEN_TIMEOUT_MS = 180_000;
+const WAIT = { timeout: 100_000, interval: 100 };
+const OPEN_TIMEOUT_MS = 360_000;
 
 /** What drivers may differ in. */
 interface DriverTraits {
@@ -31,7 +31,7 @@ export function describeFilling(
   openHypervisor: OpenHypervisor,
   traits: DriverTraits,
 ): void {
-  describe(`a disk that is still being filled, driver ${driver}`, { timeout: 120_000 }, () => {
+  describe(`a disk that is still being filled, driver ${driver}`, { timeout: 300_000 }, () => {
     let dir: string;
     let hypervisor: Hypervisor & AsyncDisposable;
 

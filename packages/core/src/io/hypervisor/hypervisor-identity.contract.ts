@@ -18,8 +18,8 @@ import type { OpenHypervisor } from './hypervisor.contract.ts';
 import { identityDisk, saidIdentity } from './identity-sector.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
-const WAIT = { timeout: 30_000, interval: 100 };
-const OPEN_TIMEOUT_MS = 180_000;
+const WAIT = { timeout: 100_000, interval: 100 };
+const OPEN_TIMEOUT_MS = 360_000;
 const network = (name: string): Name => parseName(name, 'network');
 /** Networks that a driver under test is opened with. */
 export const USER_NETWORKS: ReadonlyMap<Name, UserNetwork> = new Map(
@@ -27,7 +27,7 @@ export const USER_NETWORKS: ReadonlyMap<Name, UserNetwork> = new Map(
 );
 
 export function describeIdentity(driver: string, openHypervisor: OpenHypervisor): void {
-  describe(`the identity of a guest, driver ${driver}`, { timeout: 120_000 }, () => {
+  describe(`the identity of a guest, driver ${driver}`, { timeout: 300_000 }, () => {
     let dir: string;
     let hypervisor: Hypervisor & AsyncDisposable;
 

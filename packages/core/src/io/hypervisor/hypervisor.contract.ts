@@ -23,13 +23,13 @@ import {
 } from './boot-sector.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
-const BOOT_TIMEOUT_MS = 30_000;
-const OPEN_TIMEOUT_MS = 180_000;
+const BOOT_TIMEOUT_MS = 100_000;
+const OPEN_TIMEOUT_MS = 360_000;
 
 export type OpenHypervisor = (dir: string) => Promise<Hypervisor & AsyncDisposable>;
 
 export function describeHypervisor(driver: string, openHypervisor: OpenHypervisor): void {
-  describe(`the hypervisor port, driver ${driver}`, { timeout: 120_000 }, () => {
+  describe(`the hypervisor port, driver ${driver}`, { timeout: 300_000 }, () => {
     let dir: string;
     let imagePath: string;
     let imageHash: string;

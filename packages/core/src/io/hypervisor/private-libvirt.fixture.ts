@@ -16,8 +16,8 @@ import { vi } from 'vitest';
 import { createCommandRunner } from '../command/command-runner.ts';
 import { createVirsh, type Virsh } from '../command/virsh.ts';
 
-/** libvirtd asks each emulator of the machine what it can do before it answers: 15 s. */
-const START_TIMEOUT_MS = 120_000;
+/** libvirtd asks each emulator of the machine what it can do before it answers: 15 s, or a multiple. */
+const START_TIMEOUT_MS = 300_000;
 const END_TIMEOUT_MS = 30_000;
 const SCRIPT = fileURLToPath(new URL('private-libvirt.fixture.sh', import.meta.url));
 
@@ -38,10 +38,9 @@ export async function startPrivateLibvirt(): Promise<PrivateLibvirt> {
   const uri = `qemu+unix:///${isRoot ? 'system' : 'session'}?socket=${socket}`;
   const virsh = createVirsh(createCommandRunner(), { uri, env: isRoot ? {} : homeIn(dir) });
   let daemon: ChildProcess | undefined;
+  let gone: Promise<unknown> | undefined;
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
-    if (daemon === undefined || daemon.exitCode !== null) return;
-    const gone = once(daemon, 'exit');
-    daemon.kill(signal);
+    daemon?.kill(signal);
     await gone;
     daemon = undefined;
   };
@@ -56,6 +55,7 @@ export async function startPrivateLibvirt(): Promise<PrivateLibvirt> {
             stdio: [...stdio],
           })
         : spawn('libvirtd', [], { stdio: [...stdio], env: homeIn(dir) });
+      gone = once(daemon, 'exit');
       await vi.waitFor(() => virsh.version(), { timeout: START_TIMEOUT_MS, interval: 200 });
     },
     async [Symbol.asyncDispose]() {
@@ -78,13 +78,19 @@ function homeIn(dir: string): Record<string, string> {
 async function endByPidFile(path: string): Promise<void> {
   // An ordinary user's is started by libvirtd when the first guest is.
   const pid = existsSync(path) ? Number((await readFile(path, 'utf8')).trim()) : 0;
-  // A process that ended and that nobody has asked about yet has no command line.
-  const isThere = (): boolean =>
-    existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0;
-  if (!Number.isSafeInteger(pid) || pid <= 1 || !isThere()) return;
+  if (!Number.isSafeInteger(pid) || pid <= 1 || !isThere(pid)) return;
   process.kill(pid, 'SIGTERM');
   const isGone = (): void => {
-    if (isThere()) throw new Error(`virtlogd (${pid}) does not end`);
+    if (isThere(pid)) throw new Error(`virtlogd (${pid}) does not end`);
   };
   await vi.waitFor(isGone, { timeout: END_TIMEOUT_MS, interval: 100 });
+}
+
+/** A process that ended and that nobody has asked about yet has no command line. */
+function isThere(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`).length > 0;
+  } catch {
+    return false;
+  }
 }

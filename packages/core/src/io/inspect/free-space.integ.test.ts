@@ -159,12 +159,12 @@ describe('swap', () => {
   async function makeSwap(name: string, layout: string, partitionBytes: number): Promise<ExtDisk> {
     const path = join(dir, name);
     await writeFile(path, Buffer.alloc(8 * MIB, 'was in memory'));
-    await runner.run('sfdisk', ['-q', path], { timeoutMs: 10_000, input: layout });
+    await runner.run('sfdisk', ['-q', path], { timeoutMs: 60_000, input: layout });
     const area = join(dir, `${name}.area`);
     await writeFile(area, Buffer.alloc(partitionBytes, 'was in memory'));
-    await runner.run('mkswap', ['-q', '-L', 'memory', area], { timeoutMs: 10_000 });
+    await runner.run('mkswap', ['-q', '-L', 'memory', area], { timeoutMs: 60_000 });
     const args = ['-n', `if=${area}`, `of=${path}`, 'bs=1M', 'seek=1', 'conv=notrunc'];
-    await runner.run('dd', args.slice(1), { timeoutMs: 10_000 });
+    await runner.run('dd', args.slice(1), { timeoutMs: 60_000 });
     return { path, offsetBytes: MIB };
   }
 
@@ -189,7 +189,7 @@ describe('swap', () => {
         'TYPE',
         copy.path,
       ];
-      const { stdout } = await runner.run('blkid', probe, { timeoutMs: 10_000 });
+      const { stdout } = await runner.run('blkid', probe, { timeoutMs: 60_000 });
       expect(stdout.split('\n')).toEqual(expect.arrayContaining(['memory', 'swap']));
     }
   });

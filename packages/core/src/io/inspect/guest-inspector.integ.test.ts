@@ -82,7 +82,7 @@ async function makeTrees(root: string, more: string): Promise<void> {
 async function makeExt(path: string, tree: string, uuid: string, offset = 0): Promise<void> {
   const at = offset === 0 ? [] : ['-E', `offset=${offset}`];
   const args = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-U', uuid, '-d', tree, ...at, path, '40M'];
-  await runner.run('mke2fs', args, { timeoutMs: 30_000 });
+  await runner.run('mke2fs', args, { timeoutMs: 60_000 });
 }
 
 async function makeDebian(): Promise<void> {
@@ -96,7 +96,7 @@ async function makeDebian(): Promise<void> {
   const layout =
     'label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nstart=4096\n';
   const first = join(dir, 'debian-1');
-  await runner.run('sfdisk', ['-q', first], { timeoutMs: 10_000, input: layout });
+  await runner.run('sfdisk', ['-q', first], { timeoutMs: 60_000, input: layout });
   await makeExt(first, root, ROOT, 4096 * 512);
   await makeExt(join(dir, 'debian-2'), more, VAR);
 }

@@ -21,7 +21,7 @@ export async function leaveMount(
   const shown = join(mountPoint, 'disk');
   const args = ['-r', shown, '--unix', exported.socketPath];
   const server = runner.start('nbdfuse', args, { lifetime: 'with-parent' });
-  await expect.poll(() => readFile(shown).catch(() => null), { timeout: 20_000 }).not.toBeNull();
+  await expect.poll(() => readFile(shown).catch(() => null), { timeout: 60_000 }).not.toBeNull();
   process.kill(server.pid, 'SIGKILL');
   await server.exited;
   await exported.close();
