@@ -8,14 +8,13 @@
 import { lstat, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { hasEnded, markProcess } from '../command/process-mark.ts';
 
 const DIR = '/tmp';
 const NAME = /^libguestfs[A-Za-z0-9]{6}$/;
 /** From the making of the folder to the start of QEMU, which names it, milliseconds pass. */
 const OLD_MS = 60_000;
 const QEMU = /^(?:[^\0]*\/)?qemu[^/\0]*\0/;
-/** proc(5), stat: after the name, a state of an ended process, and how many threads are left (field 20). */
-const ENDED = /\) [ZX](?: \S+){16} [01] /;
 const LOOK_MS = 20;
 /** A process that waits for a disk of the machine does not end when it is killed. */
 const END_MS_MAX = 30_000;
@@ -25,8 +24,9 @@ const END_MS_MAX = 30_000;
  * threads lives it has the locks of the job's disks. False when that takes too long. Never rejects.
  */
 export async function endQemuOf(dir: string): Promise<boolean> {
-  const commands = await allCommands();
-  const ours = commands.filter(({ line }) => QEMU.test(line) && line.includes(dir));
+  const named = (await allCommands()).filter(({ line }) => QEMU.test(line) && line.includes(dir));
+  const marks = await Promise.all(named.map(({ pid }) => markProcess(pid)));
+  const ours = marks.filter((mark) => mark !== null);
   for (const { pid } of ours) {
     try {
       process.kill(pid, 'SIGKILL');
@@ -35,17 +35,11 @@ export async function endQemuOf(dir: string): Promise<boolean> {
     }
   }
   for (let waitedMs = 0; waitedMs < END_MS_MAX; waitedMs += LOOK_MS) {
-    const gone = await Promise.all(ours.map(({ pid }) => hasEnded(pid)));
+    const gone = await Promise.all(ours.map(hasEnded));
     if (gone.every(Boolean)) return true;
     await pause(LOOK_MS);
   }
   return false;
-}
-
-/** Its command line is gone before its files are closed, so that says nothing. */
-async function hasEnded(pid: number): Promise<boolean> {
-  const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null);
-  return text === null || ENDED.test(text.slice(text.lastIndexOf(')')));
 }
 
 /** Removes what killed appliances left. Never rejects. */

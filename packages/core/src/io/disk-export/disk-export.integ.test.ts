@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,14 +139,15 @@ describe.each(DISK_FORMATS)('the export of a %s disk', (format) => {
 
 /** Access modes (open flags) with which any process holds `path` open at the moment. */
 async function openModes(path: string): Promise<number[]> {
-  const { ino } = await stat(path);
+  const { dev, ino } = await stat(path);
   const modes: number[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
       const found = await stat(`/proc/${pid}/fd/${fd}`).catch(() => undefined);
-      if (found?.ino !== ino || !found.isFile()) continue;
-      const info = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
-      modes.push(Number.parseInt(/^flags:\s*(\d+)/m.exec(info)![1]!, 8));
+      if (found?.ino !== ino || found.dev !== dev || !found.isFile()) continue;
+      const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
+      const flags = /^flags:\s*(\d+)/m.exec(info)?.[1];
+      if (flags !== undefined) modes.push(Number.parseInt(flags, 8));
     }
   }
   return modes;

@@ -13,6 +13,7 @@ import type { DiskLayer } from '../../domain/disk-format.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
 import { forwardedPorts, type UsernetConnection } from '../../formats/qmp-usernet.ts';
+import { hasEnded } from '../command/process-mark.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
 import type {
   Hypervisor,
@@ -26,7 +27,7 @@ import type {
 import { clearConsole, readConsole } from './console-log.ts';
 import { takeDefinition } from './known-definition.ts';
 import { requireGoneOrForced, requireOff } from './power-off.ts';
-import { findQemuProcess, signalProcess, waitProcessGone } from './qemu-process.ts';
+import { findQemuProcess, signalProcess, waitEndingQemu, waitProcessGone } from './qemu-process.ts';
 import { readFromFiles } from './qemu-settle.ts';
 import { createQemuVm, launchQemu, type QemuDriverConfig, userOf } from './qemu-start.ts';
 import {
@@ -45,7 +46,8 @@ export type { QemuDriverConfig } from './qemu-start.ts';
 
 /** QEMU flushes its disks when told to quit; a disk that is busy takes this long at most. */
 const QUIT_TIMEOUT_MS = 15_000;
-const KILL_TIMEOUT_MS = 5000;
+/** A guest's memory is given back meanwhile, and a drive may have to answer. */
+const KILL_TIMEOUT_MS = 30_000;
 
 interface Driver {
   readonly config: QemuDriverConfig;
@@ -124,7 +126,12 @@ async function status(driver: Driver, vm: Id): Promise<VmStatus> {
   if (definition === null) return { state: 'absent' };
   const process = await findQemuProcess(vm, driver.at(vm).pidFile);
   if (process === null) return { state: 'defined', definition };
-  const connections = await driver.monitors.connections(vm);
+  const connections = await driver.monitors.connections(vm).catch(async (error: unknown) => {
+    // It ended between the two looks.
+    if (await hasEnded(process)) return null;
+    throw error;
+  });
+  if (connections === null) return { state: 'defined', definition };
   const endpoints = endpointsOf(driver.config, definition, connections);
   return { state: 'running', definition, accelerator: process.accelerator, endpoints };
 }
@@ -136,6 +143,9 @@ async function start(driver: Driver, vm: Id): Promise<RunningVm> {
   if (before.state === 'absent') {
     throw new VmdnError('not_found', `The VM ${vm} is not defined here.`, { data: { vm } });
   }
+  // One that was killed has the disks and the ports for a moment more (qemu-process.ts I2).
+  if (!(await waitEndingQemu(paths.pidFile, KILL_TIMEOUT_MS))) throw doesNotEnd(vm);
+  await driver.monitors.drained(vm);
   await clearConsole(paths.consoleLog);
   const { definition } = before;
   const connect = async (): Promise<void> => {
@@ -165,21 +175,25 @@ async function end(
     monitors.execute(vm, command).catch((error: unknown) => {
       config.logger?.debug({ vm, command, err: error }, 'the monitor did not take a command');
     });
-    return await waitProcessGone(vm, process.pid, timeoutMs, signal);
+    return await waitProcessGone(process, timeoutMs, signal);
   };
   try {
     await monitors.drainConsole(vm).catch(() => undefined);
     if (graceMs > 0 && (await tell('system_powerdown', graceMs))) return;
     requireGoneOrForced(vm, { graceMs, isForced, signal });
     if (await tell('quit', QUIT_TIMEOUT_MS)) return;
-    await signalProcess(vm, process.pid, 'SIGKILL');
-    if (await waitProcessGone(vm, process.pid, KILL_TIMEOUT_MS)) return;
-    throw new VmdnError('timeout', `The VM's process ${process.pid} does not end.`, {
-      data: { vm, pid: process.pid },
-    });
+    await signalProcess(process, 'SIGKILL');
+    if (await waitProcessGone(process, KILL_TIMEOUT_MS)) return;
+    throw doesNotEnd(vm);
   } finally {
     monitors.forget(vm);
   }
+}
+
+function doesNotEnd(vm: Id): VmdnError {
+  return new VmdnError('timeout', "The VM's process does not end; a drive may not answer.", {
+    data: { vm },
+  });
 }
 
 async function diskFiles(driver: Driver, vm: Id): Promise<readonly (readonly DiskLayer[])[]> {

@@ -3,7 +3,8 @@
  * when first needed and forgotten when the VM ends.
  *
  * I1: while a VM is connected its console is moved from QEMU's ring to the disk every second, so
- *     that a fast console loses nothing and a VM that dies leaves its last words.
+ *     that a fast console loses nothing and a VM that dies leaves its last words. One move at a time: what is
+ *     read first is written first.
  * I2: a guest that was stopped because a read failed is told to go on, every second, until it does.
  */
 
@@ -29,12 +30,15 @@ export interface VmMonitors extends AsyncDisposable {
   connections(vm: Id): Promise<readonly UsernetConnection[]>;
   /** Moves what the guest wrote since the last time to the console log. */
   drainConsole(vm: Id): Promise<void>;
+  /** Resolves when no move to the console log is under way. */
+  drained(vm: Id): Promise<void>;
   forget(vm: Id): void;
 }
 
 /** Monitors of the VMs whose files are at `paths`. */
 export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
   const clients = new Map<Id, Promise<QmpClient>>();
+  const drains = new Map<Id, Promise<void>>();
   const connect = (vm: Id): Promise<QmpClient> => {
     const known = clients.get(vm);
     if (known !== undefined) return known;
@@ -46,6 +50,12 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
     client.then(({ closed }) => closed.then(forget), forget);
     return client;
   };
+  const drainOnce = async (vm: Id): Promise<void> => {
+    const request = { device: CONSOLE_DEVICE, size: CONSOLE_BUFFER_BYTES, format: 'base64' };
+    const text = await monitors.execute(vm, 'ringbuf-read', request);
+    await appendConsole(paths(vm).consoleLog, Buffer.from(String(text), 'base64'));
+    await boundForeignLog(paths(vm).log);
+  };
   const monitors: VmMonitors = {
     async execute(vm, command, parameters) {
       return await (await connect(vm)).execute(command, parameters);
@@ -55,12 +65,16 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
       const table = await monitors.execute(vm, 'human-monitor-command', parameters);
       return parseUsernetConnections(String(table));
     },
-    async drainConsole(vm) {
-      const request = { device: CONSOLE_DEVICE, size: CONSOLE_BUFFER_BYTES, format: 'base64' };
-      const text = await monitors.execute(vm, 'ringbuf-read', request);
-      await appendConsole(paths(vm).consoleLog, Buffer.from(String(text), 'base64'));
-      await boundForeignLog(paths(vm).log);
+    drainConsole(vm) {
+      const turn = monitors.drained(vm).then(() => drainOnce(vm));
+      drains.set(vm, turn);
+      const forget = (): void => {
+        if (drains.get(vm) === turn) drains.delete(vm);
+      };
+      turn.then(forget, forget);
+      return turn;
     },
+    drained: (vm) => drains.get(vm)?.catch(() => undefined) ?? Promise.resolve(),
     forget(vm) {
       clients.get(vm)?.then(
         (client) => client.close(),
@@ -77,7 +91,7 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
   const pump = setInterval(() => {
     // A VM that has just ended fails here; whoever looks at it next sees that.
     for (const vm of clients.keys()) {
-      monitors.drainConsole(vm).catch(() => undefined);
+      if (!drains.has(vm)) monitors.drainConsole(vm).catch(() => undefined);
       goOn(monitors, vm).catch(() => undefined);
     }
   }, PUMP_MS);

@@ -112,14 +112,19 @@ async function showByFuse(dir: string, options: VolumeFileOptions): Promise<Volu
     throw new VmdnError('cancelled', 'The inspection was cancelled.');
   }
   await server.stop().catch(() => undefined);
+  await unmount(dir, runner);
   return null;
 }
 
-/** With its mount, should there be one: a killed server could not take it away, and may be about to. */
-async function removeShown(dir: string, runner: CommandRunner): Promise<void> {
+/** Takes a mount away, should there be one: a killed server could not, and may be about to. */
+async function unmount(dir: string, runner: CommandRunner): Promise<void> {
   await runner
-    .run('fusermount3', ['-u', '-z', '--', join(dir, MOUNT_NAME)], { timeoutMs: 5_000 })
+    .run('fusermount3', ['-u', '-z', '--', join(dir, MOUNT_NAME)], { timeoutMs: 60_000 })
     .catch(() => undefined);
+}
+
+async function removeShown(dir: string, runner: CommandRunner): Promise<void> {
+  await unmount(dir, runner);
   await rm(dir, { recursive: true, force: true });
 }
 
