@@ -1,5 +1,5 @@
 /**
- * Room: infra, check. The steps that run something: the guests that tests boot, and the tests.
+ * Room: infra, check. The steps that run something: the guests that tests boot, the appliance, and the tests.
  *
  * I1: the number of tests is vitest's own; a run without a test, or one that ended badly without
  *     naming a failed test, counts as failed.
@@ -9,6 +9,10 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { prepareAppliance } from '@vmdn/core/io/appliance/appliance.ts';
+import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
+import { ensurePrivateDir } from '@vmdn/core/io/files/files.ts';
+import { cacheDir } from '@vmdn/core/process/paths.ts';
 import { failed, passed, runTool, type Step, type StepResult, workspaceTool } from './step.ts';
 
 /** The guests that the tests boot or read; the others are for benchmarks. */
@@ -33,6 +37,24 @@ const guests: Step = {
     if (exitCode === 0) return passed(TEST_GUESTS.join(', '));
     const fix = 'infra/setup.sh run appliance libvirt guests, then start again';
     return failed(`infra/guests/build.sh ended with ${exitCode}`, 'Its output stands above.', fix);
+  },
+};
+
+/** Made beforehand: the first test that needs it would have to wait for it within its own time. */
+const appliance: Step = {
+  name: 'appliance',
+  title: 'the appliance',
+  async run() {
+    const runner = createCommandRunner();
+    const folder = join(cacheDir(process.env), 'appliance');
+    try {
+      await ensurePrivateDir(folder);
+      await prepareAppliance(runner, folder);
+      return passed('as the packages of this machine are');
+    } catch (error) {
+      const fix = 'infra/setup.sh run appliance, then start again';
+      return failed('it could not be made', (error as Error).message, fix);
+    }
   },
 };
 
@@ -121,4 +143,4 @@ const tests: Step = {
   },
 };
 
-export const TEST_STEPS: readonly Step[] = [guests, tests];
+export const TEST_STEPS: readonly Step[] = [guests, appliance, tests];

@@ -40,7 +40,7 @@ export function takeOwnerLock(path: string, patienceMs: number = PATIENCE_MS): D
   };
 }
 
-/** Waits for its turn with the lock file at `path`. Throws `conflict` when that takes more than `timeoutMs`. */
+/** Waits for its turn with the lock file at `path`. Throws `conflict` when it takes more than `timeoutMs`. */
 export async function awaitOwnerLock(path: string, timeoutMs: number): Promise<Disposable> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
