@@ -17,6 +17,9 @@ export default defineConfig({
     // Two cores: more forks only make each test slower.
     maxWorkers: 2,
     exclude: ['**/node_modules/**'],
+    // Vitest's own limit is a second and is not followed by a last look: a process that stood still for so
+    // long would fail a test whose condition holds.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       {
         extends: true,

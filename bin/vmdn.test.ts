@@ -2,14 +2,17 @@ import { execFile } from 'node:child_process';
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { waitFor } from '../infra/lab/wait-for.ts';
+
+const wait = { timeoutMs: 60_000 };
+// Each launch starts Node twice, on machines that have other things to do.
+vi.setConfig({ testTimeout: 90_000 });
 
 const ECHO = `
 const [args, node, script] = [process.argv.slice(2), process.execPath, import.meta.url];
 const cache = process.env.NODE_COMPILE_CACHE;
 const facts = { args, node, cwd: process.cwd(), script, cache };
-process.stdout.write(JSON.stringify(facts) + '\\n');
 if (process.argv.includes('--exit')) process.exitCode = 42;
 if (process.argv.includes('--wait')) {
   const timer = setInterval(() => {}, 1000);
@@ -19,6 +22,8 @@ if (process.argv.includes('--wait')) {
     clearInterval(timer);
   });
 }
+// Last: whoever reads it may send the signal.
+process.stdout.write(JSON.stringify(facts) + '\\n');
 `;
 /** Stands for npx: notes that it was called, waits until it may go on, and lays down what pnpm would. */
 const NPX = `#!/usr/bin/env bash
@@ -138,9 +143,7 @@ describe('the launcher', () => {
   it('I2: installs once when two are launched at once', async () => {
     await write('hold', '');
     const runs = [launch(['a']), launch(['b'])];
-    await waitFor('one of them installs', async () => (await calls()).length > 0, {
-      timeoutMs: 15_000,
-    });
+    await waitFor('one of them installs', async () => (await calls()).length > 0, wait);
     await rm(join(root, 'hold'));
     for (const { outcome } of runs) expect((await outcome).code).toBe(0);
     expect(await calls()).toHaveLength(1);
@@ -186,7 +189,7 @@ describe('the launcher', () => {
     child.stdout?.on('data', (chunk: string) => {
       said += chunk;
     });
-    await waitFor('it runs', () => said.includes('args'), { timeoutMs: 15_000 });
+    await waitFor('it runs', () => said.includes('args'), wait);
     child.kill('SIGTERM');
     expect(await outcome).toMatchObject({ code: 7, stdout: expect.stringContaining('terminated') });
   });

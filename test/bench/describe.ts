@@ -21,11 +21,13 @@ import { nonZeroBytesOf, type Recipe } from '@vmdn/core/domain/recipe.ts';
 import { buildRecipeIndex } from '@vmdn/core/domain/recipe-index.ts';
 import { SEGMENT_BYTES, segmentLengthBytes } from '@vmdn/core/domain/units.ts';
 import { recipeFileBytes } from '@vmdn/core/formats/recipe.ts';
+import type { RunningCommand } from '@vmdn/core/io/command/command-runner.ts';
 import { blockOptions } from '@vmdn/core/io/command/qemu-img.ts';
 import { openDiskExport } from '@vmdn/core/io/disk-export/disk-export.ts';
 import { type DiskDescription, describeDisk } from '@vmdn/core/io/hashing/describe-disk.ts';
 import { createHashPool, type HashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
 import { connectNbd } from '@vmdn/core/io/nbd/nbd-client.ts';
+import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { ensureGuests } from './guests.ts';
 import { simplePlot } from './plot.ts';
@@ -35,6 +37,7 @@ import { openWorkbench } from './workbench.ts';
 const GUEST = 'web-01';
 const ROUNDS = 5;
 const TIMEOUT_MS = 600_000;
+const START_MS_MAX = 60_000;
 
 /** Describing may take this much of the slower of the two. */
 const RATIO_MAX = 1.3;
@@ -155,20 +158,38 @@ async function openPeerExport(
   const hash = async (): Promise<void> => {
     await runner.run('bash', ['-c', pipe, 'bash', uri], { timeoutMs: TIMEOUT_MS, signal });
   };
-  await waitUntilServed(socketPath);
+  try {
+    await waitUntilServed(server, socketPath, signal);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
   return { hash, [Symbol.asyncDispose]: async () => void (await server.stop()) };
 }
 
-async function waitUntilServed(socketPath: string): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt += 1) {
-    try {
-      await (await connectNbd({ socketPath })).close();
-      return;
-    } catch {
-      await new Promise((wake) => setTimeout(wake, 10));
-    }
-  }
-  throw new VmdnError('unavailable', 'qemu-nbd did not answer within 5 s.');
+/** Returns when the server shakes hands: qemu-nbd binds its socket before it opens the file. */
+async function waitUntilServed(
+  server: RunningCommand,
+  socketPath: string,
+  signal: AbortSignal,
+): Promise<void> {
+  let ended: unknown;
+  server.exited.then(
+    ({ stderrTail }) => {
+      ended = new VmdnError('unavailable', `qemu-nbd has ended: ${stderrTail}`);
+    },
+    (error: unknown) => {
+      ended = error;
+    },
+  );
+  const shakeHands = async (): Promise<true> => {
+    await (await connectNbd({ socketPath, signal })).close();
+    return true;
+  };
+  const watch = (): void => {
+    if (ended !== undefined) throw ended;
+  };
+  await waitFor('qemu-nbd serves', shakeHands, { timeoutMs: START_MS_MAX, signal, watch });
 }
 
 async function convertToNothing(

@@ -163,24 +163,31 @@ it('many streams under one uplink limit get equal shares of it', async () => {
   await using node = await startTestNode([disk], { bytesPerSecond: 2 * MIB });
   const received = [0, 0, 0];
   const shares: number[][] = [];
-  const started = performance.now();
-  await Promise.all(
-    received.map(async (_, i) => {
-      await node.client.readBlocks({
-        url: node.url,
-        holder: HOLDER,
-        digest: disk.digest,
-        grant: await node.grant(),
-        virtualSizeBytes: disk.bytes.length,
-        runs: Uint32Array.of(0, disk.bytes.length / 4096),
-        onBlocks: () => undefined,
-        onWireBytes: (bytes) => {
-          received[i]! += bytes;
-          if (received[i]! > (2 / 3) * MIB) shares.push([...received]);
-        },
-      });
-    }),
-  );
+  const gate = Promise.withResolvers<void>();
+  disk.beforeRead = () => gate.promise;
+  const streams = received.map(async (_, i) => {
+    await node.client.readBlocks({
+      url: node.url,
+      holder: HOLDER,
+      digest: disk.digest,
+      grant: await node.grant(),
+      virtualSizeBytes: disk.bytes.length,
+      runs: Uint32Array.of(0, disk.bytes.length / 4096),
+      onBlocks: () => undefined,
+      onWireBytes: (bytes) => {
+        received[i]! += bytes;
+        if (received[i]! > (2 / 3) * MIB) shares.push([...received]);
+      },
+    });
+  });
+  // All begin together: one that is admitted earlier would have the whole uplink for a while.
+  const beginning = vi
+    .waitFor(() => expect(disk.held).toBe(3), wait)
+    .then(() => {
+      gate.resolve();
+      return performance.now();
+    });
+  const [started] = await Promise.all([beginning, ...streams]);
   const seconds = (performance.now() - started) / 1000;
   expect(node.uplink.passedBytes).toBe(received.reduce((sum, bytes) => sum + bytes));
   // 3 MiB at 2 MiB/s.

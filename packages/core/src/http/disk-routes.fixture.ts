@@ -79,8 +79,6 @@ export interface TestNode extends AsyncDisposable {
   readonly edgeKey: NodeKey;
   readonly uplink: UplinkLimiter;
   readonly client: DiskClient;
-  /** The server's clock, milliseconds since 1970. */
-  nowMs: number;
   grant(claims?: Partial<GrantClaims>): Promise<string>;
 }
 
@@ -101,7 +99,6 @@ export async function startTestNode(
   for (const disk of disks) await writeFile(join(dir, disk.digest), disk.recipeFile);
   const app = createApp({ logger });
   const client = createDiskClient({ key: edgeKey, nodeId: EDGE });
-  const clock = { nowMs: Date.now() };
   mountDiskRoutes(app, {
     library: { open: async (digest) => open(disks, digest, dir) },
     recipeFiles: createRecipeFiles(),
@@ -109,12 +106,11 @@ export async function startTestNode(
     coordinatorKey: () => coordinatorKey.publicKey,
     uplink,
     logger,
-    now: () => clock.nowMs,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.onAdmitted === undefined ? {} : { onAdmitted: options.onAdmitted }),
   });
   const server = await serve({ fetch: app.fetch as never, listen: { host: '127.0.0.1', port: 0 } });
-  return Object.assign(clock, {
+  return {
     url: server.url,
     coordinatorKey,
     edgeKey,
@@ -130,7 +126,7 @@ export async function startTestNode(
         disks: disks.map((disk) => disk.digest),
         scopes: ['recipe', 'blocks'],
         bytesMax: 2 ** 40,
-        expiresAt: Math.floor(clock.nowMs / 1000) + 600,
+        expiresAt: Math.floor(Date.now() / 1000) + 600,
         ...claims,
       }),
     async [Symbol.asyncDispose]() {
@@ -138,7 +134,7 @@ export async function startTestNode(
       await server.close(0);
       await rm(dir, { recursive: true, force: true });
     },
-  });
+  };
 }
 
 function open(disks: readonly MemoryDisk[], digest: Digest, dir: string): ServedDisk {

@@ -44,8 +44,8 @@ describe('a mounted operation over a real socket', () => {
   let server: RunningServer | undefined;
   afterEach(async () => await server?.close(0));
 
-  async function client(token: string) {
-    server = await serve({ fetch: greetingApp().fetch, listen: { host: '127.0.0.1', port: 0 } });
+  async function client(token: string, host = '127.0.0.1') {
+    server = await serve({ fetch: greetingApp().fetch, listen: { host, port: 0 } });
     return createCoordinatorClient({ url: server.url, credentials: { kind: 'bearer', token } });
   }
 
@@ -100,7 +100,8 @@ describe('a mounted operation over a real socket', () => {
   });
 
   it('says `unavailable` when nobody listens', async () => {
-    await using caller = await client('good');
+    // At an address of its own, where nobody else gets the port as soon as it is free.
+    await using caller = await client('good', '127.0.0.78');
     await server?.close(0);
     const call = caller.call(greet, { params: { name: 'ann' }, body: { times: 1 } });
     await expect(call).rejects.toMatchObject({ code: 'unavailable' });

@@ -21,7 +21,11 @@ const NODE = '00000000-0000-4000-8000-000000000001' as Id;
 const PROJECT = '00000000-0000-4000-8000-000000000002' as Id;
 const COORDINATOR_KEY: PublicKey = { kty: 'OKP', crv: 'Ed25519', x: 'a'.repeat(43) };
 const TOKEN = 'a-good-enrolment-token';
+/** Of its own: nobody else gets the coordinator's port there between its end and its next start. */
+const HOST = '127.0.0.77';
 const logger = createLogger('test', { level: 'silent' });
+const wait = { timeout: 45_000 };
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A coordinator that enrols by the real contracts and verifies real proofs. */
 function createCoordinator() {
@@ -66,7 +70,7 @@ function createCoordinator() {
   return {
     state,
     async start(port = 0): Promise<string> {
-      server = await serve({ fetch: app.fetch as never, listen: { host: '127.0.0.1', port } });
+      server = await serve({ fetch: app.fetch as never, listen: { host: HOST, port } });
       return server.url;
     },
     stop: async () => await server?.close(0),
@@ -209,14 +213,14 @@ describe('heartbeats', () => {
     });
     const beat = async (count: number): Promise<void> => {
       turn.resolve();
-      await vi.waitFor(() => expect(pauses).toHaveLength(count), 5_000);
+      await vi.waitFor(() => expect(pauses).toHaveLength(count), wait);
     };
     await beats.firstBeat;
     expect(coordinator.state.beats[0]).toMatchObject({
       protocol: PROTOCOL_VERSION,
       uplink: { bytes: 5 },
     });
-    await vi.waitFor(() => expect(pauses).toHaveLength(1), 5_000);
+    await vi.waitFor(() => expect(pauses).toHaveLength(1), wait);
     expect(pauses[0]).toBeGreaterThan(5_200);
     expect(pauses[0]).toBeLessThanOrEqual(7_000);
     expect([connected, beats.coordinatorAway]).toEqual([1, false]);
@@ -228,7 +232,7 @@ describe('heartbeats', () => {
 
     await coordinator.start(Number(new URL(url).port));
     beats.beatNow();
-    await vi.waitFor(() => expect(connected).toBe(2), 5_000);
+    await vi.waitFor(() => expect(connected).toBe(2), wait);
     expect(beats.coordinatorAway).toBe(false);
   });
 

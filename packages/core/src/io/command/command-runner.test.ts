@@ -8,6 +8,9 @@ import { createCommandRunner } from './command-runner.ts';
 
 const runner = createCommandRunner({ env: { GIVEN: 'yes' } });
 const node = process.execPath;
+const wait = { timeout: 30_000 };
+// Longer than what is waited for in one test, so that it says what it waited for.
+vi.setConfig({ testTimeout: 120_000 });
 let directory: string;
 
 beforeAll(async () => {
@@ -97,7 +100,7 @@ describe('start', () => {
     const script = 'trap "" TERM; echo ready >&2; while :; do sleep 0.05; done';
     const logPath = join(directory, 'stubborn.log');
     const stubborn = runner.start('bash', ['-c', script], { lifetime: 'with-parent', logPath });
-    await vi.waitFor(() => expect(readFileSync(logPath, 'utf8')).toBe('ready\n'));
+    await vi.waitFor(() => expect(readFileSync(logPath, 'utf8')).toBe('ready\n'), wait);
     const [first, second] = await Promise.all([stubborn.stop(100), stubborn.stop(100)]);
     expect(first).toMatchObject({ signalName: 'SIGKILL' });
     expect(second).toEqual(first);
@@ -124,12 +127,15 @@ describe('start', () => {
     const parent = runner.start(node, args, { lifetime: 'with-parent', logPath });
     const [bound, free] = await vi.waitFor(
       () => JSON.parse(readFileSync(logPath, 'utf8')) as [number, number],
-      { timeout: 20_000 },
+      wait,
     );
+    // It is bound by a program that becomes the tool when it has done so: before, it would outlive us.
+    const commandOfBound = (): string => readFileSync(`/proc/${bound}/cmdline`, 'utf8');
+    await vi.waitFor(() => expect(commandOfBound()).toMatch(/^sleep\0/), wait);
     expect([isAlive(bound), isAlive(free)]).toEqual([true, true]);
     process.kill(parent.pid, 'SIGKILL');
     await parent.exited;
-    await vi.waitFor(() => expect(isAlive(bound)).toBe(false), { timeout: 10_000 });
+    await vi.waitFor(() => expect(isAlive(bound)).toBe(false), wait);
     expect(isAlive(free)).toBe(true);
     process.kill(free, 'SIGKILL');
   });
@@ -222,17 +228,14 @@ describe('filter', () => {
     const logPath = join(directory, 'filter-parent.log');
     const args = ['--input-type=module', '-e', script];
     const parent = runner.start(node, args, { lifetime: 'with-parent', logPath });
-    const pid = await vi.waitFor(
-      () => {
-        const found = Number(/^(\d+)\n/.exec(readFileSync(logPath, 'utf8'))?.[1]);
-        expect(found).toBeGreaterThan(1);
-        return found;
-      },
-      { timeout: 20_000 },
-    );
+    const pid = await vi.waitFor(() => {
+      const found = Number(/^(\d+)\n/.exec(readFileSync(logPath, 'utf8'))?.[1]);
+      expect(found).toBeGreaterThan(1);
+      return found;
+    }, wait);
     expect(isAlive(pid)).toBe(true);
     process.kill(parent.pid, 'SIGKILL');
     await parent.exited;
-    await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 10_000 });
+    await vi.waitFor(() => expect(isAlive(pid)).toBe(false), wait);
   });
 });

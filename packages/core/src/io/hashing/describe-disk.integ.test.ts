@@ -16,6 +16,7 @@ import {
 import { createCommandRunner } from '../command/command-runner.ts';
 import { openDiskExport } from '../disk-export/disk-export.ts';
 import { makeExtDisk } from '../inspect/free-space.fixture.ts';
+import { MemoryDisk, startServer } from '../nbd/nbd-server.fixture.ts';
 import { describeDisk } from './describe-disk.ts';
 import { createHashPool } from './hash-pool.ts';
 
@@ -194,18 +195,27 @@ describe('describing a disk', () => {
     const onProgress = (): void => aborter.abort();
     const cancelled = describeDisk({ ...disk, signal: aborter.signal, onProgress });
     await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+    await disk.close();
+    // Two pages of 16 pieces, of which the last is never answered: one page gets done, the other can't.
+    const pieces = 2 * 16;
+    const halting = new MemoryDisk(seededBytes('halting', pieces * 2 ** 18));
+    halting.now = () => halting.reads < pieces - 1;
+    halting.later = (ended) =>
+      new Promise((_, reject) => ended.addEventListener('abort', () => reject(ended.reason)));
+    await using served = await startServer(halting);
     let closing: Promise<void> | undefined;
     const dying = describeDisk({
-      ...disk,
+      socketPath: served.socketPath,
+      virtualSizeBytes: halting.sizeBytes,
       onProgress: () => {
-        closing ??= disk.close();
+        closing ??= served.server.close();
       },
     });
     await expect(dying).rejects.toMatchObject({ code: 'unavailable' });
     await closing;
     const wrong = describeDisk({ socketPath: disk.socketPath, virtualSizeBytes: 512 });
     await expect(wrong).rejects.toMatchObject({ code: 'unavailable' });
-    await vi.waitFor(() => expect(threads()).toBeLessThanOrEqual(before + 1), { timeout: 10_000 });
+    await vi.waitFor(() => expect(threads()).toBeLessThanOrEqual(before + 1), { timeout: 60_000 });
   });
 
   test('a disk of another size than was said is source_changed', async () => {

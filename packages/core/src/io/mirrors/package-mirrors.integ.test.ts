@@ -35,7 +35,8 @@ const NANO = { name: 'nano', version: '1-2', architecture: 'x86_64' };
 const HOUR = 3_600_000;
 
 let dir: string;
-let [key, other]: SigningKey[] = [];
+let key: SigningKey | undefined;
+let other: SigningKey | undefined;
 let debs: Record<string, Uint8Array>;
 let mirror: FakeMirror;
 let cacheDir: string;
@@ -44,13 +45,15 @@ let clock = Date.UTC(2026, 6, 12);
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vmdn-mirrors-'));
-  [key, other] = await Promise.all([makeKey(dir, 'archive'), makeKey(dir, 'stranger')]);
+  // One after the other: the first is known, and closed below, when the second fails.
+  key = await makeKey(dir, 'archive');
+  other = await makeKey(dir, 'stranger');
   debs = { 'hello_1:1.0-1': await makeDeb(dir, 'hello', '1:1.0-1') };
 });
 
 afterAll(async () => {
-  await Promise.all([key!.close(), other!.close()]);
-  await rm(dir, { recursive: true });
+  const closing = Promise.all([key?.close(), other?.close()]);
+  await closing.finally(() => rm(dir, { recursive: true }));
 });
 
 beforeEach(async () => {

@@ -122,7 +122,7 @@ describe('the unpacker and its threads', () => {
         children = childrenOf(process.pid).filter((pid) => !before.includes(pid));
         expect(children.length).toBe(1);
       },
-      { timeout: 30_000 },
+      { timeout: 60_000 },
     );
     aborter.abort();
     await expect(running).rejects.toMatchObject({ code: 'cancelled' });
@@ -161,7 +161,7 @@ describe('the unpacker and its threads', () => {
         expect(readFileSync(`/proc/${found[0]}/comm`, 'utf8')).toBe('bzip2\n');
         return found;
       },
-      { timeout: 30_000 },
+      { timeout: 60_000 },
     );
     process.kill(parent.pid, 'SIGKILL');
     await parent.exited;
@@ -169,6 +169,6 @@ describe('the unpacker and its threads', () => {
       const stat = `/proc/${children[0]}/stat`;
       expect(existsSync(stat) && !readFileSync(stat, 'utf8').includes(') Z ')).toBe(false);
     };
-    await vi.waitFor(isGone, { timeout: 10_000 });
+    await vi.waitFor(isGone, { timeout: 60_000 });
   });
 });
