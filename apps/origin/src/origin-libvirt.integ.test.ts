@@ -10,6 +10,8 @@ import { makeOrigin, runner, type TestOrigin } from './origin.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
 const soon = { timeout: 60_000, interval: 100 };
+// It only ends a test that hangs: each wait in it has its own limit.
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 const id = '4d9c8d3f-5a51-4b3f-9d26-6c1f0fd4e222';
 let libvirt: PrivateLibvirt;
 let origin: TestOrigin;
@@ -19,7 +21,7 @@ beforeAll(async () => {
   origin = await makeOrigin({ rescanMs: 300, retryMs: 300 });
   // The machine's libvirt runs guests as a user of its own, who must be able to pass.
   for (const dir of [origin.dir, origin.vmsDir]) await chmod(dir, 0o711);
-}, 180_000);
+});
 afterAll(async () => {
   await origin[Symbol.asyncDispose]();
   await libvirt[Symbol.asyncDispose]();
@@ -37,9 +39,7 @@ function domainXml(disk: string): string {
     <target dev='vda' bus='virtio'/></disk></devices></domain>`;
 }
 
-it('an origin describes a domain that is shut off, and again when it was run', {
-  timeout: 180_000,
-}, async () => {
+it('an origin describes a domain that is shut off, and again when it was run', async () => {
   const disk = join(origin.vmsDir, 'web-01.img');
   await writeBootDisk(disk, DISK_BYTES);
   await libvirt.virsh.define(domainXml(disk));

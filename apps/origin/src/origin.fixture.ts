@@ -1,182 +1,32 @@
 /**
- * Room: origin (tests only). A coordinator that speaks the real contracts and believes nothing, an origin
- * beside it, small real disks, and an edge that reads by grants.
+ * Room: origin (tests only). An origin beside a coordinator that believes nothing, small real disks, and an
+ * edge that reads by grants.
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Description, VersionState } from '@vmdn/core/domain/description.ts';
+import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
-import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { type Id, parseName } from '@vmdn/core/domain/names.ts';
 import { type GrantClaims, signGrant } from '@vmdn/core/http/auth/grant.ts';
 import { generateNodeKey, type NodeKey } from '@vmdn/core/http/auth/keys.ts';
-import { createProofVerifier } from '@vmdn/core/http/auth/proof.ts';
-import { verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import { createDiskClient, type DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
-import {
-  desiredFences,
-  type FenceWishValue,
-  reportFence,
-} from '@vmdn/core/http/contracts/coordinator-moves.ts';
-import * as contracts from '@vmdn/core/http/contracts/coordinator-nodes.ts';
-import { PROOF_HEADER } from '@vmdn/core/http/contracts/disks.ts';
-import type { PublicKey } from '@vmdn/core/http/contracts/schemas.ts';
-import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
-import { type App, type AppContext, createApp, mountOperation } from '@vmdn/core/http/mount.ts';
-import { type RunningServer, serve } from '@vmdn/core/http/serve.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { startDiskOwner } from '@vmdn/core/io/disk-export/disk-owner.fixture.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';
 import { expect, vi } from 'vitest';
+import { PROJECT, startCoordinator, type TestCoordinator, TOKEN } from './coordinator.fixture.ts';
 import { createOrigin, type OriginPace } from './origin.ts';
 import type { OriginSettings } from './settings.ts';
 
 export const runner = createCommandRunner();
 export const EDGE = '00000000-0000-4000-8000-0000000000ed' as Id;
-const PROJECT = '00000000-0000-4000-8000-0000000000aa' as Id;
-const TOKEN = 'a-good-enrolment-token';
 const MIB = 2 ** 20;
 const logger = createLogger('origin-test', { level: 'silent' });
-
-export interface Told {
-  readonly vm: string;
-  readonly version: number;
-  state: VersionState;
-  readonly description: Description;
-}
-
-export interface TestCoordinator {
-  readonly key: NodeKey;
-  /** What it was told of each version, under `VM/VERSION`. */
-  readonly told: Map<string, Told>;
-  /** Every state that it was told, in order. */
-  readonly history: string[];
-  readonly enrolments: number;
-  /** What it wants of the sources, and what it was told of that: `STATE EPOCH`. */
-  wishes: FenceWishValue[];
-  readonly words: string[];
-  /** Why it was refused. */
-  readonly problems: string[];
-  readonly url: string;
-  readonly originId: Id;
-  stop(): Promise<void>;
-  start(): Promise<void>;
-}
-
-/** Starts a coordinator on a free port. */
-async function startCoordinator(): Promise<TestCoordinator> {
-  const key = await generateNodeKey();
-  const proofs = createProofVerifier({ audience: 'coordinator' });
-  const told = new Map<string, Told>();
-  const history: string[] = [];
-  const state = {
-    ...{ enrolments: 0, url: '', originId: crypto.randomUUID() as Id },
-    wishes: [] as FenceWishValue[],
-    words: [] as string[],
-    problems: [] as string[],
-  };
-  let originKey: PublicKey | undefined;
-  const app = createApp({ logger });
-  const guard = async (context: AppContext, body: Uint8Array): Promise<void> => {
-    const { pathname, search } = new URL(context.req.url);
-    const request = { method: context.req.method, path: `${pathname}${search}`, body };
-    await proofs.verify(context.req.header(PROOF_HEADER), request, async (keyId) =>
-      keyId === state.originId ? originKey : undefined,
-    );
-  };
-  mountOperation(
-    app,
-    contracts.enrolNode,
-    async () => null,
-    async ({ body }) => {
-      if (body.enrolmentToken !== TOKEN) throw new VmdnError('forbidden', 'wrong token');
-      state.enrolments += 1;
-      originKey = body.publicKey;
-      const node = state.originId;
-      return { node, project: PROJECT, coordinatorKey: key.publicKey, protocol: PROTOCOL_VERSION };
-    },
-  );
-  mountOperation(app, contracts.heartbeat, guard, async () => ({
-    protocol: PROTOCOL_VERSION,
-    heartbeatSeconds: 1,
-  }));
-  mountOperation(
-    app,
-    contracts.announceVersion,
-    guard,
-    async ({ params, body }) => {
-      const description = await verifyDescription(body.description, originKey!);
-      if (description.vm !== params.vm || description.version !== params.version) {
-        throw new VmdnError('invalid_input', 'The description speaks of something else.');
-      }
-      requireNewest(told, description);
-      told.set(`${params.vm}/${params.version}`, { ...params, state: body.state, description });
-      history.push(`${params.vm}/${params.version} ${body.state}`);
-      return { accepted: true as const };
-    },
-    { bodyBytesMax: 16 * MIB },
-  );
-  mountOperation(app, contracts.setVersionState, guard, async ({ params, body }) => {
-    const known = told.get(`${params.vm}/${params.version}`);
-    if (known === undefined) throw new VmdnError('not_found', 'No such version.');
-    known.state = body.state;
-    history.push(`${params.vm}/${params.version} ${body.state}`);
-    return { accepted: true as const };
-  });
-  mountFences(app, guard, state);
-  let server: RunningServer | undefined;
-  const start = async (): Promise<void> => {
-    const port = state.url === '' ? 0 : Number(new URL(state.url).port);
-    server = await serve({ fetch: app.fetch as never, listen: { host: '127.0.0.1', port } });
-    state.url = server.url;
-  };
-  await start();
-  return Object.assign(state, {
-    key,
-    told,
-    history,
-    start,
-    stop: async () => await server?.close(0),
-  });
-}
-
-/** Answers at once when the wishes are others than those known, else when the time is up. */
-function mountFences(
-  app: App,
-  guard: (context: AppContext, body: Uint8Array) => Promise<void>,
-  state: Pick<TestCoordinator, 'wishes' | 'words' | 'problems'>,
-): void {
-  mountOperation(app, desiredFences, guard, async ({ query }) => {
-    const revision = (): string =>
-      createHash('sha256').update(JSON.stringify(state.wishes)).digest('hex');
-    const timeout = (query.waitSeconds ?? 0) * 1000;
-    const isOther = () => expect(revision()).not.toBe(query.revision);
-    await vi.waitFor(isOther, { timeout, interval: 20 }).catch(() => undefined);
-    return { revision: revision(), fences: state.wishes };
-  });
-  mountOperation(app, reportFence, guard, async ({ body }) => {
-    state.words.push(`${body.state} ${body.epoch}`);
-    if (body.message !== undefined) state.problems.push(body.message);
-    return { accepted: true as const };
-  });
-}
-
-/** An older version, or a known one with other content, is refused as by the real coordinator. */
-function requireNewest(told: ReadonlyMap<string, Told>, description: Description): void {
-  const mine = [...told.values()].filter((each) => each.vm === description.vm);
-  const known = Math.max(0, ...mine.map((each) => each.version));
-  const { vm, version } = description;
-  const present = told.get(`${vm}/${version}`)?.description;
-  const content = (of: Description): string => JSON.stringify({ ...of, describedAt: '' });
-  if (present !== undefined ? content(present) === content(description) : version > known) return;
-  throw new VmdnError('conflict', 'This version is known otherwise.', {
-    data: { vm, version, known },
-  });
-}
 
 export interface TestOrigin extends AsyncDisposable {
   readonly dir: string;
@@ -320,6 +170,16 @@ export function diskContent(seed: number, sizeBytes = 8 * MIB): Uint8Array {
   return bytes;
 }
 
+/**
+ * Writes a disk in place, in one turn of the event loop that an origin of this process has as well: it can't
+ * take half of it for what the disk holds.
+ */
+export function writeDisk(path: string, content: Uint8Array): void {
+  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT);
+  writeFileSync(file, content);
+  closeSync(file);
+}
+
 /** Puts a VM with one raw disk into the folder. Returns the disk's path. */
 export async function putVm(
   origin: TestOrigin,
@@ -328,7 +188,7 @@ export async function putVm(
   changes: object = {},
 ): Promise<string> {
   const path = join(origin.vmsDir, `${vm}.raw`);
-  await writeFile(path, content);
+  writeDisk(path, content);
   await putSpecification(origin, vm, { disks: [{ file: `${vm}.raw`, format: 'raw' }], ...changes });
   return path;
 }
@@ -340,6 +200,13 @@ export async function putSpecification(
 ): Promise<void> {
   const specification = { name: vm, vcpus: 1, memoryMiB: 256, firmware: 'bios', ...changes };
   await writeFile(join(origin.vmsDir, `${vm}.vm.json`), JSON.stringify(specification));
+}
+
+/** Resolves when no copies are there but of this many disks: one goes after its version was withdrawn. */
+export async function copiesLeft(origin: TestOrigin, count: number): Promise<void> {
+  const there = () => readdir(join(origin.settings.stateDir, 'pins'));
+  const left = async (): Promise<void> => expect(await there()).toHaveLength(count);
+  await vi.waitFor(left, { timeout: 60_000, interval: 50 });
 }
 
 /** Holds a raw disk for writing, as a running VM does, until it is stopped. */

@@ -80,8 +80,10 @@ import { openVersionBook, type VersionBook } from './services/version-book.ts';
 import { startVmWatcher, type VmWatcher, type VmWatcherOptions } from './services/watch-vms.ts';
 import type { OriginSettings } from './settings.ts';
 
-/** How patient an origin is, where it should differ from limits.ts. */
+/** How patient an origin is, where it should differ from limits.ts, and by which clock. */
 export interface OriginPace {
+  /** Milliseconds since 1970, for all but the grants that it is shown. */
+  readonly now?: () => number;
   readonly idleMs?: number;
   readonly rescanMs?: number;
   readonly retryMs?: number;
@@ -104,14 +106,15 @@ export async function createOrigin(
   stack.use(node.client);
 
   stack.defer(() => removeDir(settings.runtimeDir));
+  const { now = Date.now } = pace;
   const disks = await openDisks(settings, logger, pace);
   stack.use(disks.locks);
-  const book = await openVersionBook({ ...disks, policy: settings.pin, now: Date.now });
+  const book = await openVersionBook({ ...disks, policy: settings.pin, now });
   // Which teleports were under way is not remembered: as long as a grant can live, a pin is kept for them.
   for (const digest of disks.pins.list().keys()) {
-    book.noteTeleport(digest, Date.now() + GRANT_SECONDS * 1000);
+    book.noteTeleport(digest, now() + GRANT_SECONDS * 1000);
   }
-  const parts: Parts = { ...disks, settings, logger, node, book, now: Date.now };
+  const parts: Parts = { ...disks, settings, logger, node, book, now };
   const keeper = await openFences(parts);
   const announcer = createAnnouncer({ ...parts, announcements: announcementsBy(node) });
   const pinKeeper = createPinKeeper(parts);

@@ -17,6 +17,7 @@ import {
 } from '@vmdn/core/io/inspect/free-space.fixture.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
+  copiesLeft,
   makeOrigin,
   putSpecification,
   runner,
@@ -26,6 +27,8 @@ import {
 
 const MIB = 2 ** 20;
 const soon = { timeout: 60_000, interval: 50 };
+// It only ends a test that hangs: each wait in it has its own limit.
+vi.setConfig({ testTimeout: 900_000 });
 const quick = { rescanMs: 300, retryMs: 300 };
 const FILES = ['ls -lp /', 'stat /kept', 'cat /kept', 'cat /late', 'cat /etc/hostname'];
 let origin: TestOrigin;
@@ -147,6 +150,7 @@ describe('a disk without its free space', () => {
     await origin.stop();
     await origin.start({ pin: 'never' });
     await described('withdrawn', 1);
+    await copiesLeft(origin, 0);
     await expect(delivered(description, true)).rejects.toMatchObject({ code: 'withdrawn' });
   });
 

@@ -10,6 +10,8 @@ import {
   VM,
 } from './running-disks.fixture.ts';
 
+// It only ends a test that hangs: each wait in it has its own limit.
+vi.setConfig({ testTimeout: 1_800_000, hookTimeout: 900_000 });
 let domain: CountingDomain;
 let definition: string;
 const OWN = ['web-01.img'];
@@ -17,7 +19,7 @@ const OWN = ['web-01.img'];
 beforeAll(async () => {
   domain = await countingDomain();
   definition = await domain.definition();
-}, 180_000);
+});
 afterAll(async () => await domain[Symbol.asyncDispose]());
 afterEach(async () => {
   await domain.virsh('destroy', DOMAIN).catch(() => undefined);
@@ -32,9 +34,7 @@ async function expectAsBefore(): Promise<void> {
 }
 
 describe('the disks of a VM that runs', () => {
-  it('I1: stand still below overlays while the guest writes on, and have all of it afterwards', {
-    timeout: 120_000,
-  }, async () => {
+  it('I1: stand still below overlays while the guest writes on, and have all of it afterwards', async () => {
     await domain.run();
     const origin = await domain.origin();
     expect(await origin.takeOverlays(domain.vm)).toEqual({ consistency: 'crash' });
@@ -48,9 +48,7 @@ describe('the disks of a VM that runs', () => {
     expect(lastWritten(await readFile(domain.disk))).toBeGreaterThan(first + 32);
   });
 
-  it('I4: are merged wherever the origin was killed, before or after any call to the world', {
-    timeout: 300_000,
-  }, async () => {
+  it('I4: are merged wherever the origin was killed, before or after any call to the world', async () => {
     await domain.run();
     const deaths: string[] = [];
     for (let call = 1; deaths.at(-1) !== 'lived'; call += 1) {
@@ -76,9 +74,7 @@ describe('the disks of a VM that runs', () => {
     expect(deaths).toEqual(expect.arrayContaining(['takeOverlays', 'commitTopLayer', 'remove']));
   });
 
-  it('I1, I3: stay as they are where something about them is unusual, or there is no room', {
-    timeout: 60_000,
-  }, async () => {
+  it('I1, I3: stay as they are where something about them is unusual, or there is no room', async () => {
     await domain.run();
     const document = (await domain.libvirt.virsh.dumpXml(DOMAIN))!;
     const refused = async (
@@ -113,9 +109,7 @@ describe('the disks of a VM that runs', () => {
     await expectAsBefore();
   });
 
-  it('I4: are as a power cut leaves them when the agent answers and can freeze nothing', {
-    timeout: 60_000,
-  }, async () => {
+  it('I4: are as a power cut leaves them when the agent answers and can freeze nothing', async () => {
     await domain.run();
     const thaw = vi.fn(domain.libvirt.virsh.thaw);
     const virsh = { ...domain.libvirt.virsh, agentAnswers: async () => true, thaw };

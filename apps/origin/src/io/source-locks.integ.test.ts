@@ -18,7 +18,7 @@ beforeEach(async () => {
   locks = createSourceLocks({
     runner,
     socketDir,
-    idleMs: 60_000,
+    idleMs: 600_000,
     locksMax: 2,
     now: () => clock.nowMs,
   });
@@ -78,7 +78,7 @@ describe('a lock', () => {
     two.release();
     expect(locks.isLocked(disk)).toBe(true);
     (await locks.lock(disk)).release({ atOnce: true });
-    await vi.waitFor(() => expect(locks.isLocked(disk)).toBe(false), 10_000);
+    await vi.waitFor(() => expect(locks.isLocked(disk)).toBe(false), 60_000);
   });
 
   it('that is idle and older than a change is not joined', async () => {
@@ -136,7 +136,7 @@ describe('a lock', () => {
     await expect(locks.lock(c)).rejects.toMatchObject({ code: 'busy' });
     first.release();
     await locks.lock(c);
-    await vi.waitFor(() => expect(locks.isLocked(a)).toBe(false), 10_000);
+    await vi.waitFor(() => expect(locks.isLocked(a)).toBe(false), 60_000);
   });
 
   it('that could not be taken can be asked for again', async () => {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,15 +102,24 @@ async function look({ keeper, book }: Awaited<ReturnType<typeof process>>): Prom
   await book.record(vm, { disks, guest, consistency: 'off' } as never);
 }
 
-/** Files that stop being renamed, for ever, when `isNow` says so: as for a process that was killed. */
-function dyingFiles(isNow: (what: 'hide' | 'restore', times: number) => boolean): FenceFiles {
+/**
+ * Files that stop being renamed, for ever, when `isNow` says so: as for a process that was killed; `died`
+ * resolves then.
+ */
+function dyingFiles(isNow: (what: 'hide' | 'restore', times: number) => boolean): {
+  readonly files: FenceFiles;
+  readonly died: Promise<void>;
+} {
   const real = createFenceFiles();
+  const { promise: died, resolve } = Promise.withResolvers<void>();
   let times = 0;
   const die = async (what: 'hide' | 'restore'): Promise<void> => {
     times += 1;
-    if (isNow(what, times)) await new Promise(() => undefined);
+    if (!isNow(what, times)) return;
+    resolve();
+    await new Promise(() => undefined);
   };
-  return {
+  const files: FenceFiles = {
     ...real,
     async hide(file) {
       await die('hide');
@@ -122,14 +130,12 @@ function dyingFiles(isNow: (what: 'hide' | 'restore', times: number) => boolean)
       await real.restore(file);
     },
   };
+  return { files, died };
 }
 
-/** Resolves when the journal says so. */
-async function journalled(state: string): Promise<void> {
-  const path = join(dir, 'fences', 'web.json');
-  await expect
-    .poll(() => existsSync(path) && readFile(path, 'utf8'))
-    .toContain(`"state":"${state}"`);
+/** What the journal says of the fence. */
+async function journalled(): Promise<string> {
+  return JSON.parse(await readFile(join(dir, 'fences', 'web.json'), 'utf8')).state;
 }
 
 describe('the fence of a moved VM', () => {
@@ -160,11 +166,13 @@ describe('the fence of a moved VM', () => {
 
   it('is undone at the next start when the origin died before a disk or between two (I1)', async () => {
     for (const dead of [1, 2]) {
-      const dying = await process(dyingFiles((what, times) => what === 'hide' && times === dead));
+      const { files, died } = dyingFiles((what, times) => what === 'hide' && times === dead);
+      const dying = await process(files);
       await look(dying);
       void dying.keeper.fulfil(WISH);
-      await journalled('fencing');
-      await expect.poll(names).toContain(dead === 1 ? DISKS[0] : fenced[0]!);
+      await died;
+      expect(await journalled()).toBe('fencing');
+      expect(await names()).toContain(dead === 1 ? DISKS[0] : fenced[0]!);
       const next = await process();
       expect(await names()).toEqual([...DISKS]);
       expect(next.keeper.fences()).toEqual([]);
@@ -186,12 +194,14 @@ describe('the fence of a moved VM', () => {
   });
 
   it('is released at the next start when the origin died between two disks (I1)', async () => {
-    const dying = await process(dyingFiles((what, times) => what === 'restore' && times === 4));
+    const { files, died } = dyingFiles((what, times) => what === 'restore' && times === 4);
+    const dying = await process(files);
     await look(dying);
     await dying.keeper.fulfil(WISH);
     void dying.keeper.fulfil(RELEASE);
-    await journalled('releasing');
-    await expect.poll(names).toContain(DISKS[0]);
+    await died;
+    expect(await journalled()).toBe('releasing');
+    expect(await names()).toContain(DISKS[0]);
     expect(await names()).toContain(fenced[1]);
     const next = await process();
     expect(await names()).toEqual([...DISKS]);
@@ -271,12 +281,14 @@ describe('the fence of a moved VM', () => {
   });
 
   it('that was being taken back when the origin died is, at the next start (I1)', async () => {
-    const dying = await process(dyingFiles((what, times) => what === 'restore' && times === 4));
+    const { files, died } = dyingFiles((what, times) => what === 'restore' && times === 4);
+    const dying = await process(files);
     await look(dying);
     await dying.keeper.fulfil(WISH);
     void dying.keeper.takeBack(VM);
-    await journalled('forcing');
-    await expect.poll(names).toContain(DISKS[0]);
+    await died;
+    expect(await journalled()).toBe('forcing');
+    expect(await names()).toContain(DISKS[0]);
     expect(await names()).toContain(fenced[1]);
     const next = await process();
     expect(await names()).toEqual([...DISKS]);

@@ -6,7 +6,8 @@
  * I2: a recipe is served without touching the source's lock: it is taken at the first read of blocks.
  * I3: by the digest of a disk without its free space no free byte leaves: it is made zero right after it was
  *     read, by the map that was kept with the recipe; without the map nothing is served.
- * I4: a source whose files just got other names (a move's fence) is asked for again, and not withdrawn.
+ * I4: a source whose files just got other names (a move's fence), or that was not looked at since the origin
+ *     started, is asked for again, and not withdrawn.
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
@@ -46,6 +47,10 @@ async function openDisk(options: ServedDisksOptions, digest: Digest): Promise<Se
   if (place === undefined) throw new VmdnError('not_found', 'This origin has no such disk.');
   if (place.kind === 'withdrawn') {
     throw new VmdnError('withdrawn', 'The version with this disk was withdrawn.');
+  }
+  if (place.kind === 'unseen') {
+    const words = 'This origin has just started and has not seen this disk yet; try again.';
+    throw new VmdnError('unavailable', words);
   }
   const trouble = troubleOf(options, place);
   if (place.kind === 'live') await requirePrint(options, place).catch(trouble);
@@ -88,7 +93,7 @@ async function recordsOf(
   }
 }
 
-type Readable = Exclude<DiskPlace, { kind: 'withdrawn' }>;
+type Readable = Extract<DiskPlace, { kind: 'pin' | 'live' }>;
 
 /** Rethrows; what says that a live source is gone becomes `withdrawn`, and is told. */
 function troubleOf(options: ServedDisksOptions, place: Readable): (error: unknown) => never {

@@ -6,7 +6,8 @@
  *     one is given only when the disks' digests (also those without free space), the hardware or the
  *     consistency differ from the newest one's.
  * I2: a source counts as matching only after it was seen off and unchanged by this very process; until it
- *     was looked at nothing is said of its versions: a restart withdraws nothing.
+ *     was looked at nothing is said of its versions: a restart withdraws nothing, and whoever asks for the
+ *     newest one meanwhile hears that it can't be told yet.
  * I3: a source whose files get other names (a move's fence) is the same version before, meanwhile and after.
  */
 
@@ -40,6 +41,8 @@ export interface LivePlace {
 export type DiskPlace =
   | { readonly kind: 'pin'; readonly disk: DiskSource; readonly withoutFree: boolean }
   | LivePlace
+  /** Nothing is known of its source since this process started. */
+  | { readonly kind: 'unseen' }
   | { readonly kind: 'withdrawn' };
 
 /** A version as it stands. */
@@ -228,29 +231,34 @@ class Book implements VersionBook {
   }
 
   placeOf(digest: Digest): DiskPlace | undefined {
-    const whole = this.#find(digest, false);
-    if (whole !== undefined && whole.kind !== 'withdrawn') return whole;
-    return this.#find(digest, true) ?? whole;
+    let none: DiskPlace | undefined;
+    for (const withoutFree of [false, true]) {
+      for (const place of this.#places(digest, withoutFree)) {
+        if (place.kind === 'pin' || place.kind === 'live') return place;
+        // Another VM may come to have what this one had once.
+        if (none === undefined || place.kind === 'unseen') none = place;
+      }
+    }
+    return none;
   }
 
-  #find(digest: Digest, withoutFree: boolean): DiskPlace | undefined {
+  *#places(digest: Digest, withoutFree: boolean): Generator<DiskPlace> {
     const pins = this.#options.pins.list();
     const own = withoutFree ? undefined : pins.get(digest);
-    if (own !== undefined) return { kind: 'pin', disk: diskOf(own), withoutFree };
-    let isKnown = false;
+    if (own !== undefined) yield { kind: 'pin', disk: diskOf(own), withoutFree };
     for (const { vm, versions, source } of this.#records.values()) {
       for (const version of versions) {
         const i = (withoutFree ? version.skipFreeDigests : version.digests).indexOf(digest);
         if (i < 0) continue;
-        isKnown = true;
         const pin = pins.get(version.digests[i]!);
-        if (pin !== undefined) return { kind: 'pin', disk: diskOf(pin), withoutFree };
-        if (version !== versions.at(-1) || !this.isMatching(vm)) continue;
+        const isNewest = version === versions.at(-1);
         const [disk, print] = [source.disks[i]!, source.prints[i]!];
-        return { kind: 'live', vm, disk, print, withoutFree };
+        if (pin !== undefined) yield { kind: 'pin', disk: diskOf(pin), withoutFree };
+        else if (isNewest && this.isMatching(vm)) {
+          yield { kind: 'live', vm, disk, print, withoutFree };
+        } else yield { kind: isNewest && !this.isLookedAt(vm) ? 'unseen' : 'withdrawn' };
       }
     }
-    return isKnown ? { kind: 'withdrawn' } : undefined;
   }
 
   standings(): readonly VersionStanding[] {
