@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { makeOrigin, runner, type TestOrigin } from './origin.fixture.ts';
 
 const DISK_BYTES = 1024 * 1024;
-const soon = { timeout: 60_000, interval: 100 };
+const soon = { timeout: 180_000, interval: 100 };
 // It only ends a test that hangs: each wait in it has its own limit.
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 const id = '4d9c8d3f-5a51-4b3f-9d26-6c1f0fd4e222';

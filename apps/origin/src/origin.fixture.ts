@@ -206,7 +206,7 @@ export async function putSpecification(
 export async function copiesLeft(origin: TestOrigin, count: number): Promise<void> {
   const there = () => readdir(join(origin.settings.stateDir, 'pins'));
   const left = async (): Promise<void> => expect(await there()).toHaveLength(count);
-  await vi.waitFor(left, { timeout: 60_000, interval: 50 });
+  await vi.waitFor(left, { timeout: 180_000, interval: 50 });
 }
 
 /** Holds a raw disk for writing, as a running VM does, until it is stopped. */

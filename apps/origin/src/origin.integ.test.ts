@@ -33,7 +33,7 @@ import {
   writeDisk,
 } from './origin.fixture.ts';
 
-const soon = { timeout: 60_000, interval: 50 };
+const soon = { timeout: 180_000, interval: 50 };
 // It only ends a test that hangs: each wait in it has its own limit.
 vi.setConfig({ testTimeout: 900_000 });
 const quick = { rescanMs: 300, retryMs: 300 };

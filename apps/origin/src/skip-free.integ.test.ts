@@ -26,7 +26,7 @@ import {
 } from './origin.fixture.ts';
 
 const MIB = 2 ** 20;
-const soon = { timeout: 60_000, interval: 50 };
+const soon = { timeout: 180_000, interval: 50 };
 // It only ends a test that hangs: each wait in it has its own limit.
 vi.setConfig({ testTimeout: 900_000 });
 const quick = { rescanMs: 300, retryMs: 300 };

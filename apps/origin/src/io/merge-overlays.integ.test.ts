@@ -12,7 +12,7 @@ import {
 } from './running-disks.fixture.ts';
 
 // It only ends a test that hangs: each wait in it has its own limit.
-vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
+vi.setConfig({ testTimeout: 1_800_000, hookTimeout: 900_000 });
 let domain: CountingDomain;
 let definition: string;
 /** With the overlay, as libvirt and the guest left it. */

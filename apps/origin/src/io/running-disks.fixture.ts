@@ -27,7 +27,7 @@ const runner = createCommandRunner();
 export const DOMAIN = '4d9c8d3f-5a51-4b3f-9d26-6c1f0fd4e444' as Id;
 export const VM = 'web-01' as Name;
 const DISK_BYTES = 2 ** 20;
-export const soon = { timeout: 60_000, interval: 50 };
+export const soon = { timeout: 180_000, interval: 50 };
 
 export interface CountingDomain extends AsyncDisposable {
   readonly libvirt: PrivateLibvirt;
