@@ -33,7 +33,7 @@ beforeAll(async () => {
   database = await startTestDatabase();
   databaseUrl = await database.freshUrl();
   // Nobody beats here, so nobody must be missed: the tables stay as they are.
-  network = await startTestCoordinator(databaseUrl, { VMDN_HEARTBEAT_SECONDS: '60' });
+  network = await startTestCoordinator(databaseUrl);
   const started = await startTestVm(network);
   origin = started.origin;
   edge = started.edges[0]!;

@@ -21,7 +21,7 @@ import * as node from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import * as reports from '@vmdn/core/http/contracts/coordinator-teleports.ts';
 import { PROTOCOL_VERSION } from '@vmdn/core/http/contracts/schemas.ts';
 import { readSettings } from '../config.ts';
-import { type Coordinator, createCoordinator } from '../coordinator.ts';
+import { type Coordinator, type CoordinatorPace, createCoordinator } from '../coordinator.ts';
 import { quiet } from './test-database.ts';
 
 export interface TestCoordinator extends AsyncDisposable {
@@ -30,6 +30,14 @@ export interface TestCoordinator extends AsyncDisposable {
   readonly user: CoordinatorClient;
   readonly stateDir: string;
 }
+
+/**
+ * Its polls look again by themselves only after a minute: what ends one long before was a wake. Changes of
+ * the rows that no call makes are seen at the next pass.
+ */
+const PACE: CoordinatorPace = { reconcileMs: 1000, watchMs: 60_000 };
+/** Test nodes beat when a test says so: none may count as away because the machine was slow. */
+const HEARTBEAT_SECONDS = '60';
 
 /** Starts a coordinator on `databaseUrl`. */
 export async function startTestCoordinator(
@@ -41,10 +49,10 @@ export async function startTestCoordinator(
     DATABASE_URL: databaseUrl,
     VMDN_LISTEN: '127.0.0.1:0',
     VMDN_STATE_DIR: stateDir,
-    VMDN_HEARTBEAT_SECONDS: '1',
+    VMDN_HEARTBEAT_SECONDS: HEARTBEAT_SECONDS,
     ...env,
   });
-  const coordinator = await createCoordinator(settings, quiet);
+  const coordinator = await createCoordinator(settings, quiet, PACE);
   const credentials = { kind: 'bearer', token: coordinator.clientToken } as const;
   const user = createCoordinatorClient({ url: coordinator.url, credentials });
   return {
