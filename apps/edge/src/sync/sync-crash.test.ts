@@ -108,5 +108,5 @@ describe('at every step', () => {
       }
     }
     expect(deaths).toBeGreaterThan(20);
-  }, 120_000);
+  }, 600_000);
 });
