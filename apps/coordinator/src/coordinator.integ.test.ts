@@ -16,7 +16,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await startTestDatabase();
 });
-afterAll(() => database[Symbol.asyncDispose]());
+afterAll(() => database?.[Symbol.asyncDispose]());
 
 describe('a coordinator', () => {
   it('leaves the first client’s token and its address in files that only their owner reads', async () => {
@@ -44,7 +44,7 @@ describe('a coordinator', () => {
       VMDN_LISTEN: '127.0.0.1:0',
       VMDN_STATE_DIR: network.stateDir,
     });
-    await using again = await createCoordinator(settings, quiet);
+    await using again = await createCoordinator(settings, quiet, network.pace);
     expect(again.clientToken).toBe(network.coordinator.clientToken);
     await using user = createCoordinatorClient({
       url: again.url,

@@ -51,6 +51,8 @@ export interface Coordinator extends RunningService {
 
 /** How often a coordinator looks by itself, where that should differ from its beats and limits.ts. */
 export interface CoordinatorPace {
+  /** The wall clock by which grants expire. */
+  readonly now?: () => number;
   readonly reconcileMs?: number;
   readonly watchMs?: number;
 }
@@ -80,7 +82,7 @@ export async function createCoordinator(
     timing: timingOf(settings, pace),
     protocol: PROTOCOL_VERSION,
     closing: closing.signal,
-    now: Date.now,
+    now: pace.now ?? Date.now,
   };
   if (settings.reconcile) {
     const reconcilers = [

@@ -39,8 +39,8 @@ beforeAll(async () => {
   edge = started.edges[0]!;
 });
 afterAll(async () => {
-  await network[Symbol.asyncDispose]();
-  await database[Symbol.asyncDispose]();
+  await network?.[Symbol.asyncDispose]();
+  await database?.[Symbol.asyncDispose]();
 });
 
 /** Values that are right in form for any parameter of a path. */
