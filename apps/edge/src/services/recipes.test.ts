@@ -51,8 +51,8 @@ beforeAll(async () => {
   resolver = createOutlineResolver();
 });
 afterAll(async () => {
-  await resolver[Symbol.asyncDispose]();
-  await node[Symbol.asyncDispose]();
+  await resolver?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vmdn-recipes-'));

@@ -33,8 +33,8 @@ beforeAll(async () => {
   engine = createSyncEngine({ assembleWorkers: 2 });
 });
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** A third of the segments are those of `base` in place, one is zero over them; the last block is short. */

@@ -25,9 +25,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await pool.close();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await pool?.close();
+  await room?.close();
 });
 
 /** The real means, until `steps` steps were taken; then the process is as good as dead. */

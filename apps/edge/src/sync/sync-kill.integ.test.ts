@@ -25,7 +25,7 @@ beforeAll(async () => {
   room = await DiskRoom.open();
 });
 
-afterAll(() => room.close());
+afterAll(() => room?.close());
 
 const qemuImg = createQemuImg(createCommandRunner());
 const fileHash = async (path: string): Promise<string> => hash('sha256', await readFile(path));

@@ -16,8 +16,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** Cancels the first sync after `blocks` blocks; returns how many had been sent. */

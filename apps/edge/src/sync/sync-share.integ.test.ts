@@ -32,8 +32,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** Eight segments of the base in place, one zero over its data, one that differs, a short last one. */

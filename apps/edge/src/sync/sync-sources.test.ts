@@ -25,8 +25,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** Disks of runs, as real ones are: zeros, shared files, own data, repetitions. */

@@ -20,8 +20,8 @@ beforeAll(async () => {
   wanted = await room.store(diskOf([...range(1, 16 * (SEGMENTS - 1)), ...zeros]));
 });
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** A partial holder that has more each time that it is asked: its n-th answer has the first `n * step`. */
