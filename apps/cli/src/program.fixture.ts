@@ -159,6 +159,10 @@ export interface Script {
   readonly events: readonly Teleport[];
   readonly seeds?: readonly Seed['edges'][number]['state'][];
   readonly seedMessage?: string;
+  /** Called when a teleport is asked for, before that is answered. */
+  readonly onRequest?: () => void;
+  /** Called when a teleport is followed: whoever asked for it has had the answer. */
+  readonly onFollow?: () => void;
   /** The answer to a cancellation. */
   readonly cancelled?: Teleport;
 }
@@ -232,6 +236,7 @@ export async function startStandIn(script: Script): Promise<StandIn> {
   const nextSeed = () => seedIn(seeds.shift() ?? 'done', script.seedMessage ?? null);
   mountOperation(app, requestTeleport, guard, async ({ body }) => {
     asked.push(body);
+    script.onRequest?.();
     if (body.vm === 'nobody')
       throw new VmdnError('not_found', 'There is no VM nobody. See: vmdn vms');
     return teleportIn('routed', skipped(body));
@@ -294,13 +299,14 @@ export async function startStandIn(script: Script): Promise<StandIn> {
     kind: body.kind,
     expiresAt: NOW,
   }));
-  app.get('/v1/teleports/:teleport/events', (context) =>
-    context.body(
+  app.get('/v1/teleports/:teleport/events', (context) => {
+    script.onFollow?.();
+    return context.body(
       script.events.map((event) => `event: teleport\ndata: ${JSON.stringify(event)}\n\n`).join(''),
       200,
       { 'content-type': 'text/event-stream' },
-    ),
-  );
+    );
+  });
   const server = await serve({ fetch: app.fetch, listen: { host: '127.0.0.1', port: 0 } });
   return { url: server.url, asked, [Symbol.asyncDispose]: () => server.close() };
 }

@@ -138,25 +138,6 @@ describe('vmdn teleport', () => {
     });
   });
 
-  it('leaves the teleport alone when it is interrupted, and says how to go on', async () => {
-    const { env } = await standIn();
-    const interrupted = new AbortController();
-    const { signal } = interrupted;
-    const waiting = { events: [teleportIn('syncing')] };
-    const endless = await standIn(waiting);
-    const run = runTool(
-      ['teleport', 'web-01', '--near', 'paris'],
-      { ...env, VMDN_URL: endless.url },
-      { signal },
-    );
-    await expect.poll(() => endless.asked.length).toBe(1);
-    interrupted.abort();
-    const { exitCode, stderr } = await run;
-    expect(exitCode).toBe(130);
-    expect(stderr).toContain(`vmdn status ${TELEPORT} --follow`);
-    expect(stderr).toContain(`vmdn cancel ${TELEPORT}`);
-  });
-
   it.each([
     ['--near', '91,0'],
     ['--near', '../etc'],

@@ -16,7 +16,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await startTestDatabase();
 });
-afterAll(() => database[Symbol.asyncDispose]());
+afterAll(() => database?.[Symbol.asyncDispose]());
 
 describe('a coordinator', () => {
   it('leaves the first client’s token and its address in files that only their owner reads', async () => {
@@ -44,7 +44,7 @@ describe('a coordinator', () => {
       VMDN_LISTEN: '127.0.0.1:0',
       VMDN_STATE_DIR: network.stateDir,
     });
-    await using again = await createCoordinator(settings, quiet);
+    await using again = await createCoordinator(settings, quiet, network.pace);
     expect(again.clientToken).toBe(network.coordinator.clientToken);
     await using user = createCoordinatorClient({
       url: again.url,
@@ -70,7 +70,8 @@ describe('a coordinator', () => {
     await reader.read();
     const startedAt = Date.now();
     await network.coordinator[Symbol.asyncDispose]();
-    expect(Date.now() - startedAt).toBeLessThan(3000);
+    // Below the 10 s after which the stream looks by itself, and the minute of the poll.
+    expect(Date.now() - startedAt).toBeLessThan(9000);
     expect((await poll).revision).toBe(revision);
     expect((await reader.read()).done).toBe(true);
     const rest = await query(
@@ -125,7 +126,6 @@ describe('when the database goes away', () => {
     const { edges } = await startTestVm(network);
     const body = { vm: 'web-01', near: { region: 'eu-west' } };
     const { teleport } = await network.user.call(client.requestTeleport, { body });
-    const { revision } = await edges[0]!.client.call(node.desiredState, {});
     const pid = own.postgres.pid;
     process.kill(pid, 'SIGKILL');
     const codes = new Set<string>();
@@ -144,15 +144,17 @@ describe('when the database goes away', () => {
     // Notifications come again, too.
     await vi.waitFor(
       async () => {
+        const { revision } = await edges[0]!.client.call(node.desiredState, {});
         const startedAt = Date.now();
-        const query = { revision, waitSeconds: 30 };
+        const query = { revision, waitSeconds: 60 };
         const poll = edges[0]!.client.call(node.desiredState, { query });
         await report(edges[0]!, teleport, {});
         await report(edges[0]!, teleport, { state: 'waiting' });
         expect((await poll).revision).not.toBe(revision);
-        expect(Date.now() - startedAt).toBeLessThan(2000);
+        // Long before the minute after which the poll looks by itself.
+        expect(Date.now() - startedAt).toBeLessThan(20_000);
       },
-      { timeout: 30_000, interval: 20 },
+      { timeout: 60_000, interval: 20 },
     );
   });
 });

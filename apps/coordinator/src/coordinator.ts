@@ -25,7 +25,7 @@ import { createEvents } from './events.ts';
 import { readOrMakeClientToken, writeClientFileIn } from './io/client-token.ts';
 import { startEmbeddedPostgres } from './io/embedded-postgres/embedded-postgres.ts';
 import { readTlsFiles } from './io/small-files.ts';
-import { BEATS_MISSED_MAX } from './limits.ts';
+import { BEATS_MISSED_MAX, WATCH_TIMER_MS } from './limits.ts';
 import { reconcileOvertaken } from './reconcilers/moves.ts';
 import { startReconcilers } from './reconcilers/reconciler.ts';
 import { reconcileLeases, reconcileWithdrawn } from './reconcilers/teleports.ts';
@@ -49,10 +49,19 @@ export interface Coordinator extends RunningService {
   readonly clientToken: string;
 }
 
+/** How often a coordinator looks by itself, where that should differ from its beats and limits.ts. */
+export interface CoordinatorPace {
+  /** The wall clock by which grants expire. */
+  readonly now?: () => number;
+  readonly reconcileMs?: number;
+  readonly watchMs?: number;
+}
+
 /** Starts a coordinator; resolves when it listens. */
 export async function createCoordinator(
   settings: CoordinatorSettings,
   logger: Logger,
+  pace: CoordinatorPace = {},
 ): Promise<Coordinator> {
   await using started = new AsyncDisposableStack();
   const connection = settings.databaseUrl ?? (await embedded(settings, logger, started));
@@ -70,10 +79,10 @@ export async function createCoordinator(
     wakes,
     keys: keysOf(await coordinatorKey(store)),
     events: createEvents(logger),
-    timing: timingOf(settings),
+    timing: timingOf(settings, pace),
     protocol: PROTOCOL_VERSION,
     closing: closing.signal,
-    now: Date.now,
+    now: pace.now ?? Date.now,
   };
   if (settings.reconcile) {
     const reconcilers = [
@@ -81,7 +90,7 @@ export async function createCoordinator(
       reconcileOvertaken(context),
       reconcileLeases(context),
     ];
-    const everyMs = settings.heartbeatSeconds * 1000;
+    const everyMs = pace.reconcileMs ?? settings.heartbeatSeconds * 1000;
     started.use(startReconcilers({ reconcilers, wakes, everyMs, logger }));
   }
   const server = await serve({
@@ -118,11 +127,12 @@ async function embedded(
 }
 
 /** A lease outlives the silence after which its edge counts as away: who loses it is away for sure. */
-function timingOf(settings: CoordinatorSettings): Timing {
+function timingOf(settings: CoordinatorSettings, pace: CoordinatorPace): Timing {
   const { heartbeatSeconds, grantSeconds } = settings;
   const silenceSeconds = heartbeatSeconds * BEATS_MISSED_MAX + 1;
   const leaseSeconds = Math.max(settings.leaseSeconds, silenceSeconds);
-  return { heartbeatSeconds, silenceSeconds, leaseSeconds, grantSeconds };
+  const watchMs = pace.watchMs ?? WATCH_TIMER_MS;
+  return { heartbeatSeconds, silenceSeconds, leaseSeconds, grantSeconds, watchMs };
 }
 
 /** All routes over a context; tests call them without a socket. */

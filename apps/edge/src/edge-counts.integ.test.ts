@@ -6,6 +6,7 @@ import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   edgeSettings,
+  HANG_MS,
   startEdge,
   startNetwork,
   startOrigin,
@@ -17,15 +18,15 @@ import {
 const MEBIBYTE = 1024 * 1024;
 const VMS = ['asked-late', 'asked-at-once', 'never-asked'] as const;
 
-describe('both ends of a link', { timeout: 180_000 }, () => {
+describe('both ends of a link', { timeout: 600_000 }, () => {
   let network: TestNetwork;
   let origin: TestOrigin;
 
   beforeAll(async () => {
     network = await startNetwork();
     origin = await startOrigin(network);
-  }, 120_000);
-  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  }, 600_000);
+  afterAll(() => network?.[Symbol.asyncDispose](), 600_000);
 
   const announce = async (vm: string): Promise<void> => {
     const file = join(network.dir, `${vm}.raw`);
@@ -40,7 +41,7 @@ describe('both ends of a link', { timeout: 180_000 }, () => {
         const { scores } = await network.client.call(describeVm, { params });
         expect(scores).toHaveLength(1);
       },
-      { timeout: 60_000, interval: 100 },
+      { timeout: HANG_MS, interval: 100 },
     );
   const statistics = () => network.client.call(cacheStatistics, {});
 

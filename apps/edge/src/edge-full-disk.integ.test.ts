@@ -6,6 +6,7 @@ import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   edgeEnvironment,
+  HANG_MS,
   sha256OfFile,
   spawnEdge,
   startNetwork,
@@ -16,7 +17,6 @@ import {
 } from './edge.fixture.ts';
 
 const MEBIBYTE = 1024 * 1024;
-/** 40 MiB at 4 MB/s: long enough to be hit in the middle, short enough to wait for. */
 const DATA_BYTES = 40 * MEBIBYTE;
 const BYTES_PER_SECOND = 4_000_000;
 /** A store leaves 256 MiB to the rest of the machine, and keeps as much for what a VM writes. */
@@ -36,7 +36,7 @@ async function fill(path: string): Promise<void> {
   while ((await file.write(piece).catch(isFull)) !== true);
 }
 
-describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
+describe('an edge whose disk fills up', { timeout: 600_000 }, () => {
   let network: TestNetwork;
   let origin: TestOrigin;
   /** The edge's state, as this process can see it. */
@@ -54,8 +54,8 @@ describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
     const edge = await spawnEdge(environment, wrapper);
     network.stack.defer(() => edge.kill('SIGKILL'));
     state = join('/proc', String(edge.pid), 'root', environment.VMDN_STATE_DIR!);
-  }, 120_000);
-  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  }, 600_000);
+  afterAll(() => network?.[Symbol.asyncDispose](), 600_000);
 
   it('says so, keeps what it has, and goes on by itself when there is room again', async () => {
     const file = join(network.dir, 'filling.raw');
@@ -64,6 +64,7 @@ describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
     const { digest, description } = await origin.announce('filling', 1, file);
     const { nonZeroBytes, virtualSizeBytes } = description.disks[0]!;
     const begun = virtualSizeBytes - nonZeroBytes + nonZeroBytes / 4;
+    origin.uplink.trickleAfter(nonZeroBytes / 2);
     const teleport = await network.teleport('filling');
     const before = await network.waitFor(
       teleport,
@@ -73,6 +74,7 @@ describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
 
     const ballast = join(state, 'ballast');
     await fill(ballast);
+    origin.uplink.letGo();
     const waiting = await network.waitFor(teleport, (now) => now.state === 'waiting');
     expect(waiting).toMatchObject({ errorCode: 'disk_full' });
     expect(waiting.message).toMatch(/full/);
@@ -83,7 +85,7 @@ describe('an edge whose disk fills up', { timeout: 240_000 }, () => {
     await network.waitFor(teleport, (now) => now.disks[0]!.verifiedBytes === virtualSizeBytes);
     const image = join(state, 'store', 'images', digest, 'disk.raw');
     await vi.waitFor(async () => expect(await sha256OfFile(image)).toBe(await sha256OfFile(file)), {
-      timeout: 60_000,
+      timeout: HANG_MS,
       interval: 200,
     });
     await network.waitFor(teleport, (now) => now.state === 'running');

@@ -15,6 +15,7 @@ import {
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   edgeSettings,
+  HANG_MS,
   HARDWARE,
   sha256OfFile,
   startEdge,
@@ -63,7 +64,7 @@ Description: a test\n`;
   return await readFile(`${root}.deb`);
 }
 
-describe('an edge with a mirror near', { timeout: 180_000 }, () => {
+describe('an edge with a mirror near', { timeout: 600_000 }, () => {
   let network: TestNetwork;
   let origin: TestOrigin;
   let mirror: FakeMirror;
@@ -82,8 +83,8 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
       ...['Architectures: amd64', `Signed-By: ${key.binaryPath}`, ''],
     ];
     await writeFile(sources, lines.join('\n'));
-  }, 120_000);
-  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  }, 600_000);
+  afterAll(() => network?.[Symbol.asyncDispose](), 600_000);
   beforeEach(() => mirror.log.splice(0));
 
   /** A VM that has a package installed, and 1 MiB that nobody else has. */
@@ -125,7 +126,7 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     const file = await announce('has-payload', 'payload');
     await using _edge = await startEdge(await settingsOf('edge-one'));
     await vi.waitFor(async () => expect((await planOf('has-payload'))?.package).toBe(FILE_BYTES), {
-      timeout: 60_000,
+      timeout: HANG_MS,
       interval: 100,
     });
     const teleport = await network.teleport('has-payload');
@@ -156,7 +157,7 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     mirror.files.set(path, damaged);
     await announce('has-rotten', 'rotten');
     await using _edge = await startEdge(await settingsOf('edge-one'));
-    await vi.waitFor(() => expect(bodiesOf('rotten')).toBeGreaterThan(0), { timeout: 60_000 });
+    await vi.waitFor(() => expect(bodiesOf('rotten')).toBeGreaterThan(0), { timeout: HANG_MS });
     const teleport = await network.teleport('has-rotten');
     const { disks } = await network.waitFor(teleport, ({ state }) => state === 'running');
     expect(disks[0]?.diskBytes.package).toBe(0);
@@ -173,7 +174,7 @@ describe('an edge with a mirror near', { timeout: 180_000 }, () => {
     await using _edge = await startEdge(await settingsOf('edge-two', more));
     const planned = (vm: string, bytes: number) =>
       vi.waitFor(async () => expect((await planOf(vm))?.package).toBe(bytes), {
-        timeout: 60_000,
+        timeout: HANG_MS,
         interval: 100,
       });
     await planned('changing', FILE_BYTES);

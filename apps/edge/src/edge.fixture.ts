@@ -34,13 +34,14 @@ import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { createHashPool } from '@vmdn/core/io/hashing/hash-pool.ts';
+import type { UplinkLimiter } from '@vmdn/core/io/ports/uplink-limiter.ts';
 import { openImageStore } from '@vmdn/core/io/store/image-store.ts';
 import { createImportImage } from '@vmdn/core/io/store/import-image.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import { createLogger } from '@vmdn/core/process/logger.ts';
 import { expect, vi } from 'vitest';
 import { readSettings as readCoordinatorSettings } from '../../coordinator/src/config.ts';
-import { createCoordinator } from '../../coordinator/src/coordinator.ts';
+import { type CoordinatorPace, createCoordinator } from '../../coordinator/src/coordinator.ts';
 import { createEdge } from './edge.ts';
 import { type EdgeSettings, readSettings } from './settings.ts';
 
@@ -48,6 +49,16 @@ import { type EdgeSettings, readSettings } from './settings.ts';
 const LOG_LEVEL = 'silent';
 const logger = createLogger('test', { level: LOG_LEVEL });
 const SECTOR_BYTES = 512;
+/** Bounds a hang, on a slow machine that has much else to do. */
+export const HANG_MS = 300_000;
+/**
+ * A node counts as away after three beats and a second: a machine that stands still for a few seconds loses
+ * none. What no call changes is looked at once a second all the same.
+ */
+const HEARTBEAT_SECONDS = '5';
+const COORDINATOR_PACE: CoordinatorPace = { reconcileMs: 1000 };
+/** A piece in 0.8 s: hardly anything moves, and nobody takes the link for dead. */
+const TRICKLE_BYTES_PER_SECOND = 20_000;
 /** Short and passable for guests' users, whoever runs the tests. */
 export const RUNTIME_DIR = join(tmpdir(), `vmdn-edge-run-${process.getuid?.()}`);
 
@@ -91,8 +102,12 @@ export async function startNetwork(more: Readonly<Record<string, string>> = {}) 
   const stack = new AsyncDisposableStack();
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const env = { VMDN_STATE_DIR: join(dir, 'coordinator'), VMDN_LISTEN: '127.0.0.1:0' };
-  const settings = readCoordinatorSettings({ ...env, VMDN_HEARTBEAT_SECONDS: '1', ...more });
-  const coordinator = stack.use(await createCoordinator(settings, logger));
+  const settings = readCoordinatorSettings({
+    ...env,
+    VMDN_HEARTBEAT_SECONDS: HEARTBEAT_SECONDS,
+    ...more,
+  });
+  const coordinator = stack.use(await createCoordinator(settings, logger, COORDINATOR_PACE));
   const url = coordinator.url;
   const credentials = { kind: 'bearer', token: coordinator.clientToken } as const;
   const client = createCoordinatorClient({ url, credentials });
@@ -111,7 +126,7 @@ export async function startNetwork(more: Readonly<Record<string, string>> = {}) 
       const requestId = randomUUID() as Id;
       const body = { vm: parseName(vm, 'VM'), near, requestId, lazy: false };
       const asked = await vi.waitFor(() => client.call(requestTeleport, { body }), {
-        timeout: 30_000,
+        timeout: HANG_MS,
         interval: 100,
       });
       return asked.teleport;
@@ -121,12 +136,12 @@ export async function startNetwork(more: Readonly<Record<string, string>> = {}) 
       await client.call(cancelTeleport, { params: { teleport } });
       // The last of a VM's files to go (io/hypervisor/vm-files.ts).
       const socketDir = join(runtimeDir, 'vms', teleport);
-      await vi.waitFor(() => expect(existsSync(socketDir)).toBe(false), { timeout: 60_000 });
+      await vi.waitFor(() => expect(existsSync(socketDir)).toBe(false), { timeout: HANG_MS });
     },
     async waitFor(
       teleport: Id,
       isDone: (teleport: Teleport) => boolean,
-      timeout = 60_000,
+      timeout = HANG_MS,
     ): Promise<Teleport> {
       return await vi.waitFor(
         async () => {
@@ -160,7 +175,7 @@ async function enrolOrigin(network: TestNetwork, dir: string) {
     ...{ client: anonymous, store: identityStore, key, kind: 'origin', url, logger },
     name: parseName('home', 'name'),
     enrolmentToken: await network.token('origin'),
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(HANG_MS),
   });
   const { node } = identity;
   const credentials = { kind: 'node', node, key } as const;
@@ -172,6 +187,37 @@ async function enrolOrigin(network: TestNetwork, dir: string) {
   const timer = setInterval(beat, 500);
   stack.defer(() => clearInterval(timer));
   return { front, identity, key, client, url };
+}
+
+/** An uplink that can be made to trickle in the middle of a transfer, for whoever acts in that middle. */
+function openLink(bytesPerSecond: number | null) {
+  const uplink = createUplinkLimiter({ bytesPerSecond });
+  const trickle = createUplinkLimiter({ bytesPerSecond: TRICKLE_BYTES_PER_SECOND });
+  let fastUntil = Number.POSITIVE_INFINITY;
+  const link: UplinkLimiter = {
+    ...uplink,
+    openStream() {
+      const [stream, slow] = [uplink.openStream(), trickle.openStream()];
+      return {
+        async take(bytes, signal) {
+          if (uplink.passedBytes >= fastUntil) await slow.take(bytes, signal);
+          await stream.take(bytes, signal);
+        },
+      };
+    },
+    get passedBytes() {
+      return uplink.passedBytes;
+    },
+  };
+  return Object.assign(link, {
+    /** After so many more bytes hardly anything passes, until `letGo`. */
+    trickleAfter(bytes: number) {
+      fastUntil = uplink.passedBytes + bytes;
+    },
+    letGo() {
+      fastUntil = Number.POSITIVE_INFINITY;
+    },
+  });
 }
 
 /** An enrolled origin that serves what it imported. */
@@ -189,7 +235,7 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     pool: network.stack.use(createHashPool()),
   });
   const { front, identity, key, client, url } = await enrolOrigin(network, dir);
-  const uplink = createUplinkLimiter({ bytesPerSecond: options.bytesPerSecond ?? null });
+  const uplink = openLink(options.bytesPerSecond ?? null);
   front.app = createApp({ logger });
   mountDiskRoutes(front.app, {
     ...{ library: store, recipeFiles: createRecipeFiles(), uplink, logger },
@@ -210,7 +256,7 @@ export async function startOrigin(network: TestNetwork, options: { bytesPerSecon
     ) {
       const name = parseName(vm, 'VM');
       const order = { id: randomUUID() as Id, name, file, format: 'raw' } as const;
-      const { digest } = await importImage({ ...order, signal: AbortSignal.timeout(60_000) });
+      const { digest } = await importImage({ ...order, signal: AbortSignal.timeout(HANG_MS) });
       const { keysRoot, nonZeroBytes, virtualSizeBytes, recipePath } = store.find(digest)!;
       const recipeBytes = (await readFile(recipePath)).length;
       const description: Description = {
@@ -256,7 +302,7 @@ export async function edgeSettings(
 }
 
 export function startEdge(settings: EdgeSettings) {
-  return createEdge(settings, logger, AbortSignal.timeout(60_000));
+  return createEdge(settings, logger, AbortSignal.timeout(HANG_MS));
 }
 
 /**

@@ -15,6 +15,7 @@ import { bootSector } from '@vmdn/core/io/hypervisor/boot-sector.fixture.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   edgeSettings,
+  HANG_MS,
   sha256OfFile,
   startEdge,
   startNetwork,
@@ -29,15 +30,15 @@ const DATA_BYTES = 8 * MEBIBYTE;
 const SIZE_BYTES = 64 * MEBIBYTE;
 const qemuImg = createQemuImg(createCommandRunner());
 
-describe('an edge', { timeout: 180_000 }, () => {
+describe('an edge', { timeout: 600_000 }, () => {
   let network: TestNetwork;
   let origin: TestOrigin;
 
   beforeAll(async () => {
     network = await startNetwork();
     origin = await startOrigin(network);
-  }, 120_000);
-  afterAll(() => network[Symbol.asyncDispose](), 60_000);
+  }, 600_000);
+  afterAll(() => network?.[Symbol.asyncDispose](), 600_000);
 
   it('rebuilds a disk bit for bit, boots it, keeps it over a restart, removes it on request', async () => {
     const file = join(network.dir, 'web.raw');
@@ -85,7 +86,7 @@ describe('an edge', { timeout: 180_000 }, () => {
       expect(now.state, now.message ?? '').toBe('done');
       return now;
     };
-    const { folder } = await vi.waitFor(over, { timeout: 60_000, interval: 200 });
+    const { folder } = await vi.waitFor(over, { timeout: HANG_MS, interval: 200 });
     const from = { path: join(folder!, 'web-1-disk1.vmdk'), format: 'vmdk' } as const;
     const to = { path: join(network.dir, 'exported.raw'), format: 'raw' } as const;
     await qemuImg.convert({ from, to });
@@ -115,7 +116,7 @@ describe('an edge', { timeout: 180_000 }, () => {
           expect(now.state, now.message ?? '').toBe('done');
           return now;
         },
-        { timeout: 60_000, interval: 200 },
+        { timeout: HANG_MS, interval: 200 },
       );
       expect(done.digest).toBe(digest);
       const before = origin.uplink.passedBytes;
@@ -127,7 +128,7 @@ describe('an edge', { timeout: 180_000 }, () => {
           expect(now.edges[0]!.state, now.edges[0]!.message ?? '').toBe('done');
           return now.edges[0]!.delivery!;
         },
-        { timeout: 60_000, interval: 200 },
+        { timeout: HANG_MS, interval: 200 },
       );
       expect(seeded.diskBytes).toMatchObject({ peer: nonZeroBytes, origin: 0 });
       expect(seeded.wireBytes.peer).toBeGreaterThan(nonZeroBytes / 2);
@@ -171,7 +172,7 @@ describe('an edge', { timeout: 180_000 }, () => {
         const now = await network.client.call(getImport, { params: { import: imported.import } });
         expect(now.state, now.message ?? '').toBe('done');
       };
-      await vi.waitFor(over, { timeout: 60_000, interval: 200 });
+      await vi.waitFor(over, { timeout: HANG_MS, interval: 200 });
       const teleport = await network.teleport('above');
       const running = await network.waitFor(teleport, ({ state }) => state === 'running');
       expect(running.disks[0]!.diskBytes.origin).toBeLessThan(4 * MEBIBYTE);

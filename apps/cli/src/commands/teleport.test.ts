@@ -1,5 +1,35 @@
 import { expect, it } from 'vitest';
-import { runTool, startStandIn, TELEPORT, TOKEN, teleportIn } from '../program.fixture.ts';
+import {
+  runTool,
+  type Script,
+  startStandIn,
+  TELEPORT,
+  TOKEN,
+  teleportIn,
+} from '../program.fixture.ts';
+
+/** Asks for a teleport, and is interrupted where `script` says so. */
+async function interrupted(script: (interrupt: () => void) => Script) {
+  const stop = new AbortController();
+  await using standIn = await startStandIn(script(() => stop.abort()));
+  const env = { VMDN_URL: standIn.url, VMDN_TOKEN: TOKEN };
+  const { signal } = stop;
+  return await runTool(['teleport', 'web-01', '--near', 'paris'], env, { signal });
+}
+
+it('teleport leaves the teleport alone when it is interrupted, and says how to go on', async () => {
+  const events = [teleportIn('syncing')];
+  const { exitCode, stderr } = await interrupted((onFollow) => ({ events, onFollow }));
+  expect(exitCode).toBe(130);
+  expect(stderr).toContain(`vmdn status ${TELEPORT} --follow`);
+  expect(stderr).toContain(`vmdn cancel ${TELEPORT}`);
+});
+
+it('teleport says that there may be one when it is interrupted before it has its answer', async () => {
+  const { exitCode, stderr } = await interrupted((onRequest) => ({ events: [], onRequest }));
+  expect(exitCode).toBe(130);
+  expect(stderr).toContain('may have reached the coordinator: vmdn teleports');
+});
 
 it('cancel returns when the VM is gone, where that is waited for', async () => {
   const gone = teleportIn('cancelled', { released: true });

@@ -163,7 +163,12 @@ async function runTeleport(
     ...(move === true ? { move } : {}),
   };
   const client = await context.client();
-  const teleport = await client.call(requestTeleport, { body, signal: context.signal });
+  const { signal } = context;
+  const teleport = await client.call(requestTeleport, { body, signal }).catch((error: unknown) => {
+    if (signal.aborted)
+      context.output.hint('The request may have reached the coordinator: vmdn teleports shows it');
+    throw error;
+  });
   for (const line of [...routedLines(teleport), ...moveLines(teleport)]) context.output.line(line);
   if (options.detach !== true) return follow(context, teleport);
   context.output.event(teleport);

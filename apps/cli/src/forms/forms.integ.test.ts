@@ -74,7 +74,7 @@ const CHECKED = Object.keys(CHECKERS) as (keyof typeof CHECKERS)[];
 /** What a tool says, in a locale with more letters than those of ASCII. */
 async function say(argv: readonly string[]): Promise<string> {
   const args = ['LC_ALL=C.UTF-8', ...argv];
-  const options = { timeoutMs: 120_000, env: { HOME: folder }, cwd: folder };
+  const options = { timeoutMs: 600_000, env: { HOME: folder }, cwd: folder };
   const { stdout, stderr } = await run.run('env', args, options);
   return stdout + stderr;
 }
@@ -91,7 +91,7 @@ async function check(form: keyof typeof CHECKERS, texts: readonly string[]): Pro
   return said.join('\n');
 }
 
-describe.each(CHECKED)('%s', (form) => {
+describe.each(CHECKED)('%s', { timeout: 600_000 }, (form) => {
   it('is accepted by its own checker, whatever the guest holds', async () => {
     const texts = GUESTS.flatMap((guest) =>
       [false, true].map((pinned) => writeForm(form, guest, { pinned, base: null })),
@@ -107,7 +107,7 @@ describe.each(CHECKED)('%s', (form) => {
   });
 });
 
-describe('literals', () => {
+describe('literals', { timeout: 600_000 }, () => {
   const texts = fc
     .sample(anyText(100), { numRuns: 300, seed: 11 })
     .concat(HOSTILE)
@@ -115,7 +115,7 @@ describe('literals', () => {
 
   it('I1: a shell reads a word back as it was', async () => {
     const script = texts.map((text) => `printf '%s\\0' ${shellWord(text)}`).join('\n');
-    const { stdout } = await run.run('sh', ['-s'], { timeoutMs: 30_000, input: script });
+    const { stdout } = await run.run('sh', ['-s'], { timeoutMs: 300_000, input: script });
     expect(stdout.split('\0').slice(0, -1)).toEqual(texts);
   });
 

@@ -33,14 +33,14 @@ beforeAll(async () => {
   database = await startTestDatabase();
   databaseUrl = await database.freshUrl();
   // Nobody beats here, so nobody must be missed: the tables stay as they are.
-  network = await startTestCoordinator(databaseUrl, { VMDN_HEARTBEAT_SECONDS: '60' });
+  network = await startTestCoordinator(databaseUrl);
   const started = await startTestVm(network);
   origin = started.origin;
   edge = started.edges[0]!;
 });
 afterAll(async () => {
-  await network[Symbol.asyncDispose]();
-  await database[Symbol.asyncDispose]();
+  await network?.[Symbol.asyncDispose]();
+  await database?.[Symbol.asyncDispose]();
 });
 
 /** Values that are right in form for any parameter of a path. */

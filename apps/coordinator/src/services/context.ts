@@ -16,6 +16,8 @@ export interface Timing {
   readonly leaseSeconds: number;
   /** How long a grant lives at most. */
   readonly grantSeconds: number;
+  /** A poll or stream looks again after this time even when nothing woke it. */
+  readonly watchMs: number;
 }
 
 /** What a grant says (http/auth/grant.ts signs it). */

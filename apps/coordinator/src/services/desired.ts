@@ -11,7 +11,7 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { distanceKm, FARTHEST_KM } from '@vmdn/core/domain/geography.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
-import { HOLDERS_MAX, WATCH_TIMER_MS } from '../limits.ts';
+import { HOLDERS_MAX } from '../limits.ts';
 import type {
   CaptureRow,
   DiskRow,
@@ -78,7 +78,7 @@ export async function desiredState(
     if (revision !== poll.revision || remainingMs <= 0 || stop.aborted) {
       return { revision, ...(await fillIn(grants, identity, outline)) };
     }
-    await watch.next(Math.min(WATCH_TIMER_MS, remainingMs), stop);
+    await watch.next(Math.min(context.timing.watchMs, remainingMs), stop);
   }
 }
 

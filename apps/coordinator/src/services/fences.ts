@@ -11,7 +11,6 @@ import { VmdnError } from '@vmdn/core/domain/errors.ts';
 import { fenceAfter, wantedOfOrigin } from '@vmdn/core/domain/fence.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { FenceWishValue } from '@vmdn/core/http/contracts/coordinator-moves.ts';
-import { WATCH_TIMER_MS } from '../limits.ts';
 import type { Tables } from '../ports.ts';
 import type { Context, NodeIdentity } from './context.ts';
 import { contentHash } from './secrets.ts';
@@ -35,7 +34,7 @@ export async function desiredFences(
     const revision = contentHash(fences);
     const remainingMs = deadline - Date.now();
     if (revision !== poll.revision || remainingMs <= 0 || stop.aborted) return { revision, fences };
-    await watch.next(Math.min(WATCH_TIMER_MS, remainingMs), stop);
+    await watch.next(Math.min(context.timing.watchMs, remainingMs), stop);
   }
 }
 

@@ -48,7 +48,7 @@ async function until(teleport: string, expected: object): Promise<Teleport> {
       expect(view).toMatchObject(expected);
       return view;
     },
-    { timeout: 15_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
 }
 

@@ -14,7 +14,7 @@ import type { Id } from '@vmdn/core/domain/names.ts';
 import type { Power } from '@vmdn/core/domain/power.ts';
 import { isFinal, isStranded, mayMove, type TeleportState } from '@vmdn/core/domain/teleport.ts';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
-import { FENCE_WAIT_MS, WATCH_TIMER_MS } from '../limits.ts';
+import { FENCE_WAIT_MS } from '../limits.ts';
 import type {
   DeliveryValue,
   DiskRow,
@@ -83,7 +83,7 @@ export async function reportProgress(
     const reply = await takeReport(context, identity, teleport, report);
     const remainingMs = deadline - Date.now();
     if (reply.awaits === undefined || remainingMs <= 0 || stop.aborted) return reply;
-    await watch.next(Math.min(WATCH_TIMER_MS, remainingMs), stop);
+    await watch.next(Math.min(context.timing.watchMs, remainingMs), stop);
   }
 }
 

@@ -21,8 +21,8 @@ beforeAll(async () => {
   network = await startTestCoordinator(await database.freshUrl());
 });
 afterAll(async () => {
-  await network[Symbol.asyncDispose]();
-  await database[Symbol.asyncDispose]();
+  await network?.[Symbol.asyncDispose]();
+  await database?.[Symbol.asyncDispose]();
 });
 
 describe('what crossed before anybody asked', () => {

@@ -13,7 +13,7 @@ import { functionalObstacle, OTHER_METHODS } from '@vmdn/core/domain/functional.
 import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { RequestedMethod } from '@vmdn/core/domain/skip-free.ts';
 import { isSettled, mayCancel } from '@vmdn/core/domain/teleport.ts';
-import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT, WATCH_TIMER_MS } from '../limits.ts';
+import { EVENT_COMMENT_MS, TELEPORTS_PAGE_DEFAULT } from '../limits.ts';
 import type { PlaceValue, Tables, TeleportRow } from '../ports.ts';
 import { requireNoCapture } from './captures.ts';
 import type { ClientIdentity, Context } from './context.ts';
@@ -317,6 +317,6 @@ export async function* followTeleport(
       silentSince = Date.now();
       yield null;
     }
-    await watch.next(WATCH_TIMER_MS, stop);
+    await watch.next(Math.min(context.timing.watchMs, EVENT_COMMENT_MS), stop);
   }
 }

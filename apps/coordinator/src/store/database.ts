@@ -66,14 +66,17 @@ function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
-/** Class 08 (connection), 57P0x (shutdown), 53 (resources), and what the socket says. */
+/**
+ * Class 08 (connection), 57P0x (shutdown), 53 (resources), what the socket says, and what pg says of a
+ * connection that broke between two statements.
+ */
 function isUnreachable(error: unknown): boolean {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : '';
   return (
     /^(08|57P0|53)/.test(code) ||
     ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code) ||
-    /Connection terminated|timeout exceeded when trying to connect/i.test(message)
+    /Connection terminated|timeout exceeded when trying to connect|not queryable/i.test(message)
   );
 }
 

@@ -8,7 +8,8 @@ import { startTestDatabase, type TestDatabase } from './test-database.ts';
 import { startTestCoordinator, type TestCoordinator } from './test-network.ts';
 
 /** The coordinator of the test that runs. */
-export interface CoordinatorPerTest extends Omit<TestCoordinator, typeof Symbol.asyncDispose> {
+export interface CoordinatorPerTest
+  extends Omit<TestCoordinator, 'pace' | typeof Symbol.asyncDispose> {
   readonly databaseUrl: string;
 }
 
@@ -20,12 +21,12 @@ export function coordinatorPerTest(): CoordinatorPerTest {
   beforeAll(async () => {
     database = await startTestDatabase();
   });
-  afterAll(() => database[Symbol.asyncDispose]());
+  afterAll(() => database?.[Symbol.asyncDispose]());
   beforeEach(async () => {
     databaseUrl = await database.freshUrl();
     current = await startTestCoordinator(databaseUrl);
   });
-  afterEach(() => current[Symbol.asyncDispose]());
+  afterEach(() => current?.[Symbol.asyncDispose]());
   return {
     get coordinator() {
       return current.coordinator;

@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { captureRecord, createCapturedImages } from './captured-images.ts';
 
 const CAPTURE = '22222222-2222-4222-8222-222222222222' as Id;
-const timeoutMs = 60_000;
+const timeoutMs = 300_000;
 const runner = createCommandRunner();
 const qemuImg = createQemuImg(runner);
 const pool = createHashPool({ workerCount: 1 });
@@ -48,7 +48,7 @@ async function beginProcess(said: { readonly captures: readonly { readonly captu
   return { store, images, captureVm };
 }
 
-describe('a capture of two disks', { timeout: 120_000 }, () => {
+describe('a capture of two disks', { timeout: 600_000 }, () => {
   it('I1: that failed at the second leaves nothing of the first, although the edge was killed', async () => {
     const first = await beginProcess({ captures: [{ capture: CAPTURE }] });
     const base = await first.store.adopt(await stageDisk(first.store, testDisk('delivered')));

@@ -5,6 +5,7 @@ import { rowsInPlace } from '@vmdn/core/domain/share.ts';
 import { BLOCKS_PER_SEGMENT, SEGMENT_BYTES } from '@vmdn/core/domain/units.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { serveNbd } from '@vmdn/core/io/nbd/nbd-server.ts';
+import type { ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSyncEngine, type SyncEngine } from './create-sync-engine.ts';
 import { GuestReads } from './guest-reads.ts';
@@ -22,6 +23,7 @@ import {
 const runner = createCommandRunner();
 const never = new AbortController().signal;
 const SEGMENTS = 256;
+const COMPARE = ['compare', '-f', 'raw', '-F', 'raw'];
 const ZEROS = Array<number>(BLOCKS_PER_SEGMENT).fill(0);
 let room: DiskRoom;
 let engine: SyncEngine;
@@ -31,8 +33,8 @@ beforeAll(async () => {
   engine = createSyncEngine({ assembleWorkers: 2 });
 });
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** A third of the segments are those of `base` in place, one is zero over them; the last block is short. */
@@ -46,6 +48,33 @@ function contentsOver(base: readonly number[]): number[] {
   return contents;
 }
 
+/** Serves a disk by NBD under two names; `areWaiting`: under each a read waits for what is not there yet. */
+async function serveTwice(disk: LazyDisk, reads: GuestReads) {
+  const waiting = { copy: Promise.withResolvers<void>(), compare: Promise.withResolvers<void>() };
+  const names = ['copy', 'compare'] as const;
+  const find = (wish: string): ExportedDisk | undefined => {
+    const name = names.find((known) => known === wish);
+    if (name === undefined) return undefined;
+    const watched = reads.watch(disk, 0);
+    const read: ExportedDisk['read'] = (...asked) => {
+      waiting[name].resolve();
+      return watched.read(...asked);
+    };
+    return { ...watched, read };
+  };
+  const socketPath = join(room.path('nbd'), 's');
+  const server = await serveNbd({
+    place: { socketPath },
+    exports: { find, names: () => names },
+    onReadError: (_, error) => expect(error).toBeUndefined(),
+  });
+  return {
+    areWaiting: Promise.all([waiting.copy.promise, waiting.compare.promise]),
+    urlOf: (name: (typeof names)[number]) => `nbd+unix:///${name}?socket=${socketPath}`,
+    close: () => server.close(),
+  };
+}
+
 /** Copies the disk by nbdcopy, compares it by qemu-img, both while it is being made. */
 async function readMeanwhile(
   plan: DiskPlan,
@@ -54,13 +83,7 @@ async function readMeanwhile(
 ): Promise<void> {
   const disk = new LazyDisk(wanted.recipe);
   const reads = new GuestReads();
-  const socketPath = join(room.path('nbd'), 's');
-  const server = await serveNbd({
-    place: { socketPath },
-    exports: { find: () => reads.watch(disk, 0), names: () => [''] },
-    onReadError: (_, error) => expect(error).toBeUndefined(),
-  });
-  const url = `nbd+unix:///?socket=${socketPath}`;
+  const server = await serveTwice(disk, reads);
   const copy = room.path('copy.raw');
   let served = 0;
   // A link on which reads overtake: every chunk waits for its turn.
@@ -72,24 +95,31 @@ async function readMeanwhile(
     },
   });
   const request = { plan, stagingDir, sources: [source], signal: never };
-  // The tools begin before there is anything to read.
-  const timeoutMs = 60_000;
+  const stop = new AbortController();
+  const how = { timeoutMs: 300_000, signal: stop.signal };
   const flags = ['--connections=4', '--request-size=65536'];
-  const copied = runner.run('nbdcopy', [...flags, '--', url, copy], { timeoutMs });
-  const args = ['compare', '-f', 'raw', '-F', 'raw', '--', wanted.path, url];
-  const compared = runner.run('qemu-img', args, { timeoutMs });
-  await expect.poll(() => server.connections).toBeGreaterThan(1);
-  const synced = engine.sync({ ...request, reading: { disk, bootTrace: [200, 100, 5] } });
-  const [{ stdout }] = await Promise.all([compared, copied, synced]);
-  expect(stdout).toMatch(/identical/);
-  expect(Buffer.compare(await readFile(copy), wanted.bytes)).toBe(0);
-  expect(served).toBeGreaterThan(0);
-  expect(reads.stalls.seconds(performance.now())).toBeGreaterThan(0);
-  await server.close();
-  await disk.close();
+  const copied = runner.run('nbdcopy', [...flags, '--', server.urlOf('copy'), copy], how);
+  const paths = [wanted.path, server.urlOf('compare')];
+  const compared = runner.run('qemu-img', [...COMPARE, '--', ...paths], how);
+  const tools = Promise.all([compared, copied]);
+  try {
+    // The tools begin before there is anything to read.
+    await Promise.race([server.areWaiting, tools]);
+    const synced = engine.sync({ ...request, reading: { disk, bootTrace: [200, 100, 5] } });
+    const [[{ stdout }]] = await Promise.all([tools, synced]);
+    expect(stdout).toMatch(/identical/);
+    expect(Buffer.compare(await readFile(copy), wanted.bytes)).toBe(0);
+    expect(served).toBeGreaterThan(0);
+    expect(reads.stalls.seconds(performance.now())).toBeGreaterThan(0);
+  } finally {
+    stop.abort();
+    await Promise.allSettled([copied, compared]);
+    await server.close();
+    await disk.close();
+  }
 }
 
-describe('a disk read by NBD while it is made', { timeout: 120_000 }, () => {
+describe('a disk read by NBD while it is made', { timeout: 600_000 }, () => {
   const base = range(100_000, SEGMENTS * BLOCKS_PER_SEGMENT);
 
   it('I1: is right where it comes from a local image and from a source', async () => {

@@ -34,8 +34,8 @@ beforeAll(async () => {
   wanted = await room.store(diskOf(blocks.fill(0, from, from + BLOCKS_PER_SEGMENT)));
 });
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 beforeEach(async () => {

@@ -25,8 +25,8 @@ beforeAll(async () => {
   wanted = await room.store(diskOf(range(1, BLOCKS_PER_SEGMENT * SEGMENTS)));
 });
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 async function read(disk: LazyDisk, segment: number, signal = never): Promise<boolean> {

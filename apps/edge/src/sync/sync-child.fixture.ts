@@ -1,7 +1,8 @@
 /**
- * Room: edge, sync (tests only). A process that syncs one disk and can be killed at any moment. Its one
- * argument is a JSON file (ChildTask). The source reads the disk's file piece by piece and prints how many
- * blocks it sends before it hands them over, so that they count whatever happens to the process.
+ * Room: edge, sync (tests only). A process that syncs one disk and kills itself in the middle if asked to: a
+ * parent that waits for its turn would kill it late, or not at all. Its one argument is a JSON file
+ * (ChildTask). The source reads the disk's file piece by piece and prints how many blocks it sends before it
+ * hands them over, so that they count whatever happens to the process.
  */
 
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
@@ -25,6 +26,10 @@ export interface ChildTask {
   readonly virtualSizeBytes: number;
   readonly images: readonly LocalImage[];
   readonly stagingDir: string;
+  /** After so many blocks the process is gone, as by `kill -9`; 0 = never. */
+  readonly killAfterBlocks: number;
+  /** Memory for blocks on their way; null = as in production. */
+  readonly bufferBytes: number | null;
   /** A turn of the event loop and the thread pool after so many blocks; 0 = none. */
   readonly pauseEveryBlocks: number;
 }
@@ -46,6 +51,7 @@ function say(event: ChildEvent): void {
 }
 
 function fileSource(task: ChildTask): RemoteSource {
+  let sentBlocks = 0;
   const readBlocks = async (request: BlockRequest): Promise<{ wireBytes: number }> => {
     const fd = openSync(task.diskPath, 'r');
     const piece = Buffer.alloc(PIECE_BLOCKS * 4096);
@@ -59,6 +65,10 @@ function fileSource(task: ChildTask): RemoteSource {
           const length = Math.min(count * 4096, task.virtualSizeBytes - block * 4096);
           readSync(fd, piece, 0, length, block * 4096);
           say({ event: 'sent', blocks: count });
+          sentBlocks += count;
+          if (task.killAfterBlocks > 0 && sentBlocks >= task.killAfterBlocks) {
+            process.kill(process.pid, 'SIGKILL');
+          }
           wireBytes += length;
           request.onWireBytes?.(length);
           await request.onBlocks(block, count, piece.subarray(0, length));
@@ -84,7 +94,8 @@ function peakMemory(): number {
 }
 
 const task = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as ChildTask;
-await using engine = createSyncEngine({ assembleWorkers: 2 });
+const bufferBytes = task.bufferBytes === null ? {} : { bufferBytes: task.bufferBytes };
+await using engine = createSyncEngine({ assembleWorkers: 2, ...bufferBytes });
 try {
   const plan = await engine.plan({
     digest: task.digest as LocalImage['digest'],

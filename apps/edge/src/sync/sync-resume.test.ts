@@ -1,4 +1,4 @@
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import { readStagingState } from '@vmdn/core/io/sync/staging.ts';
@@ -16,8 +16,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await engine[Symbol.asyncDispose]();
-  await room.close();
+  await engine?.[Symbol.asyncDispose]();
+  await room?.close();
 });
 
 /** Cancels the first sync after `blocks` blocks; returns how many had been sent. */
@@ -33,6 +33,15 @@ async function interrupted(wanted: StoredDisk, stagingDir: string, blocks: numbe
   const failed = engine.sync({ plan, stagingDir, sources: [origin], signal: stop.signal });
   await expect(failed).rejects.toMatchObject({ code: 'cancelled' });
   return { plan, sent: origin.sentBlocks.length };
+}
+
+/** Overwrites these blocks of a finished disk: the file says so by its time, however coarse the clock is. */
+async function touch(stagingDir: string, ...blocks: readonly number[]): Promise<void> {
+  const path = join(stagingDir, 'disk.raw');
+  const file = await open(path, 'r+');
+  for (const block of blocks) await file.write(Buffer.alloc(4096, 1), 0, 4096, block * 4096);
+  await file.close();
+  await utimes(path, new Date(), new Date(Date.now() + 10_000));
 }
 
 async function resumed(wanted: StoredDisk, stagingDir: string) {
@@ -83,10 +92,7 @@ describe('a sync that was interrupted', () => {
     const wanted = await room.store(diskOf([...range(1, 64), ...Array<number>(64).fill(0), 5]));
     const stagingDir = room.path('staging');
     await resumed(wanted, stagingDir);
-    const file = await open(join(stagingDir, 'disk.raw'), 'r+');
-    await file.write(Buffer.alloc(4096, 1), 0, 4096, 20 * 4096);
-    await file.write(Buffer.alloc(4096, 1), 0, 4096, 100 * 4096);
-    await file.close();
+    await touch(stagingDir, 20, 100);
     const { sent } = await resumed(wanted, stagingDir);
     expect(sent).toEqual(range(16, 16));
   });
@@ -95,9 +101,7 @@ describe('a sync that was interrupted', () => {
     const wanted = await room.store(diskOf(range(1, 64)));
     const stagingDir = room.path('staging');
     await resumed(wanted, stagingDir);
-    const file = await open(join(stagingDir, 'disk.raw'), 'r+');
-    await file.write(Buffer.alloc(4096, 1), 0, 4096, 20 * 4096);
-    await file.close();
+    await touch(stagingDir, 20);
     const stop = new AbortController();
     const sources = [sourceOf(wanted.bytes, { onRequest: () => stop.abort() })];
     const plan = await planOf(engine, wanted, []);

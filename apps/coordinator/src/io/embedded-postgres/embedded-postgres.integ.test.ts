@@ -76,11 +76,14 @@ describe('the embedded PostgreSQL', () => {
   it('dies with a process that is killed, and the next one finds the data (I2)', async () => {
     const { child, pid } = await startElsewhere();
     expect(await isAlive(pid)).toBe(true);
+    const exited = once(child, 'exit');
     child.kill('SIGKILL');
+    // While its owner lives the database is refused, as it should be.
+    await exited;
     // At once: the killed one's server may still be ending.
     await using next = await start();
     expect(next.pid).not.toBe(pid);
-    await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false));
+    await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false), { timeout: 30_000 });
     expect(await query(next.address, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
@@ -120,7 +123,7 @@ describe('the embedded PostgreSQL', () => {
       expect(await isAlive(pid)).toBe(true);
     } finally {
       child.kill('SIGKILL');
-      await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false), { timeout: 10_000 });
+      await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false), { timeout: 30_000 });
     }
   });
 

@@ -7,19 +7,10 @@
  */
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import {
-  chmod,
-  chown,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
+import { readOrMakeSecretFile } from '../small-files.ts';
 import { type Account, chooseAccount, runToEnd } from './processes.ts';
 import { findSoftware, type Software } from './software.ts';
 
@@ -85,15 +76,8 @@ async function requireReachable(dir: string, account: Account): Promise<void> {
 }
 
 async function readOrMakePassword(path: string): Promise<string> {
-  const fresh = randomBytes(32).toString('base64url');
-  try {
-    await writeFile(path, fresh, { mode: 0o600, flag: 'wx', flush: true });
-    return fresh;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  const kept = await readFile(path, 'utf8');
-  if (kept.length >= 32) return kept;
+  const password = await readOrMakeSecretFile(path, () => randomBytes(32).toString('base64url'));
+  if (password.length >= 32) return password;
   throw new VmdnError('corrupt', `The file ${path} does not hold the database's password.`);
 }
 
