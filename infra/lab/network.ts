@@ -68,7 +68,9 @@ export interface LabNode {
 export interface Network extends AsyncDisposable {
   readonly stateDir: string;
   readonly coordinator: LabNode;
-  /** Origins and edges by name. Throws `not_found`. */
+  /** Origins and edges. */
+  readonly nodes: readonly LabNode[];
+  /** One of them by name. Throws `not_found`. */
   node(name: string): LabNode;
   readonly client: CoordinatorClient;
   readonly clientFilePath: string;
@@ -252,6 +254,7 @@ function createNetwork(parts: Parts): Network {
   const network: Network = {
     stateDir: record.stateDir,
     coordinator,
+    nodes,
     node(name) {
       const found = nodes.find((node) => node.name === name);
       if (found !== undefined) return found;
