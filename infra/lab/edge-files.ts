@@ -11,12 +11,11 @@ const FORMATS = ['raw', 'qcow2'] as const;
 
 /** The disk of an image, as QEMU opens it. Throws when the edge has none of this digest. */
 export async function deliveredDisk(edgeStateDir: string, digest: string): Promise<DiskFile> {
-  const entries = await readdir(edgeStateDir, { recursive: true });
-  const found = FORMATS.flatMap((format) => {
-    const ends = join('images', digest, `disk.${format}`);
-    const paths = entries.filter((path) => path.endsWith(ends));
-    return paths.map((path) => ({ path: join(edgeStateDir, path), format }));
-  });
-  if (found[0] !== undefined && found.length === 1) return found[0];
-  throw new Error(`${found.length} images of digest ${digest} lie in ${edgeStateDir}, not one.`);
+  // No other folder is read: in those that an edge works in, files come and go.
+  const dir = join(edgeStateDir, 'store', 'images', digest);
+  const files = await readdir(dir);
+  const [format, ...more] = FORMATS.filter((each) => files.includes(`disk.${each}`));
+  if (format !== undefined && more.length === 0)
+    return { path: join(dir, `disk.${format}`), format };
+  throw new Error(`In ${dir} lies no disk, or more than one.`);
 }

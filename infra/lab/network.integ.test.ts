@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startNetwork } from './network.ts';
 import { findProcesses } from './processes.ts';
 import { readRecord } from './record.ts';
+import { startScript } from './script.fixture.ts';
 import { waitFor } from './wait-for.ts';
 
 let stateDir = '';
@@ -44,17 +43,19 @@ describe('a network', () => {
       import { startNetwork } from ${JSON.stringify(new URL('./network.ts', import.meta.url).href)};
       await startNetwork({ stateDir: ${JSON.stringify(stateDir)}, origins: [], edges: [] });
       process.stdout.write('up');
-      setInterval(() => undefined, 1000);
+      process.stdin.resume();
     `;
-    const starter = spawn(process.execPath, ['--input-type=module', '--eval', script]);
-    await once(starter.stdout, 'data');
-    const record = await readRecord(stateDir);
-    expect((await findProcesses(record?.mark ?? '', stateDir)).length).toBeGreaterThanOrEqual(2);
-    starter.kill('SIGKILL');
-    const isOver = async () =>
-      (await readRecord(stateDir)) === undefined &&
-      (await findProcesses(record?.mark ?? '', stateDir)).length === 0;
-    await waitFor('the network is stopped', isOver, { timeoutMs: 60_000 });
+    const starter = await startScript(script);
+    const mark = (await readRecord(stateDir))?.mark ?? '';
+    try {
+      expect((await findProcesses(mark, stateDir)).length).toBeGreaterThanOrEqual(2);
+    } finally {
+      starter.kill('SIGKILL');
+      const isOver = async () =>
+        (await readRecord(stateDir)) === undefined &&
+        (await findProcesses(mark, stateDir)).length === 0;
+      await waitFor('the network is stopped', isOver, { timeoutMs: 60_000 });
+    }
   });
 
   it('says the last words of a service that does not start, and leaves nothing behind', async () => {

@@ -26,6 +26,7 @@ import {
   readClientFile,
 } from '@vmdn/core/io/files/client-file.ts';
 import { runtimeDir } from '@vmdn/core/process/paths.ts';
+import { freePort } from './ports.ts';
 import { type StopReport, stopRecorded, writeRecord } from './record.ts';
 import { type Service, type ServiceKind, startService } from './service.ts';
 import { waitFor } from './wait-for.ts';
@@ -68,7 +69,9 @@ export interface LabNode {
 export interface Network extends AsyncDisposable {
   readonly stateDir: string;
   readonly coordinator: LabNode;
-  /** Origins and edges by name. Throws `not_found`. */
+  /** Origins and edges. */
+  readonly nodes: readonly LabNode[];
+  /** One of them by name. Throws `not_found`. */
   node(name: string): LabNode;
   readonly client: CoordinatorClient;
   readonly clientFilePath: string;
@@ -108,13 +111,13 @@ function createLauncher(options: NetworkOptions, mark: string): Launcher {
       const stateDir = join(options.stateDir, name);
       const logPath = join(options.stateDir, 'logs', `${name}.log`);
       await makePassage(stateDir);
-      const all = { VMDN_STATE_DIR: stateDir, VMDN_LISTEN: `${LOOPBACK}:0`, ...settings };
+      const all = { VMDN_STATE_DIR: stateDir, ...settings };
       const start = (listen: string): Promise<Service> =>
         startService(
           { kind, name, logPath, mark, settings: { ...all, VMDN_LISTEN: listen } },
           options.signal,
         );
-      let service = await start(all.VMDN_LISTEN);
+      let service = await start(`${LOOPBACK}:${await freePort(LOOPBACK)}`);
       return {
         kind,
         name,
@@ -171,9 +174,9 @@ async function launchNodes(
 }
 
 /** A process that stops the network when this one is gone; it ends when its pipe does. */
-function postGuardian(stateDir: string): ChildProcess {
+function postGuardian(stateDir: string, mark: string): ChildProcess {
   const script = new URL('./guardian.ts', import.meta.url).pathname;
-  const guardian = spawn(process.execPath, [script, stateDir], {
+  const guardian = spawn(process.execPath, [script, stateDir, mark], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
@@ -200,7 +203,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   await makePassage(options.stateDir);
   await mkdir(join(options.stateDir, 'logs'), { recursive: true, mode: 0o700 });
   await writeRecord(record);
-  const guardian = postGuardian(options.stateDir);
+  const guardian = postGuardian(options.stateDir, mark);
   let client: CoordinatorClient | undefined;
   try {
     const launcher = createLauncher(options, mark);
@@ -252,6 +255,7 @@ function createNetwork(parts: Parts): Network {
   const network: Network = {
     stateDir: record.stateDir,
     coordinator,
+    nodes,
     node(name) {
       const found = nodes.find((node) => node.name === name);
       if (found !== undefined) return found;

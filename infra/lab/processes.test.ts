@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, open, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -59,28 +60,44 @@ describe('a process', () => {
     expect(await endProcess(deaf.identity, 200)).toBe(true);
     expect(await isAlive(deaf.identity)).toBe(false);
   });
+
+  it('lives while any of its threads does, and holds what it has open', async () => {
+    // The first thread ends alone: exit(2) of the kernel, which is number 60.
+    const { identity } = await start('perl', [
+      '-Mthreads',
+      '-e',
+      'async { sleep 66 }; syscall 60, 0',
+    ]);
+    const leaderEnded = async () =>
+      (await readFile(`/proc/${identity.pid}/stat`, 'latin1')).includes(') Z ');
+    await waitFor('its first thread has ended', leaderEnded, { timeoutMs: 10_000 });
+    expect(await isAlive(identity)).toBe(true);
+    await endProcess(identity, 5000);
+    expect(await isAlive(identity)).toBe(false);
+  });
 });
 
 describe('I2: the processes of a network', () => {
   it('are those with its mark, and tools that have its files open or were given them', async () => {
     const stateDir = join(folder, 'net');
+    const mark = randomUUID();
     await mkdir(stateDir);
     const file = await open(join(stateDir, 'overlay.qcow2'), 'w+');
     // A tool is known by its name; sleep plays it.
     const tool = join(folder, 'qemu-system-x86_64');
     await symlink('/usr/bin/sleep', tool);
-    const marked = await start('sleep', ['61'], { [MARK_VARIABLE]: 'mark-1' });
-    const other = await start('sleep', ['62'], { [MARK_VARIABLE]: 'mark-2' });
+    const marked = await start('sleep', ['61'], { [MARK_VARIABLE]: mark });
+    const other = await start('sleep', ['62'], { [MARK_VARIABLE]: randomUUID() });
     const holding = await start(tool, ['63'], {}, file.fd);
     const idle = await start(tool, ['64']);
     const pager = await start('sleep', ['65'], {}, file.fd);
     await file.close();
-    const found = (await findProcesses('mark-1', stateDir)).map(({ pid }) => pid);
+    const found = (await findProcesses(mark, stateDir)).map(({ pid }) => pid);
     expect(found.sort()).toEqual([marked.identity.pid, holding.identity.pid].sort());
     await mkdir(join(folder, 'logs'));
     const clientFile = join(stateDir, 'coordinator/client.json');
     const record = {
-      mark: 'mark-1',
+      mark,
       stateDir,
       startedAt: '',
       coordinatorUrl: null,
@@ -90,7 +107,7 @@ describe('I2: the processes of a network', () => {
     const { stopped, killed } = await stopRecorded(record);
     expect(stopped).toHaveLength(2);
     expect(killed).toEqual([]);
-    expect(await findProcesses('mark-1', stateDir)).toEqual([]);
+    expect(await findProcesses(mark, stateDir)).toEqual([]);
     for (const { identity } of [other, idle, pager]) expect(await isAlive(identity)).toBe(true);
   });
 });

@@ -21,8 +21,9 @@ export interface ProcessIdentity {
 /** The environment variable that marks what a network started. */
 export const MARK_VARIABLE = 'VMDN_LAB';
 
-const START_TICKS_FIELD = 22;
 const STATE_FIELD = 3;
+const THREADS_FIELD = 20;
+const START_TICKS_FIELD = 22;
 const KILL_WAIT_MS = 10_000;
 
 /** Field `number` of /proc/PID/stat, counted from 1 as in proc(5); the name in field 2 may hold anything. */
@@ -33,7 +34,10 @@ function statField(stat: string, number: number): string {
 async function readStat(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    return statField(stat, STATE_FIELD) === 'Z' ? undefined : stat;
+    // A process whose first thread has ended holds its files, locks and ports while another one lives.
+    const hasEnded =
+      statField(stat, STATE_FIELD) === 'Z' && Number(statField(stat, THREADS_FIELD)) <= 1;
+    return hasEnded ? undefined : stat;
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@
  * record beside its state, from which it is found and stopped.
  *
  * I1: the record is there from before the first process starts until after the last one ended.
+ * I2: a network takes away its own record only: another may have begun in the same folder.
  */
 
 import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -78,6 +79,7 @@ export async function stopRecorded(record: NetworkRecord): Promise<StopReport> {
     );
   }
   await rm(record.runtimeDir, { recursive: true, force: true });
-  await rm(join(record.stateDir, RECORD_NAME), { force: true });
+  const there = await readRecord(record.stateDir);
+  if (there?.mark === record.mark) await rm(join(record.stateDir, RECORD_NAME), { force: true });
   return { stopped, killed };
 }

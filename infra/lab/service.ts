@@ -11,13 +11,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { VmdnError } from '@vmdn/core/domain/errors.ts';
-import {
-  endProcess,
-  identify,
-  MARK_VARIABLE,
-  type ProcessIdentity,
-  signalProcess,
-} from './processes.ts';
+import { endProcess, identify, MARK_VARIABLE, type ProcessIdentity } from './processes.ts';
 import { waitFor } from './wait-for.ts';
 
 export type ServiceKind = 'coordinator' | 'origin' | 'edge';
@@ -36,11 +30,13 @@ export interface Service extends ProcessIdentity {
   /** Base URL under which it answers. */
   readonly url: string;
   readonly logPath: string;
+  /** False once it has ended. */
+  isRunning(): boolean;
   /** Throws when it has ended, with the last lines of its log. */
   assertRunning(): void;
   /** SIGTERM, SIGKILL when that does not help. Returns whether it had to be killed. */
   stop(): Promise<boolean>;
-  /** Ends it without a warning, as a power cut would, and waits until it is gone. */
+  /** Ends it without a warning, as a power cut would, and waits until its port and its locks are free. */
   kill(): Promise<void>;
 }
 
@@ -49,7 +45,8 @@ const ROOT = new URL('../..', import.meta.url).pathname;
 const START_MS_MAX = 90_000;
 /** A service forces its own end after 20 s. */
 const STOP_MS_MAX = 25_000;
-const KILL_WAIT_MS = 10_000;
+/** A process that waits for a disk of the machine does not end when it is killed. */
+const KILL_WAIT_MS = 60_000;
 const LOG_LINES_SHOWN = 15;
 /** The variables that a service may inherit: how programs are found and words are written. */
 /** What the launcher tells a service by itself (bin/vmdn.mjs). */
@@ -173,11 +170,13 @@ export async function startService(
       name,
       url,
       logPath,
+      isRunning: () => ending === undefined,
       assertRunning,
       stop: () => endProcess(identity, STOP_MS_MAX),
       async kill() {
-        await signalProcess(identity, 'SIGKILL');
-        await waitFor(`${name} is gone`, async () => (await identify(identity.pid)) === undefined, {
+        child.kill('SIGKILL');
+        // The kernel tells its parent after the last of its threads has closed its files.
+        await waitFor(`${name} is gone`, () => ending !== undefined, {
           timeoutMs: KILL_WAIT_MS,
           intervalMs: 10,
         });

@@ -156,7 +156,7 @@ export async function sweepNetlabs(runner: CommandRunner): Promise<void> {
     const [, pid, startTicks] = /^vmdn-lab-(\d+)-(\d+)-\d+-(?:origin|edge)$/.exec(name) ?? [];
     if (pid === undefined) continue;
     if ((await identify(Number(pid)))?.startTicks === Number(startTicks)) continue;
-    // Somebody else may sweep at the same moment; what counts is that it is gone.
+    // What can't be removed keeps nobody from opening a lab beside it.
     await removeNamespace(runner, name).catch(() => {});
   }
 }
@@ -340,11 +340,15 @@ async function namespaces(runner: CommandRunner): Promise<string[]> {
   return stdout.split('\n').flatMap((line) => line.split(' ')[0] || []);
 }
 
-/** Ends the processes in a namespace and removes it. One that does not exist is removed already. */
+/**
+ * Ends the processes in a namespace and removes it. One that does not exist is removed already; somebody else
+ * may remove it at the same moment, and what counts is that it is gone.
+ */
 async function removeNamespace(runner: CommandRunner, name: string): Promise<void> {
-  if (!(await namespaces(runner)).includes(name)) return;
+  const isGone = async (): Promise<boolean> => !(await namespaces(runner)).includes(name);
   const killFrom = performance.now() + GRACE_MS;
   const isEmpty = async (): Promise<boolean> => {
+    if (await isGone()) return true;
     const pids = await pidsIn(runner, name);
     const signal = performance.now() > killFrom ? 'SIGKILL' : 'SIGTERM';
     for (const pid of pids) {
@@ -355,7 +359,13 @@ async function removeNamespace(runner: CommandRunner, name: string): Promise<voi
   };
   const timing = { timeoutMs: 2 * GRACE_MS, intervalMs: POLL_MS };
   await waitFor(`the processes in the namespace ${name} have ended`, isEmpty, timing);
-  await runner.run('ip', ['netns', 'delete', name], { timeoutMs: TOOL_TIMEOUT_MS });
+  try {
+    await runner.run('ip', ['netns', 'delete', name], { timeoutMs: TOOL_TIMEOUT_MS });
+  } catch (error) {
+    await waitFor(`the namespace ${name} is gone`, isGone, timing).catch(() => {
+      throw error;
+    });
+  }
 }
 
 async function pidsIn(runner: CommandRunner, name: string): Promise<number[]> {

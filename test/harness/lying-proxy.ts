@@ -116,6 +116,8 @@ function tell(body: Buffer, outgoing: ServerResponse, lie: Lie): void {
     body[half] = (body[half] ?? 0) ^ 0x10;
     outgoing.end(body);
   } else {
+    // An empty body would go on for ever without a byte, and nobody else would have a turn.
+    if (body.length === 0) outgoing.destroy();
     const more = (): void => {
       while (!outgoing.destroyed && outgoing.write(body)) {
         // Until the other side has had enough.

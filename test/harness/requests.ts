@@ -27,6 +27,10 @@ import { ORIGIN } from './test-network.ts';
 /** Guests boot under emulation, sometimes beside other work. */
 const TELEPORT_MS_MAX = 420_000;
 const DESCRIBE_MS_MAX = 120_000;
+/** A system that is no Debian is looked at in an appliance, which may take 15 minutes by itself. */
+export const INSPECT_MS_MAX = 960_000;
+const HEALTHY_MS_MAX = 60_000;
+const REMOVE_MS_MAX = 180_000;
 
 export interface PlainReply {
   readonly status: number;
@@ -58,7 +62,18 @@ export async function ask(
   }
 }
 
-export function beginTeleport(
+/** Waits until the coordinator sees every edge healthy whose service runs, for instance after a stall. */
+async function edgesHealthy(network: Network): Promise<void> {
+  const up = network.nodes.filter(({ kind, service }) => kind === 'edge' && service.isRunning());
+  const areHealthy = async (): Promise<boolean> => {
+    const { nodes } = await network.client.call(listEdges, {});
+    return up.every(({ name }) => nodes.some((node) => node.name === name && node.healthy));
+  };
+  await waitFor('the edges that run are healthy', areHealthy, { timeoutMs: HEALTHY_MS_MAX });
+}
+
+/** Asks for a teleport when every edge that runs can be chosen: on a busy machine heartbeats come late. */
+export async function beginTeleport(
   network: Network,
   vm: string,
   near: string,
@@ -72,8 +87,9 @@ export function beginTeleport(
     readonly networks?: NetworkMap;
   } = {},
 ): Promise<Teleport> {
+  await edgesHealthy(network);
   const body = { vm: vm as Name, near: { region: near as Name }, lazy: false, ...how };
-  return network.client.call(requestTeleport, { body });
+  return await network.client.call(requestTeleport, { body });
 }
 
 /** Waits until a teleport is as wanted; fails at once when it ended otherwise. */
@@ -120,20 +136,18 @@ export async function compareDelivered(
 }
 
 /**
- * Takes a delivered VM away, one that was moved only with its writes, and waits until its edge has none left
- * as far as the coordinator counts; the edge itself may still be at it.
+ * Takes a delivered VM away, one that was moved only with its writes, and waits until its edge has said that
+ * nothing of it is left there.
  */
 export async function removeVm(
   network: Network,
-  { teleport, edge }: Teleport,
+  { teleport }: Teleport,
   writes: 'keep' | 'discard' = 'keep',
 ): Promise<void> {
   await network.client.call(cancelTeleport, { params: { teleport }, query: { writes } });
-  const noneRuns = async (): Promise<boolean> => {
-    const { nodes } = await network.client.call(listEdges, {});
-    return nodes.every(({ name, runningVms }) => name !== edge || runningVms === 0);
-  };
-  await waitFor('the VM is removed', noneRuns, { timeoutMs: 60_000 });
+  const isGone = async (): Promise<boolean> =>
+    (await network.client.call(getTeleport, { params: { teleport } })).released;
+  await waitFor('the VM is removed', isGone, { timeoutMs: REMOVE_MS_MAX });
 }
 
 /** What a node's limiter has let through since it started, as its next heartbeat tells. */
@@ -154,7 +168,12 @@ export function originSentBytes(network: Network): Promise<number> {
 }
 
 /** Waits until the origin has described a VM, in a version of at least `version`. */
-export async function vmDescribed(network: Network, vm: string, version = 1): Promise<number> {
+export async function vmDescribed(
+  network: Network,
+  vm: string,
+  version = 1,
+  timeoutMs = DESCRIBE_MS_MAX,
+): Promise<number> {
   const probe = async (): Promise<number | undefined> => {
     const { vms } = await network.client.call(listVms, {});
     return vms.find(
@@ -162,7 +181,7 @@ export async function vmDescribed(network: Network, vm: string, version = 1): Pr
     )?.version;
   };
   const watch = network.assertRunning;
-  return waitFor(`${vm} is described`, probe, { timeoutMs: DESCRIBE_MS_MAX, watch });
+  return waitFor(`${vm} is described`, probe, { timeoutMs, watch });
 }
 
 /** Waits until an edge has planned a VM's newest version. */

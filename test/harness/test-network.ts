@@ -3,7 +3,8 @@
  * own, a folder of its own, gone afterwards.
  *
  * I1: what a network leaves running is a failure of the test that used it.
- * I2: time passes as in production, but heartbeats and leases are short, so that a test need not wait long.
+ * I2: time passes as in production, but heartbeats are short, so that a test need not wait long; and no lease
+ *     ends, so that a teleport stays with its edge however long that takes to start again.
  */
 
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -37,7 +38,7 @@ export interface TestNetwork extends Network {
 }
 
 export const ORIGIN = 'origin-1';
-const COORDINATOR_SETTINGS = { VMDN_HEARTBEAT_SECONDS: '1', VMDN_LEASE_SECONDS: '5' };
+const COORDINATOR_SETTINGS = { VMDN_HEARTBEAT_SECONDS: '1', VMDN_LEASE_SECONDS: '3600' };
 
 /** Starts a network. Dispose of it in `afterAll`; that fails when anything is left running (I1). */
 export async function startTestNetwork(options: TestNetworkOptions): Promise<TestNetwork> {

@@ -8,16 +8,19 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { parseId, parseName } from '@vmdn/core/domain/names.ts';
 import type { ReadyCheck, VmHardware } from '@vmdn/core/domain/vm-specification.ts';
 import { qemuArguments } from '@vmdn/core/formats/qemu-command-line.ts';
+import { forwardedPorts, parseUsernetConnections } from '@vmdn/core/formats/qmp-usernet.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { createCommandRunner } from '@vmdn/core/io/command/command-runner.ts';
 import { createQemuImg } from '@vmdn/core/io/command/qemu-img.ts';
 import { startQemuSystem } from '@vmdn/core/io/command/qemu-system.ts';
+import { connectQmp } from '@vmdn/core/io/hypervisor/qmp-client.ts';
 import { buildGuests, copySparse, findGuest } from '@vmdn/infra/lab/guests.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
@@ -29,15 +32,16 @@ import {
 } from '../../apps/edge/src/edge.fixture.ts';
 import { type IsolationTarget, makeIsolationGuest } from './isolation-guest.ts';
 
-/** A guest whose first process is one script is up in some 20 s under emulation, 60 s on a busy machine. */
-const BOOT_SECONDS = 240;
+/** A guest whose first process is one script is up in some 20 s under emulation, and tries for 40 s. */
+const BOOT_SECONDS = 480;
+const GUEST_PORT = 80;
 const web = parseName('web', 'port');
 const ready: ReadyCheck = { kind: 'http', port: web, path: '/', timeoutSeconds: BOOT_SECONDS };
 const hardware: VmHardware = {
   vcpus: 1,
   memoryMiB: 256,
   firmware: 'bios',
-  ports: [{ name: web, guest: 80 }],
+  ports: [{ name: web, guest: GUEST_PORT }],
   ready,
 };
 
@@ -77,7 +81,7 @@ describe('a delivered guest', { timeout: 900_000 }, () => {
     // The edge leaves its VMs running when it ends.
     await network.remove(delivered.teleport);
     await network[Symbol.asyncDispose]();
-  }, 60_000);
+  }, 180_000);
 
   it('is reached through its named port, and itself reaches none of the services beside it', async () => {
     const { host, hostPort } = delivered.endpoints[0]!;
@@ -108,16 +112,22 @@ async function exposeDatabase(network: TestNetwork): Promise<number> {
   });
   relay.listen(0, '127.0.0.1');
   network.stack.defer(() => void relay.close());
-  await vi.waitFor(() => expect(relay.listening).toBe(true));
+  await once(relay, 'listening');
   return (relay.address() as AddressInfo).port;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await vi.waitFor(() => expect(server.listening).toBe(true));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** The port that QEMU took for the guest's own, by its monitor. */
+async function forwardedPort(monitor: string): Promise<number> {
+  const qmp = await connectQmp(monitor);
+  try {
+    const command = { 'command-line': 'info usernet' };
+    const table = String(await qmp.execute('human-monitor-command', command));
+    const port = forwardedPorts(parseUsernetConnections(table)).get(GUEST_PORT);
+    if (port === undefined) throw new Error(`QEMU forwards no port:\n${table}`);
+    return port;
+  } finally {
+    qmp.close();
+  }
 }
 
 /** Boots an image as the driver would, but for `restrict=on`; returns what the guest serves. */
@@ -127,9 +137,9 @@ async function bootUnrestricted(network: TestNetwork, imagePath: string): Promis
   const overlayPath = join(dir, 'disk.qcow2');
   const backing = { path: imagePath, format: 'raw' } as const;
   await createQemuImg(createCommandRunner()).createOverlay({ path: overlayPath, backing });
-  const hostPort = await freePort();
+  const monitorSocket = join(dir, 'monitor');
   const vm = parseId(randomUUID(), 'VM');
-  const forwards = [{ hostAddress: '127.0.0.1', hostPort, guestPort: 80 }];
+  const forwards = [{ hostAddress: '127.0.0.1', hostPort: 0, guestPort: GUEST_PORT }];
   const args = qemuArguments({
     ...{ vm, uuid: vm },
     name: parseName('twin', 'VM'),
@@ -141,7 +151,7 @@ async function bootUnrestricted(network: TestNetwork, imagePath: string): Promis
         overlay: { descriptor: 4, file: 'overlay' },
       },
     ],
-    monitorSocket: join(dir, 'monitor'),
+    monitorSocket,
     pidFile: join(dir, 'pid'),
   }).map((arg) => arg.replace('restrict=on', 'restrict=off'));
   await using image = await open(imagePath, 'r');
@@ -149,9 +159,11 @@ async function bootUnrestricted(network: TestNetwork, imagePath: string): Promis
   await using log = await open(join(dir, 'log'), 'a');
   const descriptors = [image.fd, overlay.fd];
   const qemu = await startQemuSystem({ user: null, args, descriptors, log: log.fd });
+  let hostPort: number | undefined;
   try {
     return await vi.waitFor(
       async () => {
+        hostPort ??= await forwardedPort(monitorSocket);
         const page = await fetch(`http://127.0.0.1:${hostPort}/`, {
           signal: AbortSignal.timeout(5000),
         });

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
   cancelTeleport,
+  getTeleport,
   listVms,
   type Teleport,
 } from '@vmdn/core/http/contracts/coordinator-clients.ts';
@@ -45,6 +46,12 @@ const virsh = async (...args: readonly string[]): Promise<string> =>
   (await run('virsh', ['-q', '-c', libvirt.uri, ...args])).stdout.trim();
 const filesOf = async (vm: string): Promise<string[]> =>
   (await readdir(dir)).filter((file) => file.startsWith(vm)).toSorted();
+
+/** As its operator does, on the machine of the origin. */
+async function askOrigin(...words: readonly string[]): Promise<void> {
+  const env = { ...process.env, VMDN_STATE_DIR: network.node(ORIGIN).stateDir };
+  await run(process.execPath, [LAUNCHER, 'origin', ...words], { env });
+}
 
 /** A domain of the guest, with its serial console in a file, and what VMDN can't know of it. */
 async function define(vm: string): Promise<void> {
@@ -91,8 +98,9 @@ afterAll(async () => {
 
 describe('a domain of libvirt', () => {
   it('that runs is teleported as if its power had failed, boots elsewhere, and runs on', async () => {
-    const env = { ...process.env, VMDN_STATE_DIR: network.node(ORIGIN).stateDir };
-    await run(process.execPath, [LAUNCHER, 'origin', 'describe', RUNNING], { env });
+    // The other one, which is off, is described of itself once the origin has seen both.
+    await vmDescribed(network, MOVED);
+    await askOrigin('describe', RUNNING);
     await vmDescribed(network, RUNNING);
     const { vms } = await network.client.call(listVms, {});
     expect(vms.find(({ vm }) => vm === RUNNING)).toMatchObject({ consistency: 'crash' });
@@ -106,7 +114,6 @@ describe('a domain of libvirt', () => {
   });
 
   it('that is moved is one that libvirt can’t start, and is again when the move is given up', async () => {
-    await vmDescribed(network, MOVED);
     const { teleport } = await beginTeleport(network, MOVED, 'london', { move: true });
     const moved = await teleportEnd(network, teleport);
     expect(moved).toMatchObject({ state: 'running', move: { fence: 'held' } });
@@ -118,8 +125,13 @@ describe('a domain of libvirt', () => {
       params: { teleport },
       query: { writes: 'discard' },
     });
-    const isBack = async (): Promise<boolean> => (await filesOf(MOVED)).includes(`${MOVED}.raw`);
-    await waitFor('the source is back', isBack, { timeoutMs: 60_000 });
+    // The file has its name before its lock is given up.
+    const isOver = async (): Promise<boolean> =>
+      (await network.client.call(getTeleport, { params: { teleport } })).move?.fence === 'over';
+    await waitFor('the source is back', isOver, { timeoutMs: 60_000 });
+    expect(await filesOf(MOVED)).toContain(`${MOVED}.raw`);
+    // libvirt makes the file its guest's before that has the lock: to the origin it is a source that changed.
+    await askOrigin('release', MOVED, '300');
     await virsh('start', MOVED);
     await virsh('destroy', MOVED);
   });
