@@ -68,6 +68,16 @@ describe('hearing', () => {
     expect(extended).toEqual([GRACE, GRACE]);
   });
 
+  it('I1: one that was slow to look has listened when a node was heard of meanwhile', async () => {
+    const { world, extended, hearing } = testHearing();
+    await hearing.look();
+    world.now += 10 * TIMING.silenceSeconds;
+    world.heard = world.now - TIMING.silenceSeconds;
+    await hearing.look();
+    expect(extended).toEqual([GRACE]);
+    expect(hearing.patienceSeconds()).toBe(TIMING.silenceSeconds);
+  });
+
   it('I2: who was heard of until nobody was is counted on for a while, and nobody else', async () => {
     const { world, hearing } = testHearing();
     world.heard = world.now - 3600;

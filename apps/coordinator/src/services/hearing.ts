@@ -44,7 +44,9 @@ function deafSeconds(
 ): number | null {
   if (last === null) return now.nowSeconds - (now.heardSeconds ?? now.nowSeconds);
   const seconds = now.nowSeconds - last.nowSeconds;
-  return isLastGood && seconds <= silenceSeconds ? null : seconds;
+  // A pass that took long, or another coordinator that listens: somebody was heard of all the same.
+  const unheardSeconds = Math.min(seconds, now.nowSeconds - (now.heardSeconds ?? 0));
+  return isLastGood && unheardSeconds <= silenceSeconds ? null : seconds;
 }
 
 /** A hearing over the store; `monotonicMs` is a clock that only goes forward. */
