@@ -10,6 +10,7 @@
  * I3: a launch with everything in place starts nothing but the command itself.
  * I4: memory that was freed goes back to the system (ALLOCATOR).
  * I5: Node keeps what it compiled in the system's cache; where it may not write there, it compiles anew.
+ * I6: a signal ends the launcher only when no command was started; from then on it is the command's.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -233,18 +234,10 @@ const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144' };
  */
 const SMALL_YOUNG_GENERATION = { NODE_OPTIONS: '--max-semi-space-size=1' };
 
-/** Replaces the launcher by the command, as far as Node 20 can: same terminal, signals, exit code. */
+/** Replaces the launcher by the command, as far as Node 20 can: same terminal, signals, exit code (I6). */
 function handOver(script, args, settings) {
   const cache = compileCache();
-  const child = spawn(pinnedNode(), [join(ROOT, script), ...args], {
-    stdio: 'inherit',
-    env: {
-      ...ALLOCATOR,
-      ...settings,
-      ...process.env,
-      ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
-    },
-  });
+  let child;
   // A terminal sends Ctrl-C to the whole process group: the child has it already.
   const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   process.on('SIGINT', () => {
@@ -253,6 +246,15 @@ function handOver(script, args, settings) {
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT']) {
     process.on(signal, () => child.kill(signal));
   }
+  child = spawn(pinnedNode(), [join(ROOT, script), ...args], {
+    stdio: 'inherit',
+    env: {
+      ...ALLOCATOR,
+      ...settings,
+      ...process.env,
+      ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+    },
+  });
   child.on('error', (error) => fail(`${script} could not be started: ${error.message}`));
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code);

@@ -35,6 +35,27 @@ mkdir -p "$ROOT/node_modules/node-${process.platform}-${process.arch}/bin"
 ln -sf "${process.execPath}" "$ROOT/node_modules/node-${process.platform}-${process.arch}/bin/node"
 `;
 
+/** Stands for a command: runs until it is terminated, or alone. */
+const COMMAND = `#!/usr/bin/env bash
+trap 'echo terminated; exit 7' TERM
+touch "$READY"
+while kill -0 $PPID 2> /dev/null; do read -rt 0.02 <> <(:) || true; done
+`;
+/** In the launcher's own process: a signal before it has the command's handle. */
+const SIGNAL_AT_SPAWN = `
+import childProcess from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+const { spawn } = childProcess;
+childProcess.spawn = (...given) => {
+  const child = spawn(...given);
+  while (!existsSync(process.env.READY));
+  process.kill(process.pid, 'SIGTERM');
+  return child;
+};
+syncBuiltinESMExports();
+`;
+
 let root = '';
 let env: Record<string, string> = {};
 
@@ -192,5 +213,16 @@ describe('the launcher', () => {
     await waitFor('it runs', () => said.includes('args'), wait);
     child.kill('SIGTERM');
     expect(await outcome).toMatchObject({ code: 7, stdout: expect.stringContaining('terminated') });
+  });
+
+  it('I6: passes on a signal that comes at the very moment when the command was started', async () => {
+    await launch(['x']).outcome;
+    const ready = join(root, 'ready');
+    const node = `node_modules/node-${process.platform}-${process.arch}/bin/node`;
+    await rm(join(root, node));
+    await write(node, COMMAND, 0o755);
+    await write('signal.mjs', SIGNAL_AT_SPAWN);
+    env = { ...env, READY: ready, NODE_OPTIONS: `--import=${join(root, 'signal.mjs')}` };
+    expect(await launch(['x']).outcome).toMatchObject({ code: 7, stdout: 'terminated\n' });
   });
 });

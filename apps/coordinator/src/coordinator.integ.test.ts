@@ -9,7 +9,14 @@ import { createCoordinator } from './coordinator.ts';
 import { openDatabase } from './store/database.ts';
 import { MIGRATIONS } from './store/migrate.ts';
 import { query, quiet, startTestDatabase, type TestDatabase } from './testing/test-database.ts';
-import { report, startTestCoordinator, startTestVm } from './testing/test-network.ts';
+import {
+  beat,
+  report,
+  startTestCoordinator,
+  startTestVm,
+  type TestCoordinator,
+  type TestNode,
+} from './testing/test-network.ts';
 
 let database: TestDatabase;
 
@@ -17,6 +24,19 @@ beforeAll(async () => {
   database = await startTestDatabase();
 });
 afterAll(() => database?.[Symbol.asyncDispose]());
+
+async function startTestEdges(network: TestCoordinator) {
+  const places = [
+    ['dublin', 'eu-west'],
+    ['cork', 'eu-west'],
+    ['frankfurt', 'eu-central'],
+  ] as const;
+  const { origin, edges } = await startTestVm(network, places);
+  const [dublin, cork, frankfurt] = edges as [TestNode, TestNode, TestNode];
+  // The other one of that region has no room at first.
+  await beat(cork, { freeStoreBytes: 0 });
+  return { origin, dublin, frankfurt };
+}
 
 describe('a coordinator', () => {
   it('leaves the first client’s token and its address in files that only their owner reads', async () => {
@@ -53,6 +73,50 @@ describe('a coordinator', () => {
     const params = { teleport: asked.teleport };
     expect(await user.call(client.getTeleport, { params })).toEqual(asked);
     expect(await edges[0]!.at(again.url).call(node.desiredState, {})).toEqual(before);
+  });
+
+  it('I2: after an outage a living edge keeps its teleports and gets others', async () => {
+    const databaseUrl = await database.freshUrl();
+    await using first = await startTestCoordinator(databaseUrl);
+    const edges = await startTestEdges(first);
+    const body = { vm: 'web-01', near: { region: 'eu-west' } };
+    const { teleport } = await first.user.call(client.requestTeleport, { body });
+    const { teleport: other } = await first.user.call(client.requestTeleport, { body });
+    await report(edges.dublin, teleport, {});
+    await first.coordinator[Symbol.asyncDispose]();
+    // The outage took an hour; one edge was away for an hour before it began.
+    const age = `update nodes set last_seen_at = last_seen_at - interval '1 h'
+      * case name when 'cork' then 2 else 1 end`;
+    await query(databaseUrl, age);
+    const expire = "update teleports set lease_expires_at = now() - interval '59 min'";
+    await query(databaseUrl, expire);
+
+    await using second = await startTestCoordinator(databaseUrl);
+    await beat({ client: edges.frankfurt.at(second.url) });
+    // One whose lease runs out from now on is looked at: passes are made.
+    await query(databaseUrl, `${expire} where id = $1`, [other]);
+    await beat({ client: edges.origin.at(second.url) });
+    await vi.waitFor(
+      async () => {
+        const view = await second.user.call(client.getTeleport, { params: { teleport: other } });
+        expect(view.message).toContain('is away');
+      },
+      { timeout: 15_000, interval: 50 },
+    );
+    const params = { teleport };
+    const kept = await second.user.call(client.getTeleport, { params });
+    expect(kept).toMatchObject({ edge: 'dublin', epoch: 1, state: 'syncing', message: null });
+
+    const asked = await second.user.call(client.requestTeleport, { body });
+    expect(asked).toMatchObject({ edge: 'dublin', spilled: false });
+    const cork = asked.others.find(({ edge }) => edge === 'cork');
+    expect(cork).toMatchObject({ eligible: false, reason: 'It has not been heard of lately.' });
+    const { nodes } = await second.user.call(client.listEdges, {});
+    expect(nodes.find(({ name }) => name === 'dublin')).toMatchObject({ healthy: false });
+
+    const dublin = { client: edges.dublin.at(second.url) };
+    const reported = await report(dublin, teleport, { state: 'verified' });
+    expect(reported).toMatchObject({ state: 'verified', epoch: 1 });
   });
 
   it('ends polls and streams at once when it stops', async () => {

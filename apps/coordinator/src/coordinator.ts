@@ -3,6 +3,7 @@
  *
  * I1: it stops in this order: stop accepting, end streams and polls, reconcilers, notifications,
  *     pool, embedded PostgreSQL; whatever was started is stopped when a later step fails.
+ * I2: it listens, and judges who is away, only when nobody loses anything for what it did not hear before.
  */
 
 import { signGrant } from '@vmdn/core/http/auth/grant.ts';
@@ -37,6 +38,7 @@ import { mountPackageRoutes } from './routes/package-routes.ts';
 import { mountTeleportRoutes } from './routes/teleport-routes.ts';
 import type { Context, Keys, Timing } from './services/context.ts';
 import { createGrantIssuer } from './services/grants.ts';
+import { createHearing, type Hearing } from './services/hearing.ts';
 import { createPackageRecipes } from './services/packages.ts';
 import { hashSecret, makeSecret } from './services/secrets.ts';
 import { openDatabase } from './store/database.ts';
@@ -74,12 +76,17 @@ export async function createCoordinator(
   const store = createStore(db);
 
   const closing = new AbortController();
+  const timing = timingOf(settings, pace);
+  const hearing = hearingOf(store, timing);
+  // Before anybody's silence is judged, and before the first one is heard.
+  await hearing.look();
   const context: Context = {
     store,
     wakes,
     keys: keysOf(await coordinatorKey(store)),
     events: createEvents(logger),
-    timing: timingOf(settings, pace),
+    timing,
+    hearing,
     protocol: PROTOCOL_VERSION,
     closing: closing.signal,
     now: pace.now ?? Date.now,
@@ -126,13 +133,25 @@ async function embedded(
   return postgres.address;
 }
 
-/** A lease outlives the silence after which its edge counts as away: who loses it is away for sure. */
+/**
+ * A lease outlives the silence after which its edge counts as away: who loses it is away for sure. What is
+ * no silence, since nobody listened, is services/hearing.ts's to say.
+ */
 function timingOf(settings: CoordinatorSettings, pace: CoordinatorPace): Timing {
   const { heartbeatSeconds, grantSeconds } = settings;
   const silenceSeconds = heartbeatSeconds * BEATS_MISSED_MAX + 1;
   const leaseSeconds = Math.max(settings.leaseSeconds, silenceSeconds);
   const watchMs = pace.watchMs ?? WATCH_TIMER_MS;
   return { heartbeatSeconds, silenceSeconds, leaseSeconds, grantSeconds, watchMs };
+}
+
+function hearingOf(store: Store, timing: Timing): Hearing {
+  const over = {
+    clock: () => store.read((tables) => tables.nodes.clock()),
+    extendLeases: (seconds: number) =>
+      store.read((tables) => tables.teleports.extendLeases(seconds)),
+  };
+  return createHearing(over, timing);
 }
 
 /** All routes over a context; tests call them without a socket. */

@@ -86,5 +86,11 @@ export const ENROLMENT_SECONDS_DEFAULT = 3600;
 /** Teleports that one pass of a reconciler looks at; the next pass takes the next ones. */
 export const RECONCILED_MAX = 100;
 
+/**
+ * So long after a coordinator is there again a living node has called it: the longest pause between a node's
+ * attempts is 30 s, and one that began before takes up to 10 s to fail.
+ */
+export const NODE_RETRY_SECONDS_MAX = 40;
+
 /** Missed beats after which a node counts as away. */
 export const BEATS_MISSED_MAX = 3;

@@ -124,6 +124,24 @@ describe('an origin whose VM is moved', () => {
     expect(toldOnce()).toEqual(['web/1 live']);
   });
 
+  it('does when it starts what was wanted meanwhile, refuses nothing and withdraws nothing', async () => {
+    const { path, fenced, version } = await withWeb();
+    for (const want of ['fenced', 'released'] as const) {
+      await origin.stop();
+      origin.coordinator.words.length = 0;
+      origin.coordinator.wishes = [wish({ want })];
+      await origin.start();
+      await vi.waitFor(() => expect(origin.coordinator.words).toContain(`${want} 1`), soon);
+      expect(origin.coordinator.words).not.toContain('refused 1');
+      expect([existsSync(path), existsSync(fenced)]).toEqual([
+        want === 'released',
+        want === 'fenced',
+      ]);
+      await vi.waitFor(() => origin.readDisk(version.description), soon);
+    }
+    expect(new Set(origin.coordinator.history)).toEqual(new Set(['web/1 live']));
+  });
+
   it('does not fence one that runs, and does as soon as it is off unchanged', async () => {
     const { path } = await withWeb();
     await vi.waitFor(async () => expect(await startable(path)).toBe(true), soon);

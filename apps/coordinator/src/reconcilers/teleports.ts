@@ -10,6 +10,8 @@
  *     taken back when somebody has.
  * I5: a move whose edge was allowed to boot is given to no other edge and starts over on no other version:
  *     its VM may run where it is, and must not run twice (services/moves.ts).
+ * I6: an edge loses a teleport, and a holder counts as gone, by silence only while they could be heard
+ *     (services/hearing.ts).
  */
 
 import type { Id } from '@vmdn/core/domain/names.ts';
@@ -32,6 +34,7 @@ export function reconcileLeases(context: Context): Reconciler {
   return {
     name: 'leases',
     async run(signal) {
+      await context.hearing.look();
       const found = await context.store.read((tables) => tables.teleports.expired());
       await eachOf(context, found, signal, async (tables, row) => {
         if (!(await tables.teleports.isExpired(row.id))) return;
@@ -46,6 +49,7 @@ export function reconcileWithdrawn(context: Context): Reconciler {
   return {
     name: 'withdrawn',
     async run(signal) {
+      await context.hearing.look();
       const found = await context.store.read((tables) => tables.teleports.withdrawn());
       await eachOf(context, found, signal, async (tables, row) => {
         const isGone = await isSourceGone(context, tables, row);

@@ -6,6 +6,7 @@ import type { Description } from '@vmdn/core/domain/description.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import type { Events, NodeFacts, PublicKeyValue, ReceiptValue, Store, Wakes } from '../ports.ts';
+import type { Hearing } from './hearing.ts';
 
 /** Times by which nodes are judged. */
 export interface Timing {
@@ -53,6 +54,7 @@ export interface Context {
   readonly keys: Keys;
   readonly events: Events;
   readonly timing: Timing;
+  readonly hearing: Hearing;
   /** The protocol that this coordinator speaks. */
   readonly protocol: number;
   /** Aborted when the coordinator stops: whoever waits must return. */

@@ -100,10 +100,10 @@ async function outlineOf(
   const imports = await tables.orders.openImports(node.id);
   const exports = await tables.exports.open(node.id);
   const digests = [...disks, ...seeds].map((disk) => disk.digest);
-  const { silenceSeconds } = context.timing;
-  const found = await tables.images.holders(project, [...new Set(digests)], silenceSeconds);
+  const patience = context.hearing.patienceSeconds();
+  const found = await tables.images.holders(project, [...new Set(digests)], patience);
   const holders = nearestFirst(node, found);
-  const nodes = new Map((await tables.nodes.list(project, silenceSeconds)).map((n) => [n.id, n]));
+  const nodes = new Map((await tables.nodes.list(project, patience)).map((n) => [n.id, n]));
   return {
     versions: versions.map((row) => {
       const mine = disks.filter((disk) => disk.vmId === row.vmId && disk.version === row.version);

@@ -53,7 +53,7 @@ export async function findRoute(
   tables: Tables,
   request: RouteRequest,
 ): Promise<Route> {
-  const nodes = await tables.nodes.list(request.project, context.timing.silenceSeconds);
+  const nodes = await tables.nodes.list(request.project, context.hearing.patienceSeconds());
   const place = resolvePlace(request, nodes);
   const demand = await demandOf(tables, request, nodes);
   const edges = await routableEdges(context, tables, request, demand, nodes);

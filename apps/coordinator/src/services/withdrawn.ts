@@ -12,8 +12,8 @@ import { isGranted } from './moves.ts';
 async function isCovered(context: Context, tables: Tables, row: TeleportRow): Promise<boolean> {
   const disks = await tables.vms.disks(row.vmId, row.version, row.skipFree);
   const digests = disks.map((disk) => disk.digest);
-  const { silenceSeconds } = context.timing;
-  const holders = await tables.images.holders(row.project, digests, silenceSeconds);
+  const patienceSeconds = context.hearing.patienceSeconds();
+  const holders = await tables.images.holders(row.project, digests, patienceSeconds);
   const scores = await tables.vms.scores(row.vmId, row.version);
   const mine = scores.find((score) => score.edgeId === row.edgeId);
   return disks.every((disk, index) => {

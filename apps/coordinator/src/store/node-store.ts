@@ -127,6 +127,14 @@ export function nodeStore(db: Db) {
         .orderBy('name')
         .execute(),
 
+    /** Seconds since 1970: the time, and when any node was heard of last. */
+    async clock(): Promise<{ nowSeconds: number; heardSeconds: number | null }> {
+      const { rows } = await sql<{ nowSeconds: number; heardSeconds: number | null }>`
+        select extract(epoch from now())::float8 as "nowSeconds",
+          extract(epoch from max(last_seen_at))::float8 as "heardSeconds" from nodes`.execute(db);
+      return rows[0]!;
+    },
+
     async add(node: NewNode): Promise<Id> {
       const row = await db
         .insertInto('nodes')

@@ -22,6 +22,15 @@ export function teleportLeases(db: Db) {
         .execute();
     },
 
+    /** All leases that end earlier than so long from now end then, also those that have run out. */
+    async extendLeases(seconds: number): Promise<void> {
+      await db
+        .updateTable('teleports')
+        .set({ lease_expires_at: leaseOf(seconds) })
+        .where('lease_expires_at', '<', leaseOf(seconds))
+        .execute();
+    },
+
     /** Teleports whose edge let the lease run out. */
     expired: (): Promise<{ id: Id; project: Id }[]> =>
       db

@@ -17,6 +17,7 @@ import type { Id, Name } from '@vmdn/core/domain/names.ts';
 import type { DiskPlan } from '@vmdn/core/domain/plan.ts';
 import { bytesToWrite } from '@vmdn/core/domain/share.ts';
 import type { Tier } from '@vmdn/core/domain/tiers.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type {
   DiskDelivery,
@@ -38,7 +39,6 @@ import type { Planner } from './planner.ts';
 import type { Recipes } from './recipes.ts';
 import { type DiskHolder, remoteSources, type Trade, tierOf } from './remote-sources.ts';
 import { reserveRoom } from './reserve-room.ts';
-import { createTurns } from './turns.ts';
 
 export interface DiskOrder {
   readonly digest: Digest;
@@ -104,7 +104,7 @@ interface Deps extends LendMeans {
 }
 
 export function createDiskDeliveries(deps: Deps): DiskDeliveries {
-  const turns = createTurns();
+  const turns = createTurns<string>();
   const limit = pLimit(DELIVERIES_MAX);
   const loanLimit = pLimit(LOANS_MAX);
   const costs: CostsBefore = new Map();

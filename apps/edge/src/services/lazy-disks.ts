@@ -22,6 +22,7 @@ import type { Digest } from '@vmdn/core/domain/digest.ts';
 import type { Id } from '@vmdn/core/domain/names.ts';
 import { type DiskPlan, indexOf } from '@vmdn/core/domain/plan.ts';
 import type { Recipe } from '@vmdn/core/domain/recipe.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import type { TraceUse } from '@vmdn/core/http/contracts/receipts.ts';
 import type { ExportServer, ServeExports } from '@vmdn/core/io/ports/export-server.ts';
 import type { ClosableDisk, ExportedDisk } from '@vmdn/core/io/ports/exported-disk.ts';
@@ -30,7 +31,6 @@ import type { ImageStore, StoredImage } from '@vmdn/core/io/ports/image-store.ts
 import type { GuestReads } from '../sync/guest-reads.ts';
 import type { LazyDisk } from '../sync/lazy-disk.ts';
 import type { LazyReading } from '../sync/sync-disk.ts';
-import { createTurns } from './turns.ts';
 import { WaitingDisk } from './waiting-disk.ts';
 
 export interface DiskOfVm {
@@ -159,7 +159,7 @@ function createExports(
   guests: Map<Id, Guest>,
 ): Pick<LazyDisks, 'serve' | 'end' | typeof Symbol.asyncDispose> {
   const servers = new Map<Id, ExportServer>();
-  const turns = createTurns();
+  const turns = createTurns<string>();
   const refresh = (): void => {
     for (const [digest, one] of shared) fromStore(deps, digest, one);
   };

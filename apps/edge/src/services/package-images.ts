@@ -9,6 +9,7 @@
  */
 
 import type { Digest } from '@vmdn/core/domain/digest.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import { PACKAGE_UNPACKER_VERSION } from '@vmdn/core/formats/package-recipe.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { PackageMirrors, ResolvedPackage } from '@vmdn/core/io/ports/package-mirrors.ts';
@@ -19,7 +20,6 @@ import type { BackgroundBudget } from './background-budget.ts';
 import type { ImageUses } from './image-uses.ts';
 import type { PackageImageRecord, PackageRecipes } from './package-recipes.ts';
 import type { PackageRoom } from './package-room.ts';
-import { createTurns } from './turns.ts';
 
 export interface PackageImages {
   /** Whether the store holds the image of the package file with this SHA-256. */
@@ -65,7 +65,7 @@ interface Deps {
 }
 
 export function createPackageImages(deps: Deps): PackageImages {
-  const turns = createTurns();
+  const turns = createTurns<string>();
   /** How many wait for a package now. */
   const awaited = new Map<Digest, number>();
   const has = async (sha256: Digest): Promise<boolean> => {

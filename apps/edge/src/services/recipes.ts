@@ -12,6 +12,7 @@
 import { giveBack } from '@vmdn/core/domain/columns.ts';
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { ImageStore } from '@vmdn/core/io/ports/image-store.ts';
 import type { RecipeFolder } from '@vmdn/core/io/ports/records.ts';
@@ -20,7 +21,6 @@ import { HOLDER_STALL_MS } from '../limits.ts';
 import type { HolderBreakers } from './holder-breakers.ts';
 import type { LightRecipes } from './light-recipes.ts';
 import type { DiskHolder } from './remote-sources.ts';
-import { createTurns } from './turns.ts';
 
 export interface WantedRecipe {
   readonly digest: Digest;
@@ -58,7 +58,7 @@ interface Deps {
 }
 
 export function createRecipes(deps: Deps): Recipes {
-  const turns = createTurns();
+  const turns = createTurns<string>();
   return { find: (wanted) => turns.inTurn(wanted.digest, () => find(deps, wanted)) };
 }
 

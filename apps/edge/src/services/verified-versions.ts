@@ -13,12 +13,12 @@
 import type { Description } from '@vmdn/core/domain/description.ts';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import { descriptionDigestOf, verifyDescription } from '@vmdn/core/http/auth/signed-description.ts';
 import type { CoordinatorClient } from '@vmdn/core/http/clients/coordinator-client.ts';
 import { type KnownVersion, readDescription } from '@vmdn/core/http/contracts/coordinator-nodes.ts';
 import type { Records } from '@vmdn/core/io/ports/records.ts';
 import { DESCRIPTIONS_BYTES_MAX } from '../limits.ts';
-import { createTurns } from './turns.ts';
 
 /** Newest version by origin (node id), one record for each VM name. */
 export type NewestVersions = Readonly<Record<string, number>>;
@@ -51,7 +51,7 @@ export function createVerifiedVersions(deps: {
   /** In the order of their last use. */
   const kept = new Map<string, Kept>();
   let keptBytes = 0;
-  const turns = createTurns();
+  const turns = createTurns<string>();
   const keep = (key: string, value: Kept): void => {
     kept.set(key, value);
     keptBytes += value.bytes;

@@ -11,13 +11,13 @@
 import type { Digest } from '@vmdn/core/domain/digest.ts';
 import { type DiskPlan, indexOf, planMasks } from '@vmdn/core/domain/plan.ts';
 import type { Rates } from '@vmdn/core/domain/plan-estimate.ts';
+import { createTurns } from '@vmdn/core/domain/turns.ts';
 import { BLOCK_BYTES } from '@vmdn/core/domain/units.ts';
 import { sampleRows, type WireSample } from '@vmdn/core/domain/wire-sample.ts';
 import type { DiskClient } from '@vmdn/core/http/clients/disk-client.ts';
 import type { EdgeEvents } from '../events.ts';
 import { RATIOS_KEPT_MAX, SAMPLED_BLOCKS_MAX } from '../limits.ts';
 import type { DiskHolder } from './remote-sources.ts';
-import { createTurns } from './turns.ts';
 
 /** Whom to ask, and by whose leave. */
 export interface RatioQuestion {
@@ -48,7 +48,7 @@ export function createWireRatios(deps: {
   readonly events: EdgeEvents;
 }): WireRatios {
   const ratios = new Map<Digest, Known>();
-  const turns = createTurns();
+  const turns = createTurns<string>();
   const measure = async (plan: DiskPlan, question: RatioQuestion): Promise<void> => {
     const { digest, counts } = plan;
     const known = ratios.get(digest);

@@ -31,7 +31,7 @@ export function mountControlRoutes(app: App, desk: OperatorDesk): void {
     describeRunning,
     byFilePermissions,
     async ({ body }) => {
-      desk.describe(body.vm);
+      await desk.describe(body.vm);
       return { asked: body.vm };
     },
     { bodyBytesMax: CONTROL_BODY_BYTES_MAX },

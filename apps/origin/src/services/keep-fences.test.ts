@@ -267,6 +267,41 @@ describe('the fence of a moved VM', () => {
     expect(await names()).toEqual([...DISKS]);
   });
 
+  it('is set up, kept and released before the source is described anew after a start (I2, I3)', async () => {
+    await look(await process());
+    const first = await process();
+    expect(await first.keeper.fulfil(WISH)).toBe('fenced');
+    expect(await names()).toEqual(fenced);
+    const second = await process();
+    expect(await second.keeper.fulfil(WISH)).toBe('fenced');
+    const third = await process();
+    expect(await third.keeper.fulfil(RELEASE)).toBe('released');
+    expect(await names()).toEqual([...DISKS]);
+    // It lies where it did, and nothing was said of it.
+    const { disks, prints } = third.book.source(VM)!;
+    expect(prints).toEqual(await Promise.all(disks.map(printOf)));
+    expect(disks.map(({ layers }) => layers[0]!.path)).toEqual(DISKS.map(pathOf));
+    for (const { book } of [first, second, third]) expect(book.isLookedAt(VM)).toBe(false);
+  });
+
+  it('is neither set up nor said to stand before that for one that has changed (I2)', async () => {
+    await look(await process());
+    const origin = await process();
+    await origin.keeper.fulfil(WISH);
+    await writeFile(pathOf(fenced[1]!), 'other bytes');
+    const next = await process();
+    await expect(next.keeper.fulfil(WISH)).rejects.toMatchObject({ code: 'source_changed' });
+    expect(await next.keeper.fulfil(RELEASE)).toBe('released');
+    expect(next.book.isMatching(VM)).toBe(false);
+    await look(next);
+    await writeFile(pathOf(DISKS[0]), 'yet others');
+    const last = await process();
+    const refused = last.keeper.fulfil({ ...WISH, version: 2 });
+    await expect(refused).rejects.toMatchObject({ code: 'source_changed' });
+    expect(last.locked).toEqual([]);
+    expect(await names()).toEqual([...DISKS]);
+  });
+
   it('taken back by force stays so after a start, until the coordinator knows (I4)', async () => {
     const origin = await process();
     await look(origin);

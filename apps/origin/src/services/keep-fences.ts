@@ -6,7 +6,8 @@
  *     right at the next start: a fence that was not finished, and so never told, is undone, a release is
  *     completed, the operator's too. What can't be yet stays known, with its files' names, until it can.
  * I2: only a source that is off and still the move's version is fenced: its disks are locked against writers
- *     before and while their files are renamed, and their prints are compared under the lock.
+ *     before and while their files are renamed, and their prints are compared under the lock. That it was
+ *     seen so before is not needed: after a start a wish may come before the watcher's turn to describe it.
  * I3: fenced or not, it is the same version with the same bytes: only where they lie changes.
  * I4: an epoch or a move that is not the one held releases nothing; the operator may (`takeBack`), and is
  *     remembered.
@@ -235,7 +236,7 @@ class Keeper implements FenceKeeper {
     if (source === undefined || newest === undefined) {
       throw new VmdnError('unavailable', `This origin offers no VM "${vm}" at present.`);
     }
-    if (newest === version && book.isMatching(vm)) return source;
+    if (newest === version && book.mayMatch(vm)) return source;
     const words =
       newest === version
         ? `The source of ${vm} runs, or has changed since version ${version}; shut it down unchanged.`
@@ -313,7 +314,9 @@ class Keeper implements FenceKeeper {
       const words = `Not by this origin, ${missing.join(', ')} got another name or was removed.`;
       throw new VmdnError('conflict', words, { data: { missing } });
     }
-    this.#presentSource(wish);
+    const source = this.#presentSource(wish);
+    if (this.#options.book.isMatching(wish.vm)) return;
+    for (const disk of await this.#lock(source)) disk.release();
   }
 
   async #release(record: FenceRecord): Promise<void> {
@@ -357,7 +360,7 @@ class Keeper implements FenceKeeper {
     const { book, locks } = this.#options;
     const { disks, prints } = book.source(vm)!;
     const found = await printsOf(locks, disks).catch(() => undefined);
-    return book.isMatching(vm) && isDeepStrictEqual(found, prints);
+    return book.mayMatch(vm) && isDeepStrictEqual(found, prints);
   }
 }
 

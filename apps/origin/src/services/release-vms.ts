@@ -15,7 +15,7 @@ export interface OperatorDesk {
   /** Lets go of one VM's disks, or of all; returns the VMs. Throws `not_found`. */
   release(vm: Name | undefined, seconds: number): Promise<readonly Name[]>;
   /** Has a VM that runs described at the next look. Throws `not_found`, `invalid_input`. */
-  describe(vm: Name): void;
+  describe(vm: Name): Promise<void>;
   /** Takes a moved VM back, by force only. Throws `conflict`, `not_found`. */
   takeBack(
     vm: Name,
@@ -54,7 +54,7 @@ export interface OriginStatus {
 export function createOperatorDesk(options: {
   readonly book: VersionBook;
   readonly locks: SourceLocks;
-  readonly describeRunning: (vm: Name) => void;
+  readonly describeRunning: (vm: Name) => Promise<void>;
   readonly keeper: Pick<FenceKeeper, 'fences' | 'takeBack'>;
   readonly follower: Pick<FenceFollower, 'wake'>;
   readonly files: Pick<FenceFiles, 'hidden'>;

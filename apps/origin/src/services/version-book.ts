@@ -73,6 +73,11 @@ export interface VersionBook {
   vmNames(): readonly Name[];
   /** Whether the source was seen off and unchanged, and nothing has been heard to the contrary. */
   isMatching(vm: Name): boolean;
+  /**
+   * Whether it is matching, or an earlier process described it while it was off and nothing is known to the
+   * contrary yet. Whoever relies on it compares the prints again, under a lock where it must be off.
+   */
+  mayMatch(vm: Name): boolean;
   /** Says that the source is, or may no longer be, the newest version's. */
   setMatching(vm: Name, matches: boolean): void;
   /**
@@ -145,6 +150,10 @@ class Book implements VersionBook {
 
   isMatching(vm: Name): boolean {
     return this.#matching.get(vm) === true;
+  }
+
+  mayMatch(vm: Name): boolean {
+    return this.#matching.get(vm) ?? this.newest(vm)?.consistency === 'off';
   }
 
   setMatching(vm: Name, matches: boolean): void {

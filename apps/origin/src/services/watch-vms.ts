@@ -7,12 +7,14 @@
  * I3: one VM that can't be described does not hold up the others.
  * I4: what earlier runs left on VMs that run is merged first; until it is, nothing is said of such a VM's
  *     disks.
+ * I5: what is seen of files that get other names meanwhile (a move's fence) says nothing of the VM: it is
+ *     looked at again at once, under the names that it has then.
  */
 
 import { isDeepStrictEqual } from 'node:util';
 import { describeError, isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
 import type { Name } from '@vmdn/core/domain/names.ts';
-import type { VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
+import type { DiskSource, VmSpecification } from '@vmdn/core/domain/vm-specification.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import { RESCAN_MS, RETRY_MS, SETTLE_MS } from '../limits.ts';
 import type { VmDiscovery } from '../ports.ts';
@@ -35,14 +37,20 @@ export interface VmWatcherOptions extends DescribeDeps {
   readonly retryMs?: number;
 }
 
+/** A VM that is to be described, and where its disks lay by the book when it was looked at. */
+interface Changed {
+  readonly vm: VmSpecification;
+  readonly lay: readonly DiskSource[] | undefined;
+}
+
 export interface VmWatcher extends AsyncDisposable {
   /** Something may have changed: look soon. */
   wake(): void;
   /** Describes a VM at the next look, if it runs. Throws `invalid_input`, `not_found`. */
-  describeRunning(vm: Name): void;
+  describeRunning(vm: Name): Promise<void>;
   /** A source turned out not to be what was described: withdraws it at once, and looks soon. */
   reportTrouble(vm: Name, error: unknown): void;
-  /** Settles when it is known of every source whether it is what was described; never rejects. */
+  /** Settles when every source was looked at: one that is not what was described is known; never rejects. */
   readonly firstLook: Promise<void>;
   /** What is wrong now, by VM or file. */
   problems(): ReadonlyMap<string, string>;
@@ -60,7 +68,7 @@ class Watcher implements VmWatcher {
   readonly #stop = new AbortController();
   readonly #problems = new Map<string, string>();
   readonly #retryNotBefore = new Map<Name, number>();
-  #found: ReadonlySet<Name> = new Set();
+  #found: ReadonlyMap<Name, readonly DiskSource[]> = new Map();
   readonly #looked = Promise.withResolvers<void>();
   #wakeUp: () => void = () => undefined;
   #isAwake = true;
@@ -83,12 +91,14 @@ class Watcher implements VmWatcher {
     this.#wakeUp();
   }
 
-  describeRunning(vm: Name): void {
+  async describeRunning(vm: Name): Promise<void> {
     const { running } = this.#options;
     if (running === undefined) {
       const message = 'Only VMs of libvirt can be described while they run; set VMDN_LIBVIRT_URI.';
       throw new VmdnError('invalid_input', message, { data: { vm } });
     }
+    // Before that nothing has been found yet.
+    await this.#looked.promise;
     if (!this.#found.has(vm)) {
       throw new VmdnError('not_found', `This origin has no VM "${vm}".`, { data: { vm } });
     }
@@ -162,10 +172,10 @@ class Watcher implements VmWatcher {
     // Whoever waits for this must not wait for whole disks to be read.
     this.#looked.resolve();
     await this.#settle();
-    for (const vm of changed) {
+    for (const each of changed) {
       if (this.#stop.signal.aborted) return;
-      if ((this.#retryNotBefore.get(vm.name) ?? 0) > this.#options.now()) continue;
-      if (await this.#describe(vm)) await this.#settle();
+      if ((this.#retryNotBefore.get(each.vm.name) ?? 0) > this.#options.now()) continue;
+      if (await this.#describe(each)) await this.#settle();
     }
     await this.#sweep(vms);
   }
@@ -176,14 +186,20 @@ class Watcher implements VmWatcher {
     const found = await discovery.find();
     this.#forgetOldProblems(found.vms, found.problems);
     for (const { where, error } of found.problems) this.#complain(where, error);
-    const changed: VmSpecification[] = [];
+    const present = new Map(found.vms.map((vm) => [vm.name, vm.disks]));
+    for (const [name, disks] of present) {
+      // What was wrong with it was so under other names.
+      if (!isDeepStrictEqual(this.#found.get(name), disks)) this.#retryNotBefore.delete(name);
+    }
+    this.#found = present;
+    const changed: Changed[] = [];
     for (const vm of found.vms) {
       if (unsettled.has(vm.name)) this.#holdBack(vm.name, unsettled.get(vm.name));
-      else if (!(await this.#isUnchanged(vm))) changed.push(vm);
+      else if (!(await this.#isUnchanged(vm))) {
+        changed.push({ vm, lay: book.source(vm.name)?.disks });
+      }
     }
-    const names = new Set<Name>(found.vms.map((vm) => vm.name));
-    this.#found = names;
-    for (const name of book.vmNames()) if (!names.has(name)) book.setMatching(name, false);
+    for (const name of book.vmNames()) if (!present.has(name)) book.setMatching(name, false);
     return { vms: found.vms, changed };
   }
 
@@ -233,10 +249,12 @@ class Watcher implements VmWatcher {
   }
 
   /** Returns whether the VM is described now. */
-  async #describe(vm: VmSpecification): Promise<boolean> {
+  async #describe(changed: Changed): Promise<boolean> {
     const { book, logger } = this.#options;
+    const { vm } = changed;
     try {
       const content = await this.#read(vm);
+      if (await this.#isRelocated(changed)) return false;
       if (content === null) {
         this.#problems.delete(vm.name);
         this.#retryNotBefore.set(vm.name, this.#options.now() + this.#retryMs());
@@ -249,7 +267,7 @@ class Watcher implements VmWatcher {
       this.#retryNotBefore.delete(vm.name);
       return true;
     } catch (error) {
-      if (this.#stop.signal.aborted) return false;
+      if (this.#stop.signal.aborted || (await this.#isRelocated(changed))) return false;
       // Let go for its owner: until it is seen otherwise, nothing has changed.
       if (!isVmdnError(error, 'unavailable')) book.setMatching(vm.name, false);
       const { rescanMs = RESCAN_MS, now } = this.#options;
@@ -257,6 +275,16 @@ class Watcher implements VmWatcher {
       this.#complain(vm.name, error);
       return false;
     }
+  }
+
+  /** I5. */
+  async #isRelocated({ vm, lay }: Changed): Promise<boolean> {
+    const { book } = this.#options;
+    // Not in the middle of it.
+    const lies = await book.undisturbed(async () => book.source(vm.name)?.disks);
+    if (isDeepStrictEqual(lies, lay)) return false;
+    this.wake();
+    return true;
   }
 
   /** Logs a problem when it is new or another one. */

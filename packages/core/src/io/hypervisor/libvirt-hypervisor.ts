@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
+import { createTurns } from '../../domain/turns.ts';
 import { type LibvirtDomainState, readDomainState } from '../../formats/libvirt-guest.ts';
 import { parseUsernetConnections } from '../../formats/qmp-usernet.ts';
 import type { Virsh } from '../command/virsh.ts';
@@ -39,7 +40,6 @@ import {
 import { requireGoneOrForced, requireOff } from './power-off.ts';
 import { createQemuVm, userOf } from './qemu-start.ts';
 import { listVmDirs, readDefinition, removeVmFiles, type VmPaths, vmPaths } from './vm-files.ts';
-import { createTurns } from './vm-turns.ts';
 import { waitReady } from './wait-ready.ts';
 
 export type { LibvirtDriverConfig } from './libvirt-start.ts';
@@ -59,7 +59,7 @@ interface Driver {
 export function createLibvirtHypervisor(config: LibvirtDriverConfig): Hypervisor & AsyncDisposable {
   const at = (vm: Id): VmPaths => vmPaths(config.dirs, vm);
   const driver: Driver = { config, at, virsh: config.virsh };
-  const { inTurn, idle } = createTurns();
+  const { inTurn, idle } = createTurns<Id>();
   const list = (): Promise<readonly Id[]> => listVmDirs(config.dirs.vms);
   const pump = startGoOn(driver, list);
   const consoleLog = (vm: Id): Promise<string> => readLibvirtConsole(at(vm));

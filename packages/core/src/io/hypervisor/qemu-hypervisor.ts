@@ -12,6 +12,7 @@
 import type { DiskLayer } from '../../domain/disk-format.ts';
 import { VmdnError } from '../../domain/errors.ts';
 import type { Id } from '../../domain/names.ts';
+import { createTurns } from '../../domain/turns.ts';
 import { forwardedPorts, type UsernetConnection } from '../../formats/qmp-usernet.ts';
 import { hasEnded } from '../command/process-mark.ts';
 import { inspectLayers } from '../disk-export/inspect-layers.ts';
@@ -39,7 +40,6 @@ import {
   writePorts,
 } from './vm-files.ts';
 import { createVmMonitors, type VmMonitors } from './vm-monitors.ts';
-import { createTurns } from './vm-turns.ts';
 import { waitReady } from './wait-ready.ts';
 
 export type { QemuDriverConfig } from './qemu-start.ts';
@@ -59,7 +59,7 @@ interface Driver {
 export function createQemuHypervisor(config: QemuDriverConfig): Hypervisor & AsyncDisposable {
   const at = (vm: Id): VmPaths => vmPaths(config.dirs, vm);
   const driver: Driver = { config, at, monitors: createVmMonitors(at) };
-  const { inTurn, idle } = createTurns();
+  const { inTurn, idle } = createTurns<Id>();
   const consoleLog = async (vm: Id): Promise<string> => {
     // A VM that has ended left what there is on disk.
     await driver.monitors.drainConsole(vm).catch(() => undefined);

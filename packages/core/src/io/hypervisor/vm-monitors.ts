@@ -9,6 +9,7 @@
  */
 
 import type { Id } from '../../domain/names.ts';
+import { createTurns } from '../../domain/turns.ts';
 import { CONSOLE_BUFFER_BYTES, CONSOLE_DEVICE } from '../../formats/qemu-command-line.ts';
 import { parseRunState } from '../../formats/qmp-blocks.ts';
 import { parseUsernetConnections, type UsernetConnection } from '../../formats/qmp-usernet.ts';
@@ -38,7 +39,7 @@ export interface VmMonitors extends AsyncDisposable {
 /** Monitors of the VMs whose files are at `paths`. */
 export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
   const clients = new Map<Id, Promise<QmpClient>>();
-  const drains = new Map<Id, Promise<void>>();
+  const drains = createTurns<Id>();
   const connect = (vm: Id): Promise<QmpClient> => {
     const known = clients.get(vm);
     if (known !== undefined) return known;
@@ -65,16 +66,8 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
       const table = await monitors.execute(vm, 'human-monitor-command', parameters);
       return parseUsernetConnections(String(table));
     },
-    drainConsole(vm) {
-      const turn = monitors.drained(vm).then(() => drainOnce(vm));
-      drains.set(vm, turn);
-      const forget = (): void => {
-        if (drains.get(vm) === turn) drains.delete(vm);
-      };
-      turn.then(forget, forget);
-      return turn;
-    },
-    drained: (vm) => drains.get(vm)?.catch(() => undefined) ?? Promise.resolve(),
+    drainConsole: (vm) => drains.inTurn(vm, () => drainOnce(vm)),
+    drained: (vm) => drains.inTurn(vm, async () => undefined),
     forget(vm) {
       clients.get(vm)?.then(
         (client) => client.close(),
@@ -91,7 +84,7 @@ export function createVmMonitors(paths: (vm: Id) => VmPaths): VmMonitors {
   const pump = setInterval(() => {
     // A VM that has just ended fails here; whoever looks at it next sees that.
     for (const vm of clients.keys()) {
-      if (!drains.has(vm)) monitors.drainConsole(vm).catch(() => undefined);
+      if (!drains.isTaken(vm)) monitors.drainConsole(vm).catch(() => undefined);
       goOn(monitors, vm).catch(() => undefined);
     }
   }, PUMP_MS);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -184,6 +185,33 @@ describe('the image store', () => {
     expect(names.sort((a, b) => a - b)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
+  it('I1: two stagings of one disk that are adopted at once are one image', async () => {
+    const store = await openStore();
+    const disk = testDisk('twice');
+    const delivered = await stageDisk(store, disk);
+    const stagingDir = store.stagingDir('import-1');
+    await cp(delivered.stagingDir, stagingDir, { recursive: true });
+    const name = parseName('base', 'image');
+    const both = await Promise.all([
+      store.adopt(delivered),
+      store.adopt({ ...delivered, stagingDir, name, kind: 'base' }),
+    ]);
+    const { digest } = delivered;
+    expect(both).toMatchObject([{ digest }, { digest, name: 'base', kind: 'base' }]);
+    expect(await store.stagings()).toEqual([]);
+    expect((await reopen(store)).list()).toMatchObject([{ digest, name: 'base' }]);
+  });
+
+  it('an adoption that fails does not hold up the next one of its disk', async () => {
+    const store = await openStore();
+    const adoption = await stageDisk(store, testDisk('retried'));
+    const stagingDir = store.stagingDir('import-1');
+    const failing = store.adopt({ ...adoption, stagingDir });
+    const next = store.adopt(adoption);
+    await expect(failing).rejects.toMatchObject({ code: 'not_found' });
+    expect(await next).toMatchObject({ digest: adoption.digest });
+  });
+
   it('removes an image for good: its bytes are gone, and it can come again', async () => {
     const store = await openStore();
     const disk = testDisk('removed');
@@ -296,13 +324,17 @@ describe('the owner lock', () => {
     const path = await lockFile();
     const module = fileURLToPath(new URL('./owner-lock.ts', import.meta.url));
     const script = `import { takeOwnerLock } from ${JSON.stringify(module)};
-      takeOwnerLock(${JSON.stringify(path)}); process.stdout.write('held'); setInterval(() => {}, 1000);`;
+      // Held by a name: a lock that nobody can reach any more is collected, and let go.
+      globalThis.lock = takeOwnerLock(${JSON.stringify(path)});
+      process.stdout.write('held'); setInterval(() => {}, 1000);`;
     const holder = spawn(process.execPath, ['--input-type=module', '-e', script]);
     onTestFinished(() => void holder.kill('SIGKILL'));
     await once(holder.stdout, 'data');
     expect(() => takeOwnerLock(path, 50)).toThrow(expect.objectContaining({ code: 'conflict' }));
+    const ended = once(holder, 'exit');
     holder.kill('SIGKILL');
-    takeOwnerLock(path)[Symbol.dispose]();
+    await ended;
+    takeOwnerLock(path, 0)[Symbol.dispose]();
   });
 });
 

@@ -14,7 +14,7 @@
  *   <root>/quarantine/<digest>.<n>/       what was not what it said, with `reason.txt`
  *
  * I1: `images/<digest>` appears by one rename of a directory that is complete and durable, and
- *     disappears by one rename, into quarantine or to be removed.
+ *     disappears by one rename, into quarantine or to be removed. Two that are adopted at once are one.
  * I2: names inside the store are digests and numbers: nothing from outside becomes a path.
  * I3: after a kill at any point the next start finds each image whole or not at all: temporary files
  *     are swept, records that do not parse and images without bytes go to quarantine.
@@ -30,6 +30,7 @@ import { type Digest, isDigest } from '../../domain/digest.ts';
 import { describeError, isVmdnError, VmdnError } from '../../domain/errors.ts';
 import type { Name } from '../../domain/names.ts';
 import { nonZeroBytesOf } from '../../domain/recipe.ts';
+import { createTurns, type Turns } from '../../domain/turns.ts';
 import { ensurePrivateDir, fileError, fsyncDir, sweepTemps } from '../files/files.ts';
 import { openLayeredFile } from '../files/layered-file.ts';
 import { DISK_FILE, diskFileBytes } from '../files/shared-file.ts';
@@ -81,6 +82,7 @@ interface Store {
   readonly checks: Map<Digest, Promise<void>>;
   readonly recipes: RecipeMemory;
   readonly retained: RetainedImages;
+  readonly adoptions: Turns<Digest>;
 }
 
 /** Opens the store, takes it for this process and brings it in order. Throws `conflict`. */
@@ -103,6 +105,7 @@ export async function openImageStore(
     checks: new Map(),
     recipes: createRecipeMemory(),
     retained: createRetainedImages(),
+    adoptions: createTurns(),
   };
   try {
     await sweepStagings(store);
@@ -131,7 +134,7 @@ function surface(store: Store, lock: Disposable): ImageStore & AsyncDisposable {
     async removeStaging(key) {
       await rm(join(dirs.staging, key), { recursive: true, force: true });
     },
-    adopt: (adoption) => adopt(store, adoption),
+    adopt: (adoption) => store.adoptions.inTurn(adoption.digest, () => adopt(store, adoption)),
     rename: (digest, name) => renameImage(store, digest, name),
     quarantine: (digest, reason) => quarantine(store, digest, reason),
     retain: (digest) => store.retained.retain(requireEntry(store, digest).record.digest),

@@ -5,6 +5,7 @@
  * I1: a thread serves one job at a time; jobs at the same time get threads of their own.
  * I2: a thread goes back only after a job that ended well; any other one is ended.
  * I3: idle threads do not keep the process alive, and end after `idleMs` or with close().
+ * I4: a thread that ended while it was idle is given to nobody: it would never answer.
  */
 
 import { availableParallelism } from 'node:os';
@@ -39,6 +40,10 @@ export function createWorkerPool(script: URL, options: WorkerPoolOptions = {}): 
   const end = async (workers: readonly Worker[]): Promise<void> => {
     await Promise.all(workers.map((worker) => worker.terminate()));
   };
+  const leaveIdle = (worker: Worker): void => {
+    const at = idle.indexOf(worker);
+    if (at >= 0) idle.splice(at, 1);
+  };
   const close = async (): Promise<void> => {
     isClosed = true;
     clearTimeout(timer);
@@ -58,6 +63,7 @@ export function createWorkerPool(script: URL, options: WorkerPoolOptions = {}): 
         for (const name of ['message', 'error', 'exit']) worker.removeAllListeners(name);
         // A thread that dies while idle is no loss; without a listener it would be an uncaught error.
         worker.on('error', () => {});
+        worker.once('exit', () => leaveIdle(worker));
         worker.unref();
       }
       const room = isClosed || state === 'bad' ? 0 : Math.max(0, limit - idle.length);
