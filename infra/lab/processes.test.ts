@@ -60,21 +60,6 @@ describe('a process', () => {
     expect(await endProcess(deaf.identity, 200)).toBe(true);
     expect(await isAlive(deaf.identity)).toBe(false);
   });
-
-  it('lives while any of its threads does, and holds what it has open', async () => {
-    // The first thread ends alone: exit(2) of the kernel, which is number 60.
-    const { identity } = await start('perl', [
-      '-Mthreads',
-      '-e',
-      'async { sleep 66 }; syscall 60, 0',
-    ]);
-    const leaderEnded = async () =>
-      (await readFile(`/proc/${identity.pid}/stat`, 'latin1')).includes(') Z ');
-    await waitFor('its first thread has ended', leaderEnded, { timeoutMs: 10_000 });
-    expect(await isAlive(identity)).toBe(true);
-    await endProcess(identity, 5000);
-    expect(await isAlive(identity)).toBe(false);
-  });
 });
 
 describe('I2: the processes of a network', () => {

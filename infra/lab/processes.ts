@@ -10,44 +10,20 @@
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { markProcess, type ProcessMark } from '@vmdn/core/io/command/process-mark.ts';
 import { waitFor } from './wait-for.ts';
 
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Clock ticks from boot to its start: field 22 of /proc/PID/stat, proc(5). */
-  readonly startTicks: number;
-}
+export type ProcessIdentity = Pick<ProcessMark, 'pid' | 'startTicks'>;
 
 /** The environment variable that marks what a network started. */
 export const MARK_VARIABLE = 'VMDN_LAB';
 
-const STATE_FIELD = 3;
-const THREADS_FIELD = 20;
-const START_TICKS_FIELD = 22;
 const KILL_WAIT_MS = 10_000;
-
-/** Field `number` of /proc/PID/stat, counted from 1 as in proc(5); the name in field 2 may hold anything. */
-function statField(stat: string, number: number): string {
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[number - 3] ?? '';
-}
-
-async function readStat(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    // A process whose first thread has ended holds its files, locks and ports while another one lives.
-    const hasEnded =
-      statField(stat, STATE_FIELD) === 'Z' && Number(statField(stat, THREADS_FIELD)) <= 1;
-    return hasEnded ? undefined : stat;
-  } catch {
-    return undefined;
-  }
-}
 
 /** The identity of a process that runs now; undefined when there is none (or only a zombie). */
 export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
-  const stat = await readStat(pid);
-  if (stat === undefined) return undefined;
-  return { pid, startTicks: Number(statField(stat, START_TICKS_FIELD)) };
+  const mark = await markProcess(pid);
+  return mark === null ? undefined : { pid, startTicks: mark.startTicks };
 }
 
 /** Whether it is still the same process that runs under this id. */

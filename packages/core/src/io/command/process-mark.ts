@@ -11,7 +11,7 @@ import { readFile } from 'node:fs/promises';
 /** A process, by its number and when it started (clock ticks since the machine did). */
 export interface ProcessMark {
   readonly pid: number;
-  readonly startTicks: string;
+  readonly startTicks: number;
   /** Of its program, 15 characters at most; known until the very end. */
   readonly name: string;
 }
@@ -26,7 +26,7 @@ export async function markProcess(pid: number): Promise<ProcessMark | null> {
   if (name === undefined || startTicks === undefined) return null;
   // I2: the thread that a process began with may be a zombie before the others.
   const hasEnded = (state === 'Z' || state === 'X') && Number(threads) <= 1;
-  return hasEnded ? null : { pid, startTicks, name };
+  return hasEnded ? null : { pid, startTicks: Number(startTicks), name };
 }
 
 /** Never rejects. */
