@@ -33,8 +33,8 @@ export interface Gate extends AsyncDisposable {
   allow(digest: string, bytes: number): void;
   /** Lets all pass. */
   open(digest: string): void;
-  /** Refuses what waits, and lets all pass: whoever asked asks anew, by what it knows now. */
-  openAnew(digest: string): void;
+  /** Refuses what waits now: whoever asked asks anew, by what it knows then. */
+  refuse(digest: string): void;
   /** Bytes of a disk's blocks that have passed, from whatever node. */
   passedBytes(digest: string): number;
   /** Somebody waits for blocks of the disk, and none are under way. */
@@ -74,10 +74,7 @@ export async function startGate(nodes: readonly string[]): Promise<Gate> {
     },
     allow: (digest, bytes) => diskOf(digest).allow(bytes),
     open: (digest) => diskOf(digest).allow(Number.POSITIVE_INFINITY),
-    openAnew(digest) {
-      diskOf(digest).refuse();
-      diskOf(digest).allow(Number.POSITIVE_INFINITY);
-    },
+    refuse: (digest) => diskOf(digest).refuse(),
     passedBytes: (digest) => diskOf(digest).passedBytes,
     isStill: (digest) => diskOf(digest).isStill,
     tellers: (digest) => [...diskOf(digest).tellers],
