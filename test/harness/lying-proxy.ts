@@ -6,15 +6,8 @@
  * I2: `honest` passes everything unchanged.
  */
 
-import { once } from 'node:events';
-import {
-  createServer,
-  type IncomingMessage,
-  request,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { askOn, giveBack, type HttpProxy, startProxy } from './proxy.ts';
 
 export type Lie =
   | 'honest'
@@ -31,8 +24,7 @@ export type Lie =
   /** Another block's answer: blocks of a request come from elsewhere. */
   | 'garbage';
 
-export interface LyingProxy extends AsyncDisposable {
-  readonly url: string;
+export interface LyingProxy extends HttpProxy {
   lie: Lie;
   /** Answers that were lies. */
   readonly lies: number;
@@ -40,61 +32,37 @@ export interface LyingProxy extends AsyncDisposable {
 
 /** Starts a proxy; `target` is asked for each request, since an origin may move, or not be there yet. */
 export async function startLyingProxy(target: () => string | undefined): Promise<LyingProxy> {
-  const sockets = new Set<Socket>();
-  const proxy = { lie: 'honest' as Lie, lies: 0 };
-  const server: Server = createServer((incoming, outgoing) => {
-    const { host: _, ...headers } = incoming.headers;
-    const base = target();
-    if (base === undefined) {
-      outgoing.destroy();
-      return;
-    }
-    const url = new URL(incoming.url ?? '/', base);
-    const forwarded = request(url, { method: incoming.method, headers }, (answer) => {
-      const isLie = proxy.lie !== 'honest' && answer.statusCode === 200;
-      if (isLie) proxy.lies += 1;
-      pass(answer, outgoing, isLie ? proxy.lie : 'honest');
+  const lying = { lie: 'honest' as Lie, lies: 0 };
+  const proxy = await startProxy((exchange) => {
+    const { incoming, outgoing } = exchange;
+    const forwarded = askOn(target(), exchange, (answer) => {
+      const isLie = lying.lie !== 'honest' && answer.statusCode === 200;
+      if (isLie) lying.lies += 1;
+      pass(answer, outgoing, isLie ? lying.lie : 'honest');
     });
-    forwarded.on('error', () => outgoing.destroy());
-    outgoing.on('close', () => forwarded.destroy());
-    incoming.pipe(forwarded);
+    if (forwarded !== undefined) incoming.pipe(forwarded);
   });
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: proxy.url,
     get lie() {
-      return proxy.lie;
+      return lying.lie;
     },
     set lie(lie) {
-      proxy.lie = lie;
+      lying.lie = lie;
     },
     get lies() {
-      return proxy.lies;
+      return lying.lies;
     },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
+    [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),
   };
 }
 
 function pass(answer: IncomingMessage, outgoing: ServerResponse, lie: Lie): void {
-  const { 'content-length': length, 'transfer-encoding': _, ...headers } = answer.headers;
   if (lie === 'honest') {
-    outgoing.writeHead(
-      answer.statusCode ?? 502,
-      length === undefined ? headers : { ...headers, 'content-length': length },
-    );
-    answer.on('error', () => outgoing.destroy());
-    answer.pipe(outgoing);
+    giveBack(answer, outgoing);
     return;
   }
+  const { 'content-length': _, 'transfer-encoding': __, ...headers } = answer.headers;
   outgoing.writeHead(200, lie === 'page' ? { 'content-type': 'text/html' } : headers);
   if (lie === 'page') {
     outgoing.end('<html>Please log in to the hotel network.</html>');

@@ -7,8 +7,10 @@ import { totalTierBytes } from '@vmdn/core/domain/tiers.ts';
 import type { Teleport } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import { cacheStatistics } from '@vmdn/core/http/contracts/coordinator-clients.ts';
 import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
+import type { LabNode } from '@vmdn/infra/lab/network.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestsOf, type Gate, startGate } from '../harness/gate.ts';
 import {
   beginTeleport,
   compareDelivered,
@@ -25,35 +27,49 @@ import { MIB, placeSeededVm } from '../harness/vms.ts';
 
 const EDGE = 'edge-1';
 const DATA_MIB = 48;
-/** Slow enough for something to happen in the middle. */
+/** Slow enough for something to be under way when somebody dies. */
 const UPLINK_BYTES_PER_SECOND = 6_000_000;
+/** Before somebody is dead no more comes: the middle lasts as long as it takes. */
+const FIRST_MIB = 24;
 const VMS = ['origin-dies', 'edge-dies', 'coordinator-dies'] as const;
 
+let gate: Gate;
 let network: TestNetwork;
 const sources = new Map<string, DiskFile>();
 
 beforeAll(async () => {
+  gate = await startGate([ORIGIN]);
   network = await startTestNetwork({
     edges: [{ name: EDGE, region: 'eu-west' }],
-    origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
+    origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND, settings: gate.settings(ORIGIN) },
     vms: async (vmsDir) => {
       for (const vm of VMS)
         sources.set(vm, await placeSeededVm(vmsDir, vm, { dataMiB: DATA_MIB, sizeMiB: 64 }));
     },
   });
+  gate.leadTo(network);
   for (const vm of VMS) {
     await vmDescribed(network, vm);
     await vmPlanned(network, vm, EDGE);
   }
 });
-afterAll(async () => network?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  await network?.[Symbol.asyncDispose]();
+  await gate?.[Symbol.asyncDispose]();
+});
 
-/** Starts a teleport and waits until a part of the disk, and not all of it, is verified. */
-async function inTheMiddle(vm: string): Promise<Teleport> {
+/** Starts a teleport, and kills somebody when a part of the disk, and not all of it, is verified. */
+async function killInTheMiddle(vm: string, victim: LabNode): Promise<Teleport> {
+  const [digest] = await digestsOf(network, vm);
+  gate.allow(digest!, FIRST_MIB * MIB);
   const { teleport } = await beginTeleport(network, vm, 'dublin');
   const zeros = (64 - DATA_MIB) * MIB;
   const isHalfWay = (now: Teleport): boolean => verifiedBytes(now) > zeros + 8 * MIB;
-  return teleportUntil(network, teleport, 'a part of the disk is there', isHalfWay);
+  const middle = await teleportUntil(network, teleport, 'a part of the disk is there', isHalfWay);
+  await victim.service.kill();
+  expect(gate.passedBytes(digest!)).toBeLessThan(DATA_MIB * MIB);
+  gate.open(digest!);
+  return middle;
 }
 
 /** Little is fetched twice: what crossed the link is hardly more than the disk. */
@@ -81,8 +97,7 @@ async function expectDelivered(teleport: Teleport, vm: string): Promise<void> {
 describe('a teleport', () => {
   it('waits while its origin is away, and goes on when it is back', async () => {
     const vm = 'origin-dies';
-    const { teleport } = await inTheMiddle(vm);
-    await network.node(ORIGIN).service.kill();
+    const { teleport } = await killInTheMiddle(vm, network.node(ORIGIN));
     const waiting = await teleportUntil(
       network,
       teleport,
@@ -99,8 +114,7 @@ describe('a teleport', () => {
   it('goes on from what was verified when its edge was killed', async () => {
     const vm = 'edge-dies';
     const before = await originSentBytes(network);
-    const { teleport } = await inTheMiddle(vm);
-    await network.node(EDGE).service.kill();
+    const { teleport } = await killInTheMiddle(vm, network.node(EDGE));
     await network.node(EDGE).restart();
     await expectDelivered(await teleportEnd(network, teleport), vm);
     expectLittleTwice((await originSentBytes(network)) - before);
@@ -108,9 +122,8 @@ describe('a teleport', () => {
 
   it('goes on without its coordinator, and boots when that is back', async () => {
     const vm = 'coordinator-dies';
-    const { teleport, disks } = await inTheMiddle(vm);
+    const { teleport, disks } = await killInTheMiddle(vm, network.coordinator);
     const digest = disks[0]?.digest ?? '';
-    await network.coordinator.service.kill();
     const isDelivered = async (): Promise<boolean> => {
       const lines = (await network.logOf(EDGE)).split('\n');
       return lines.some((line) => line.includes('"disk_delivered"') && line.includes(digest));

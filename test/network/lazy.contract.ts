@@ -12,6 +12,7 @@ import { findGuest, type Guest, placeVm } from '@vmdn/infra/lab/guests.ts';
 import { proveSite } from '@vmdn/infra/lab/site-proof.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestsOf, type Gate, startGate } from '../harness/gate.ts';
 import {
   beginTeleport,
   compareDelivered,
@@ -28,11 +29,16 @@ const VM = 'tiny';
 const EDGE = 'edge-1';
 /** A second disk, which the guest does not read: it is what is left when the guest is up. */
 const DATA_MIB = 96;
+/** What may come of it while the guest boots, beside what that reads, however long it takes; and then. */
+const FIRST_BYTES = (DATA_MIB / 4) * MIB;
+const MORE_BYTES = FIRST_BYTES + 16 * MIB;
 const UPLINK_BYTES_PER_SECOND = 1_000_000;
 /** What a guest whose reads wait is given to shut down. */
 const PATIENCE = { VMDN_SHUTDOWN_SECONDS: '30' };
 /** Of a guest under emulation that reads over such a link, with others beside it. */
 const BOOT_MS_MAX = 240_000;
+/** Of one request to a guest: one that is never answered must not keep it from being asked again. */
+const ANSWER_MS_MAX = 10_000;
 
 /** `edgeSettings`: asked for once, before the network starts. */
 export function describeLazyTeleport(
@@ -40,18 +46,24 @@ export function describeLazyTeleport(
   edgeSettings: () => Promise<Readonly<Record<string, string>>>,
 ): void {
   describe(`a lazy teleport, by ${driver}`, () => {
+    let gate: Gate;
     let network: TestNetwork;
+    let dataDigest: string;
     let guest: Guest;
     let sources: readonly DiskFile[];
     let teleport: Teleport;
 
     beforeAll(async () => {
       guest = await findGuest(VM);
+      gate = await startGate([ORIGIN]);
       network = await startTestNetwork({
         edges: [
           { name: EDGE, region: 'eu-west', settings: { ...(await edgeSettings()), ...PATIENCE } },
         ],
-        origin: { uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND },
+        origin: {
+          uplinkBytesPerSecond: UPLINK_BYTES_PER_SECOND,
+          settings: gate.settings(ORIGIN),
+        },
         vms: async (vmsDir) => {
           const data = await makeDisk(join(vmsDir, 'data.raw'), {
             seed: 'data',
@@ -60,10 +72,16 @@ export function describeLazyTeleport(
           sources = [await placeVm(guest, vmsDir, VM, [data]), data];
         },
       });
+      gate.leadTo(network);
       await vmDescribed(network, VM);
       await vmPlanned(network, VM, EDGE);
+      const digests = await digestsOf(network, VM);
+      dataDigest = digests[1]!;
     });
-    afterAll(async () => network?.[Symbol.asyncDispose]());
+    afterAll(async () => {
+      await network?.[Symbol.asyncDispose]();
+      await gate?.[Symbol.asyncDispose]();
+    });
 
     function siteUrl(): string {
       const [endpoint] = teleport.endpoints;
@@ -79,6 +97,7 @@ export function describeLazyTeleport(
     }
 
     it('runs the guest long before its disks are there', async () => {
+      gate.allow(dataDigest, FIRST_BYTES);
       const begun = await beginTeleport(network, VM, 'london', { lazy: true });
       const isUp = ({ state }: Teleport): boolean => state === 'running';
       teleport = await teleportUntil(network, begun.teleport, 'it runs', isUp);
@@ -92,6 +111,7 @@ export function describeLazyTeleport(
       const before = verifiedBytes(teleport);
       await network.node(EDGE).service.kill();
       await network.node(EDGE).restart();
+      gate.allow(dataDigest, MORE_BYTES);
       const isMore = (now: Teleport): boolean => verifiedBytes(now) > before + 4 * MIB;
       await teleportUntil(network, teleport.teleport, 'more is there', isMore);
       await expectSite();
@@ -110,8 +130,12 @@ export function describeLazyTeleport(
       await network.node(EDGE).restart();
       teleport = await wish('on');
       expect(teleport.independentAt).toBeNull();
+      gate.open(dataDigest);
       await network.node(ORIGIN).restart();
-      const isUp = async (): Promise<boolean> => (await fetch(siteUrl())).ok;
+      const isUp = async (): Promise<boolean> => {
+        const signal = AbortSignal.timeout(ANSWER_MS_MAX);
+        return (await fetch(siteUrl(), { signal })).ok;
+      };
       await waitFor('the guest is up again', isUp, { timeoutMs: BOOT_MS_MAX });
     });
 

@@ -13,6 +13,7 @@ import type { DiskFile } from '@vmdn/infra/lab/disk-proof.ts';
 import { runTool } from '@vmdn/infra/lab/tools.ts';
 import { waitFor } from '@vmdn/infra/lab/wait-for.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestsOf, type Gate, startGate } from '../harness/gate.ts';
 import {
   beginTeleport,
   compareDelivered,
@@ -25,13 +26,22 @@ import {
   vmPlanned,
 } from '../harness/requests.ts';
 import { ORIGIN, startTestNetwork, type TestNetwork } from '../harness/test-network.ts';
-import { MIB, makeDisk, placeSeededVm, specification, writeSpecification } from '../harness/vms.ts';
+import {
+  MIB,
+  placeSeededVm,
+  seededBytes,
+  specification,
+  writeSpecification,
+} from '../harness/vms.ts';
 
 const EDGE = 'edge-1';
 const SECRET = 'this-is-a-secret-of-the-host';
 const TOOL = { timeoutMs: 60_000 };
 const CHANGING_MIB = 40;
+/** More than this, and no more than the rest of one request, comes of that disk before it changes. */
+const UNCHANGED_BYTES = 10 * MIB;
 
+let gate: Gate;
 let network: TestNetwork;
 const disks = new Map<string, DiskFile>();
 const runner = createCommandRunner();
@@ -97,9 +107,10 @@ async function placeHostileVms(vmsDir: string): Promise<void> {
 }
 
 beforeAll(async () => {
+  gate = await startGate([ORIGIN]);
   network = await startTestNetwork({
     edges: [{ name: EDGE, region: 'eu-west' }],
-    origin: { uplinkBytesPerSecond: 6_000_000 },
+    origin: { uplinkBytesPerSecond: 6_000_000, settings: gate.settings(ORIGIN) },
     vms: async (vmsDir) => {
       await placeHostileVms(vmsDir);
       disks.set('good', await placeSeededVm(vmsDir, 'good', { dataMiB: 4 }));
@@ -109,11 +120,13 @@ beforeAll(async () => {
       busyOwner = await holdSoon(busy, join(vmsDir, '..', 'busy.sock'));
     },
   });
+  gate.leadTo(network);
   await vmDescribed(network, 'good');
 });
 afterAll(async () => {
   for (const owner of owners) await owner.stop();
   await network?.[Symbol.asyncDispose]();
+  await gate?.[Symbol.asyncDispose]();
 });
 
 function diskOf(vm: string): DiskFile {
@@ -207,19 +220,19 @@ describe('a VM that changes while a teleport reads it', () => {
     await vmDescribed(network, vm);
     await vmPlanned(network, vm, EDGE);
     const before = await originSentBytes(network);
+    const [digest] = await digestsOf(network, vm);
+    gate.allow(digest!, UNCHANGED_BYTES + 1);
     const { teleport } = await beginTeleport(network, vm, 'dublin');
-    const isHalfWay = (now: Teleport): boolean => verifiedBytes(now) > 10 * MIB;
+    const isHalfWay = (now: Teleport): boolean => verifiedBytes(now) > UNCHANGED_BYTES;
+    const change = seededBytes('change', MIB);
     await teleportUntil(network, teleport, 'a part of the disk is there', isHalfWay);
-    // Somebody writes who asks no lock: one MiB in the middle, one at the end.
-    const change = await makeDisk(join(network.folder, 'change.raw'), {
-      seed: 'change',
-      dataMiB: 1,
-    });
+    // Somebody writes who asks no lock: one MiB in the middle, one at the end. At once: it is one change.
     const file = await open(disk.path, 'r+');
-    for (const mib of [CHANGING_MIB / 2, CHANGING_MIB - 1]) {
-      await file.write(await readFile(change.path), 0, MIB, mib * MIB);
-    }
+    const places = [CHANGING_MIB / 2, CHANGING_MIB - 1];
+    await Promise.all(places.map((mib) => file.write(change, 0, MIB, mib * MIB)));
     await file.close();
+    expect(gate.passedBytes(digest!)).toBeLessThan(CHANGING_MIB * MIB);
+    gate.open(digest!);
     const end = await teleportEnd(network, teleport);
     expect({ state: end.state, version: end.version }).toEqual({ state: 'running', version: 2 });
     expect(await compareDelivered(network, end, disk)).toMatchObject({ isEqual: true });
