@@ -22,11 +22,14 @@ const BYTES_PER_SECOND = 4_000_000;
 /** A store leaves 256 MiB to the rest of the machine, and keeps as much for what a VM writes. */
 const STATE_SIZE = '680m';
 
+/** What the edge may write meanwhile: the rest of the disk, and some words about it. */
+const MEANWHILE_BYTES = 64 * MEBIBYTE;
+
 /** Makes a file that takes all the room that there is: most of it at once, the rest piece by piece. */
 async function fill(path: string): Promise<void> {
   await using file = await open(path, 'a');
   const { bavail, bsize } = await statfs(path);
-  const most = bavail * bsize - 4 * MEBIBYTE;
+  const most = bavail * bsize - MEANWHILE_BYTES;
   await promisify(execFile)('fallocate', ['-l', String(most), path]);
   const piece = Buffer.alloc(MEBIBYTE);
   const isFull = (error: NodeJS.ErrnoException): true => {
