@@ -9,7 +9,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isVmdnError, VmdnError } from '@vmdn/core/domain/errors.ts';
-import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
+import { takeOwnerLock } from '@vmdn/core/io/files/owner-lock.ts';
 
 /** Claims the state folder for this process until disposed. Throws `busy` when somebody else has it. */
 export async function claim(stateDir: string): Promise<AsyncDisposable> {

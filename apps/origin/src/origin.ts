@@ -34,13 +34,13 @@ import {
   removeDir,
 } from '@vmdn/core/io/files/files.ts';
 import { openNodeIdentityStore } from '@vmdn/core/io/files/node-identity.ts';
+import { takeOwnerLock } from '@vmdn/core/io/files/owner-lock.ts';
 import { createRecipeFiles } from '@vmdn/core/io/files/recipe-files.ts';
 import { probeAccelerator } from '@vmdn/core/io/hypervisor/kvm-probe.ts';
 import { createDiskInspector } from '@vmdn/core/io/inspect/inspect-guest.ts';
 import { clearInspections } from '@vmdn/core/io/inspect/volume-file.ts';
 import type { NodeIdentity } from '@vmdn/core/io/ports/node-identity-store.ts';
 import type { UplinkLimiter } from '@vmdn/core/io/ports/uplink-limiter.ts';
-import { takeOwnerLock } from '@vmdn/core/io/store/owner-lock.ts';
 import { createUplinkLimiter } from '@vmdn/core/io/uplink/uplink-limiter.ts';
 import type { Logger } from '@vmdn/core/process/logger.ts';
 import type { RunningService } from '@vmdn/core/process/run-service.ts';

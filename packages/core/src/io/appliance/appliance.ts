@@ -31,8 +31,8 @@ import { type ApplianceDisk, type GuestfishRun, runGuestfish } from '../command/
 import { buildAppliance } from '../command/supermin.ts';
 import { missingToolMessage } from '../command/tool-packages.ts';
 import { ensurePrivateDir } from '../files/files.ts';
+import { awaitOwnerLock } from '../files/owner-lock.ts';
 import type { Accelerator } from '../ports/hypervisor.ts';
-import { awaitOwnerLock } from '../store/owner-lock.ts';
 import { endQemuOf, sweepSocketDirs } from './leftovers.ts';
 import {
   type LastBeat,

@@ -20,9 +20,9 @@ import { parseDigest } from '../../domain/digest.ts';
 import { parseName } from '../../domain/names.ts';
 import { nonZeroBytesOf } from '../../domain/recipe.ts';
 import { referenceRecipe } from '../../formats/recipe.fixture.ts';
+import { takeOwnerLock } from '../files/owner-lock.ts';
 import { stageDisk, testDisk } from './image-store.fixture.ts';
 import { openImageStore } from './image-store.ts';
-import { takeOwnerLock } from './owner-lock.ts';
 import { nonZeroRuns } from './stage-export.ts';
 
 describe('the image store', () => {
@@ -322,7 +322,7 @@ describe('the owner lock', () => {
 
   it('is free again at once after its process was killed', async () => {
     const path = await lockFile();
-    const module = fileURLToPath(new URL('./owner-lock.ts', import.meta.url));
+    const module = fileURLToPath(new URL('../files/owner-lock.ts', import.meta.url));
     const script = `import { takeOwnerLock } from ${JSON.stringify(module)};
       // Held by a name: a lock that nobody can reach any more is collected, and let go.
       globalThis.lock = takeOwnerLock(${JSON.stringify(path)});

@@ -1,7 +1,7 @@
 /**
  * Room: io, store. The image store of an edge, on a file system.
  *
- *   <root>/owner.lock                     see owner-lock.ts
+ *   <root>/owner.lock                     see files/owner-lock.ts
  *   <root>/staging/<digest>/              disks in the making (the sync engine's own files)
  *   <root>/staging/import-<id>/           imports in the making; gone after a restart
  *   <root>/staging/capture-<id>-<n>/      disks being captured; gone after a restart
@@ -33,6 +33,7 @@ import { nonZeroBytesOf } from '../../domain/recipe.ts';
 import { createTurns, type Turns } from '../../domain/turns.ts';
 import { ensurePrivateDir, fileError, fsyncDir, sweepTemps } from '../files/files.ts';
 import { openLayeredFile } from '../files/layered-file.ts';
+import { takeOwnerLock } from '../files/owner-lock.ts';
 import { DISK_FILE, diskFileBytes } from '../files/shared-file.ts';
 import type { ServedDisk } from '../ports/disk-library.ts';
 import type { Adoption, ImageKind, ImageStore, StoredImage } from '../ports/image-store.ts';
@@ -51,7 +52,6 @@ import {
   writeImageRecord,
 } from './image-record.ts';
 import { type ImageRights, imageRights } from './image-rights.ts';
-import { takeOwnerLock } from './owner-lock.ts';
 import { moveToQuarantine, removeImageFiles } from './quarantine.ts';
 import { createRecipeMemory, type RecipeMemory } from './recipe-memory.ts';
 import { createRetainedImages, type RetainedImages } from './retained-images.ts';

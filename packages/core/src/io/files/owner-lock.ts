@@ -1,5 +1,5 @@
 /**
- * Room: io, store. One process owns a directory, or has its turn with one.
+ * Room: io, files. One process owns a directory, or has its turn with one.
  *
  * A lock must vanish with its process, even after a kill -9, and must not be taken twice by two
  * processes that find a dead owner at the same moment. Pid files and socket files fail the second,
